@@ -1,0 +1,88 @@
+"""Augmentation as --augment says it: a comma list of operations, applied in the order written, cutout last."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.config import nearest
+from pipeline.exits import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """What may stand behind an operation's colon: a number above 0 and at most `most`."""
+
+    unit: str
+    most: float
+    example: str
+    whole: bool = False
+
+
+# Every operation, and the amount that it takes.
+OPERATIONS = {
+    "shift": Amount("a whole number of pixels", 9999, "2", whole=True),
+    "rotate": Amount("degrees", 180, "15"),
+    "scale": Amount("a fraction", 0.99, "0.1"),
+    "flip": None,
+    "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
+    "cutout": Amount("a whole number of pixels", 9999, "8", whole=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One random change of an image, at most `amount` strong (in the operation's unit; 0 for flip)."""
+
+    name: str
+    amount: float
+
+
+def parse(text: str) -> tuple[Operation, ...]:
+    """'shift:2,flip' -> (Operation('shift', 2), Operation('flip', 0)); '' -> ().
+
+    Raises UsageError for what is unknown, malformed or there twice. Imports no TensorFlow.
+    """
+    operations = tuple(_parse_one(part.strip()) for part in text.split(",")) if text.strip() else ()
+    names = [operation.name for operation in operations]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"augment={text} names {name} twice; give each operation once")
+    return operations
+
+
+def _parse_one(part: str) -> Operation:
+    name, colon, text = part.partition(":")
+    if name not in OPERATIONS:
+        raise UsageError(f"augment: '{name}' is unknown{nearest(name, OPERATIONS)}")
+    amount = OPERATIONS[name]
+    if amount is None:
+        if colon:
+            raise UsageError(f"augment: '{part}' has an amount, which {name} does not take; write {name}")
+        return Operation(name, 0)
+    try:
+        value: float = int(text) if amount.whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= amount.most:
+        raise UsageError(
+            f"augment: '{part}' needs {amount.unit}, above 0 and at most {amount.most}; "
+            f"write it as {name}:{amount.example}"
+        )
+    return Operation(name, value)
+
+
+def apply(operations: Sequence[Operation], images: "tf.Tensor", positions: "tf.Tensor", seed: int) -> "tf.Tensor":
+    """The images, each changed by random amounts that are a function of (seed, its position) alone.
+
+    images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. Returns the same shape, uint8;
+    what comes in from outside the image is 0. No operation's draws depend on which others there are.
+    """
+    if not operations:
+        return images
+    from pipeline.augment import tensors
+
+    return tensors.apply(operations, images, positions, seed)

@@ -1,0 +1,128 @@
+"""The operations on tensors: one affine map and one mask for a whole batch.
+
+Every element is computed by additions, multiplications, divisions and table look-ups, which IEEE 754 rounds in one
+way. A matmul, or the cosine of a tensor, would not do: vectorized and left-over elements take different paths there,
+so that an image's last bit would depend on its place in the batch.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pipeline import plan
+from pipeline.augment import Operation
+
+# The columns of an image's draws that belong to each operation: never move or reuse one.
+_COLUMNS = {"shift": (0, 1), "rotate": (2,), "scale": (3,), "flip": (4,), "crop": (5, 6), "cutout": (7, 8)}
+_NUM_DRAWS = 9
+_NUM_ANGLES = 4096
+
+
+class Affine(NamedTuple):
+    """Where each output pixel (x, y), from the image's centre, is read: (a x + b y + tx, c x + d y + ty). Each [n]."""
+
+    a: tf.Tensor
+    b: tf.Tensor
+    tx: tf.Tensor
+    c: tf.Tensor
+    d: tf.Tensor
+    ty: tf.Tensor
+
+    def after(self, other: "Affine") -> "Affine":
+        """The map that takes `other` first."""
+        return Affine(
+            self.a * other.a + self.b * other.c,
+            self.a * other.b + self.b * other.d,
+            self.a * other.tx + self.b * other.ty + self.tx,
+            self.c * other.a + self.d * other.c,
+            self.c * other.b + self.d * other.d,
+            self.c * other.tx + self.d * other.ty + self.ty,
+        )
+
+
+def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tensor, seed: int) -> tf.Tensor:
+    """See `augment.apply`."""
+    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, _NUM_DRAWS)
+    own = {op.name: [draws[:, column] for column in _COLUMNS[op.name]] for op in operations}
+    maps = [_AFFINE[op.name](op.amount, own[op.name]) for op in operations if op.name in _AFFINE]
+    if maps:
+        images = _warp(images, functools.reduce(Affine.after, maps))
+    for op in operations:
+        if op.name == "cutout":
+            images = _cutout(int(op.amount), images, own[op.name])
+    return images
+
+
+def _affine(like: tf.Tensor, a=1.0, b=0.0, tx=0.0, c=0.0, d=1.0, ty=0.0) -> Affine:
+    return Affine(*(value + tf.zeros_like(like) for value in (a, b, tx, c, d, ty)))
+
+
+def _shift(pixels: float, draws: list[tf.Tensor]) -> Affine:
+    """By a whole number of pixels in [-pixels, pixels], along both axes: the same as zero padding and a random crop."""
+    tx, ty = (tf.floor(draw * (2 * pixels + 1)) - pixels for draw in draws)
+    return _affine(draws[0], tx=tx, ty=ty)
+
+
+def _rotate(degrees: float, draws: list[tf.Tensor]) -> Affine:
+    """About the centre, by one of _NUM_ANGLES angles evenly spaced over [-degrees, degrees]."""
+    angles = [math.radians(degrees) * (2 * i / (_NUM_ANGLES - 1) - 1) for i in range(_NUM_ANGLES)]
+    index = tf.cast(draws[0] * _NUM_ANGLES, tf.int32)
+    cos, sin = (tf.gather(tf.constant([f(angle) for angle in angles]), index) for f in (math.cos, math.sin))
+    return _affine(draws[0], a=cos, b=-sin, c=sin, d=cos)
+
+
+def _scale(fraction: float, draws: list[tf.Tensor]) -> Affine:
+    """About the centre, to a size in [1 - fraction, 1 + fraction) of the image's own."""
+    inverse = 1 / (1 + fraction * (2 * draws[0] - 1))
+    return _affine(draws[0], a=inverse, d=inverse)
+
+
+def _flip(_: float, draws: list[tf.Tensor]) -> Affine:
+    """Left to right, for half of the images."""
+    return _affine(draws[0], a=tf.where(draws[0] < 0.5, -1.0, 1.0))
+
+
+_AFFINE: dict[str, Callable[[float, list[tf.Tensor]], Affine]] = {
+    "shift": _shift,
+    "crop": _shift,
+    "rotate": _rotate,
+    "scale": _scale,
+    "flip": _flip,
+}
+
+
+def _warp(images: tf.Tensor, affine: Affine) -> tf.Tensor:
+    """Images read through the map, between pixels bilinearly, rounded to the nearest level."""
+    height, width = images.shape[1:3]
+    x, y = (width - 1) / 2, (height - 1) / 2  # the centre
+    a, b, tx, c, d, ty = affine
+    zero = tf.zeros_like(a)
+    rows = [a, b, tx + x - (a * x + b * y), c, d, ty + y - (c * x + d * y), zero, zero]
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack(rows, axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.cast(tf.round(warped), images.dtype)
+
+
+def _cutout(side: int, images: tf.Tensor, draws: list[tf.Tensor]) -> tf.Tensor:
+    """A square of zeros, its centre on any pixel and so in part outside (DeVries & Taylor 2017, section 3)."""
+    rows, columns = (
+        _within(tf.floor(draw * size) - side // 2, side, size)
+        for draw, size in zip(draws, images.shape[1:3], strict=True)
+    )
+    masked = rows[:, :, None, None] & columns[:, None, :, None]
+    return tf.where(masked, tf.zeros_like(images), images)
+
+
+def _within(first: tf.Tensor, length: int, size: int) -> tf.Tensor:
+    """Whether each of `size` places lies in [first, first + length): [n] -> [n, size] bool."""
+    places = tf.range(size, dtype=tf.float32)
+    return (places >= first[:, None]) & (places < first[:, None] + length)

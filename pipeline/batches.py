@@ -1,0 +1,34 @@
+"""The tf.data pipeline of one tower: positions -> fetch -> decode -> augment -> prefetch to its device."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pipeline import augment
+from pipeline.plan import Plan
+from pipeline.sources.base import Source
+
+
+class Batches:
+    """What each shard of each step trains on; a pure function of the step."""
+
+    def __init__(self, plan: Plan, source: Source, augmentation: str = ""):
+        self._plan, self._source = plan, source
+        self._augmentation: Sequence = augment.parse(augmentation)
+
+    def at(self, step, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples of consecutive shards of one step.
+
+        Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
+        [len(shards), shard_batch] int32.
+        """
+        positions = self._plan.positions(step, shards)
+        raw, labels = self._source.fetch(self._plan.indices(positions))
+        images = augment.apply(self._augmentation, self._source.decode(raw), positions, self._plan.seed)
+        leading = [len(shards), self._plan.shard_batch]
+        return tf.reshape(images, leading + list(self._source.image_shape)), tf.reshape(labels, leading)
+
+    def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
+        """`at` of every step from `first_step` on, without end."""
+        steps = tf.data.Dataset.range(first_step, tf.int64.max)
+        return steps.map(lambda step: self.at(step, shards), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,0 +1,202 @@
+"""Verified checkpoints: the only file that touches them on disk.
+
+A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json, written
+last, with the SHA-256 of each file. Without a manifest that names what lies there, it does not exist.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline import state
+from pipeline.exits import StorageError
+
+GLOBAL_STEP = "global_step"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint says of itself."""
+
+    step: int
+    saved: float  # unix time
+    parameters_sha256: str
+    state_sha256: str
+    files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
+    config: dict[str, Any]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the checkpoint's files."""
+        return sum(file["bytes"] for file in self.files.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A verified checkpoint's contents, and why newer ones were passed over."""
+
+    manifest: Manifest
+    values: state.Values
+    passed_over: dict[int, str]  # step -> why
+
+
+class Checkpoints:
+    """The checkpoints in one directory. Reading needs no ownership; `save` and `prune` are for the run's owner."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: concurrent.futures.Future | None = None
+
+    def steps(self) -> list[int]:
+        """The steps that anything lies here of, whole or not, in order."""
+        names = [p.name for p in self.directory.iterdir()] if self.directory.is_dir() else []
+        return sorted({int(match[1]) for name in names if (match := re.match(r"ckpt-(\d+)\.", name))})
+
+    def verify(self, step: int) -> Manifest:
+        """The manifest of a step, after every file's hash was found right. Raises StorageError saying what is wrong."""
+        path = self._manifest(step)
+        try:
+            manifest = Manifest(**json.loads(path.read_bytes()))
+            for name, said in manifest.files.items():
+                found = _described(self.directory / name)
+                if found != said:
+                    raise StorageError(f"{self.directory / name} is damaged: {found}, its manifest says {said}")
+        except FileNotFoundError as error:
+            raise StorageError(f"ckpt-{step} is not whole: {error.filename} is missing") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StorageError(f"{path} is not a manifest: {error}") from None
+        except OSError as error:
+            raise StorageError(f"ckpt-{step} cannot be read: {error}") from None
+        if manifest.step != step or not manifest.files:
+            raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
+        return manifest
+
+    def read(self, step: int) -> Restored:
+        """The contents of a checkpoint that verifies. Raises StorageError."""
+        manifest = self.verify(step)
+        try:
+            reader = tf.train.load_checkpoint(str(self._prefix(step)))
+            values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+            found = int(values.pop(GLOBAL_STEP))
+        except (tf.errors.OpError, ValueError, KeyError) as error:
+            raise StorageError(f"ckpt-{step} is not one of this project's checkpoints: {error}") from None
+        if found != step:
+            raise StorageError(f"ckpt-{step} holds global_step {found}; it was renamed")
+        return Restored(manifest, values, {})
+
+    def newest(self, fits: Callable[[Restored], None] = lambda restored: None) -> Restored | None:
+        """The newest checkpoint that verifies and `fits` (which raises StorageError), or None where none lies.
+
+        Raises StorageError if some lie here but none is good: a start from scratch would bury them.
+        """
+        passed_over: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                restored = self.read(step)
+                fits(restored)
+                return dataclasses.replace(restored, passed_over=passed_over)
+            except StorageError as error:
+                passed_over[step] = str(error)
+        if passed_over:
+            raise StorageError(
+                f"no checkpoint in {self.directory} can be restored ({'; '.join(passed_over.values())}); "
+                "restore the files from a copy, or start anew in another --run_dir"
+            )
+        return None
+
+    def save(self, step: int, values: state.Values, config: Mapping[str, Any], done: Callable[[Manifest, float], None]):
+        """Writes a checkpoint in the background, after the one before it; calls `done(manifest, seconds)` there.
+
+        Raises StorageError if the one before it failed.
+        """
+        self.wait()
+        self._pending = self._writer.submit(self._write, step, values, dict(config), done)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises StorageError if the last write failed."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def prune(self, newest: int, also: set[int]) -> None:
+        """Deletes all but the `newest` last steps and those in `also`."""
+        for step in self.steps()[:-newest]:
+            if step not in also:
+                self._manifest(step).unlink(missing_ok=True)  # first: from here on it does not exist
+                for path in self.directory.glob(f"ckpt-{step}.*"):
+                    path.unlink(missing_ok=True)
+
+    def tidy(self, damaged: Iterable[int]) -> None:
+        """Renames the files of damaged steps, so that they are no checkpoints any more, and deletes half-written ones."""
+        for step in damaged:
+            for path in self.directory.glob(f"ckpt-{step}.*"):
+                path.rename(path.with_name(f"damaged-{path.name}"))
+        for path in self.directory.glob(".writing-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _write(self, step: int, values: state.Values, config: dict[str, Any], done: Callable) -> None:
+        started = time.monotonic()
+        hidden = self.directory / f".writing-ckpt-{step}-{os.getpid()}"
+        try:
+            hidden.mkdir(parents=True, exist_ok=True)
+            manifest = self._write_hidden(hidden, step, values, config)
+            self._manifest(step).unlink(missing_ok=True)
+            for path in sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json")):
+                _sync(path)
+                path.rename(self.directory / path.name)
+            _sync(self.directory)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise StorageError(
+                f"checkpoint of step {step} could not be written in {self.directory}: {error}; "
+                "free some space or mend the file system, then start the same command again"
+            ) from None
+        hidden.rmdir()
+        done(manifest, time.monotonic() - started)
+
+    def _write_hidden(self, hidden: Path, step: int, values: state.Values, config: dict[str, Any]) -> Manifest:
+        tensors = {**values, GLOBAL_STEP: np.asarray(step, np.int64)}
+        names = sorted(tensors)
+        tf.raw_ops.SaveV2(
+            prefix=str(hidden / f"ckpt-{step}"),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tensors[name] for name in names],
+        )
+        files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
+        hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
+        manifest = Manifest(step, time.time(), *hashes, files, config)
+        text = json.dumps(dataclasses.asdict(manifest), indent=1)
+        (hidden / self._manifest(step).name).write_text(text + "\n")
+        return manifest
+
+    def _prefix(self, step: int) -> Path:
+        return self.directory / f"ckpt-{step}"
+
+    def _manifest(self, step: int) -> Path:
+        return self.directory / f"ckpt-{step}.manifest.json"
+
+
+def _described(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,258 @@
+"""The configuration: one frozen dataclass, one field = one absl flag.
+
+A field says in its metadata which part of a run it can change:
+
+* MATHEMATICS: the numbers; fixed for the life of a run, so a resume that differs is refused.
+* KEPT: mathematics too, but 0 asks for a value that fits; it is chosen once and kept from then on.
+* LENGTH: how far the run goes; a resume may raise it.
+* EXECUTION: how the same numbers are computed, reported and kept; may differ at every start.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from pipeline.exits import UsageError
+
+MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def _field(default, help_text: str, *, topic: str, role: str = MATHEMATICS, choices=None, least=None, most=None):
+    metadata = {"help": help_text, "topic": topic, "role": role, "choices": choices, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything a run is told. Construct, then `validate`."""
+
+    # fmt: off
+    source: str = _field("digits", "digits | mnist | tfds:NAME | idx:DIR | folder:DIR | fake.", topic="data")
+    data_dir: str = _field("", "Where TFDS data sets and the digits cache lie (default: ~/tensorflow_datasets and "
+        "~/.cache/pipeline).", topic="data", role=EXECUTION)
+    fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
+    validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation, where the "
+        "source has no validation split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
+    image_size: int = _field(0, "Height and width that folder images are resized to (0: those of the first image).",
+        topic="data", least=0)
+    augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+        "cutout:PIXELS.", topic="data")
+
+    model: str = _field("convolutional", "A registered model, or package.module:function.", topic="model")
+    precision: str = _field("float32", "What the towers compute in; variables are float32.", topic="model",
+        choices=PRECISIONS)
+    label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
+        most=0.999)
+
+    global_batch: int = _field(100, "Examples in a step, over all towers.", topic="optimization", least=1)
+    steps: int = _field(1000, "The global step at which the run is finished.", topic="optimization", role=LENGTH,
+        least=1)
+    optimizer: str = _field("adam", "The update rule.", topic="optimization", choices=OPTIMIZERS)
+    learning_rate: float = _field(1e-3, "The peak learning rate.", topic="optimization", least=0)
+    schedule: str = _field("constant", "How the rate goes from its peak over --decay_steps.", topic="optimization",
+        choices=SCHEDULES)
+    warmup_steps: int = _field(0, "Steps of linear rise before the schedule.", topic="optimization", least=0)
+    decay_steps: int = _field(0, "The step at which the schedule ends (0: --steps at the first start; kept).",
+        topic="optimization", role=KEPT, least=0)
+    decay_rate: float = _field(0.1, "exponential: the factor reached at --decay_steps.", topic="optimization", least=0)
+    piecewise: str = _field("", "piecewise: STEP:RATE,STEP:RATE; the rate from each step on.", topic="optimization")
+    momentum: float = _field(0.9, "Momentum of momentum and nesterov.", topic="optimization", least=0, most=1)
+    weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, added to "
+        "the gradient for the others.", topic="optimization", least=0)
+    clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
+    seed: int = _field(1, "The seed of everything random.", topic="optimization", least=0)
+
+    towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,
+        least=0)
+    tower_devices: str = _field("", "The towers' devices by name, as gpu:2,gpu:3 (overrides --towers).",
+        topic="devices", role=EXECUTION)
+    variables: str = _field("replicated", "Where variables lie: a replica on every tower, one copy on the CPU, or one "
+        "on the first tower.", topic="devices", role=EXECUTION, choices=("replicated", "cpu", "first"))
+    grad_shards: int = _field(0, "Fixed slices of the global batch whose gradients are summed in one tree (0: one per "
+        "tower at the first start; kept).", topic="devices", role=KEPT, least=0)
+    reshard: bool = _field(False, "Let a resume change --grad_shards; the bits part from there on.", topic="devices",
+        role=EXECUTION)
+    intra_op_threads: int = _field(0, "Threads inside one operation; they decide the order of its sums (0: one per "
+        "core at the first start; kept).", topic="devices", role=KEPT, least=0)
+    steps_per_loop: int = _field(10, "Steps inside one call of the training function.", topic="devices",
+        role=EXECUTION, least=1)
+    log_device_placement: bool = _field(False, "Let TensorFlow log the device of every operation.", topic="devices",
+        role=EXECUTION)
+    soft_device_placement: bool = _field(False, "Move an operation without a kernel on its tower's device, instead of "
+        "stopping.", topic="devices", role=EXECUTION)
+
+    run_dir: str = _field("", "Where the run lives (default: runs/ and a name made of what it trains).", topic="run",
+        role=EXECUTION)
+    resume: str = _field("auto", "auto: go on where checkpoints lie; never: only start; required: only go on.",
+        topic="run", role=EXECUTION, choices=("auto", "never", "required"))
+    checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
+        least=0)
+    keep_checkpoints: int = _field(3, "Newest checkpoints kept, besides the best.", topic="run", role=EXECUTION,
+        least=1)
+    eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,
+        least=0)
+    eval_batch: int = _field(500, "Examples that a tower evaluates at a time.", topic="run", role=EXECUTION, least=1)
+    log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
+        least=0)
+    summary_every: int = _field(0, "Steps between histograms of parameters and gradients (0: never).", topic="run",
+        role=EXECUTION, least=0)
+    dry_run: bool = _field(False, "Print what would run, and the first steps' examples and rates; then exit.",
+        topic="run", role=EXECUTION)
+    # fmt: on
+
+    def validate(self) -> None:
+        """Raises UsageError for the first rule that a value breaks; touches no device and no disk."""
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        if self.grad_shards and self.global_batch % self.grad_shards:
+            raise UsageError(
+                f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
+                f"use a multiple of {self.grad_shards} or another --grad_shards"
+            )
+        if (self.schedule == "piecewise") != bool(self.piecewise):
+            raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
+        parse_piecewise(self.piecewise)
+        parse_tower_devices(self.tower_devices)
+        from pipeline import augment, models, sources  # registries of names: they import no TensorFlow here
+
+        sources.check(self.source)
+        models.check(self.model)
+        augment.parse(self.augment)
+
+    def role(self, *roles: str) -> dict[str, Any]:
+        """The fields of these roles and their values."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["role"] in roles}
+
+    def mathematics(self) -> dict[str, Any]:
+        """What decides the numbers of a run."""
+        return self.role(MATHEMATICS, KEPT)
+
+    def default_run_dir(self) -> Path:
+        """runs/SOURCE-MODEL-HASH, a function of the mathematics: the same command finds the same run."""
+        mathematics = repr(sorted(self.mathematics().items())).encode()
+        words = (self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8])
+        return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)
+
+    def to_flags(self) -> str:
+        """An absl flagfile that repeats the run, in whichever --run_dir it is then given."""
+        lines = []
+        for field in dataclasses.fields(self):
+            if field.name not in ("run_dir", "dry_run", "resume", "reshard"):
+                lines.append(f"--{field.name}={_text(getattr(self, field.name))}")
+        return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    name, rule = field.name, field.metadata
+    if rule["choices"] and value not in rule["choices"]:
+        raise UsageError(f"{name}={value} is unknown{nearest(value, rule['choices'])}")
+    if isinstance(value, float) and not -1e308 < value < 1e308:
+        raise UsageError(f"{name}={value} is not a finite number; give one")
+    if rule["least"] is not None and value < rule["least"]:
+        raise UsageError(f"{name}={value} is too small; the least is {rule['least']}")
+    if rule["most"] is not None and value > rule["most"]:
+        raise UsageError(f"{name}={value} is too large; the most is {rule['most']}")
+
+
+def nearest(value: str, known) -> str:
+    """The end of an error line about an unknown name: the nearest one, and all that are known."""
+    close = difflib.get_close_matches(value, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ";"
+    return f"{hint} known: {', '.join(known)}"
+
+
+def parse_piecewise(text: str) -> list[tuple[int, float]]:
+    """'0:0.1,500:0.01' -> [(0, 0.1), (500, 0.01)]; steps must rise."""
+    try:
+        pairs = [(int(step), float(rate)) for step, rate in (p.split(":") for p in text.split(",") if p)]
+    except ValueError:
+        raise UsageError(f"piecewise={text} is not a list of STEP:RATE; write it as 0:0.1,500:0.01") from None
+    steps = [step for step, _ in pairs]
+    if steps != sorted(set(steps)) or any(step < 0 or not 0 <= rate < 1e308 for step, rate in pairs):
+        raise UsageError(f"piecewise={text} needs rising steps from 0 on and rates of 0 or more; write 0:0.1,500:0.01")
+    return pairs
+
+
+def parse_tower_devices(text: str) -> list[tuple[str, int]]:
+    """'gpu:2,gpu:3' -> [('GPU', 2), ('GPU', 3)]; no device twice."""
+    devices = []
+    for name in filter(None, text.split(",")):
+        match = re.fullmatch(r"(cpu|gpu):(\d+)", name.strip(), re.IGNORECASE)
+        if not match:
+            raise UsageError(f"tower_devices={text}: '{name}' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1")
+        devices.append((match[1].upper(), int(match[2])))
+    if len(set(devices)) != len(devices):
+        raise UsageError(f"tower_devices={text} names a device twice; give each tower a device of its own")
+    return devices
+
+
+def define_flags() -> None:
+    """Makes one absl flag of every field; a second call changes nothing."""
+    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    for field in dataclasses.fields(Config):
+        if field.name not in flags.FLAGS:
+            define[type(field.default)](field.name, field.default, field.metadata["help"])
+
+
+def from_flags() -> Config:
+    """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
+    config = Config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)})
+    if config.fake_data:
+        config = dataclasses.replace(config, source="fake", fake_data=False)
+    config.validate()
+    if not config.run_dir:
+        config = dataclasses.replace(config, run_dir=str(config.default_run_dir()))
+    return config
+
+
+def read_flagfile(path: Path) -> Config:
+    """The configuration that `to_flags` wrote. Raises OSError, or UsageError naming the line at fault."""
+    types = {field.name: type(field.default) for field in dataclasses.fields(Config)}
+    values: dict[str, Any] = {}
+    for line in path.read_text().splitlines():
+        name, equals, text = line.strip().removeprefix("--").partition("=")
+        if not name or name.startswith("#"):
+            continue
+        if name not in types or not equals:
+            raise UsageError(f"{path}: '{line}' is not a flag of this version; was it edited?")
+        try:
+            values[name] = text == "true" if types[name] is bool else types[name](text)
+        except ValueError:
+            raise UsageError(f"{path}: '{line}' needs a {types[name].__name__}; was it edited?") from None
+    return Config(**values)
+
+
+def differences(recorded: Config, asked: Config) -> list[str]:
+    """What would change the numbers of a recorded run, as 'name: recorded -> asked'; LENGTH and EXECUTION may."""
+    before, after = recorded.mathematics(), asked.mathematics()
+    return [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]
+
+
+def keep(recorded: Config, asked: Config) -> Config:
+    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0."""
+    kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if value == 0}
+    return dataclasses.replace(asked, **kept)
+
+
+def resolve(config: Config, num_towers: int) -> Config:
+    """A first start's configuration with every KEPT 0 replaced by the value that fits here."""
+    chosen = {
+        "grad_shards": config.grad_shards or num_towers,
+        "decay_steps": config.decay_steps or config.steps,
+        "intra_op_threads": config.intra_op_threads or len(os.sched_getaffinity(0)),
+    }
+    return dataclasses.replace(config, **chosen)

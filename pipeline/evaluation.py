@@ -1,0 +1,73 @@
+"""Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import forward
+from pipeline.sources.base import Source
+from pipeline.towers import Towers
+
+
+class Scores(NamedTuple):
+    """What a split scored."""
+
+    loss: float  # mean over the examples
+    accuracy: float  # share of the examples, in [0, 1]
+    examples: int
+
+
+class Evaluator:
+    """Slices a split into fixed shards, lets each tower take every num_towers-th one, and adds them up in order.
+
+    The shards, and so the bits, do not depend on the number of towers. Sums over shards are made in float64 on
+    the host.
+    """
+
+    def __init__(self, model: keras.Model, towers: Towers, shard_batch: int):
+        self._model, self._towers, self._shard_batch = model, towers, shard_batch
+        self._score = tf.function(self._score_round, autograph=False)
+
+    def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
+        """The scores of a split, or None as soon as `stop` says so."""
+        rounds = -(-len(source) // (self._shard_batch * len(self._towers)))
+        datasets = [self._dataset(source, rounds, tower) for tower in range(len(self._towers))]
+        iterators = self._towers.iterators(datasets)
+        losses, correct = [], []
+        for _ in range(rounds):
+            if stop():
+                return None
+            loss, hits = self._score(iterators)
+            losses.append(loss.numpy())
+            correct.append(hits.numpy())
+        examples = len(source)
+        total = sum(np.concatenate(losses).astype(np.float64).tolist())
+        return Scores(total / examples, int(np.concatenate(correct).sum()) / examples, examples)
+
+    def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
+        """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
+        length, shard_batch, num_towers = len(source), self._shard_batch, len(self._towers)
+
+        def shard(number):
+            positions = (number * num_towers + tower) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
+            raw, labels = source.fetch(tf.minimum(positions, length - 1))
+            images = tf.ensure_shape(source.decode(raw), [shard_batch, *source.image_shape])
+            return images, tf.ensure_shape(labels, [shard_batch]), tf.cast(positions < length, tf.int32)
+
+        return tf.data.Dataset.range(rounds).map(shard, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _score_round(self, iterators) -> tuple[tf.Tensor, tf.Tensor]:
+        """Loss sums and correct counts of the next shard of every tower: [num_towers] each."""
+        losses, correct = [], []
+        for tower, iterator in enumerate(iterators):
+            parameters, statistics = self._towers.read(tower)
+            with self._towers.on(tower):
+                images, labels, mask = iterator.get_next()
+                logits = forward.evaluate(self._model, parameters, statistics, images)
+                losses.append(tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32)))
+                correct.append(tf.reduce_sum(forward.hits(logits, labels) * mask))
+        with self._towers.on_host():
+            return tf.stack(losses), tf.stack(correct)

@@ -1,0 +1,128 @@
+"""TensorBoard's event files: written record by record, and cut back to the step that a run goes on from.
+
+An event file is a TFRecord file of Event messages. TensorFlow's record writer is used directly, not TensorBoard's
+EventFileWriter: that one writes in a thread, so a full disk shows only some calls later, and it names files by the
+clock alone, so that after a move to a host whose clock is behind, TensorBoard (which reads files in the order of
+their names) would take the newest for the oldest.
+"""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.plugins.text.metadata import PLUGIN_NAME as TEXT
+
+from pipeline.exits import StorageError
+
+# Of one record: its length (8 bytes), the length's checksum (4), the data, the data's checksum (4).
+_FRAME_BYTES = 16
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raises StorageError for whatever the file system refuses about `path`."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).rpartition("; ")[2]
+        raise StorageError(
+            f"{path} cannot be read or written: {reason}; free some space or allow access, then start the same command again"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Returns when what was written to the file would survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path to write to; what lies there takes the place of `path`, whole, or not at all."""
+    unfinished = path.with_name("unfinished")  # no name of an event file: TensorBoard must not read it
+    try:
+        yield unfinished
+        sync(unfinished)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+class EventFile:
+    """A new event file in a directory of them, one run in TensorBoard. Every method writes through to the file.
+
+    It begins by telling a TensorBoard that is already open to forget the steps after `start_step`.
+    Not for use by two threads at once.
+    """
+
+    def __init__(self, directory: Path, start_step: int):
+        """Raises StorageError, as every method does."""
+        with storage_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            self._path = directory / f"events.out.tfevents.{_next_number(directory):010d}.{socket.gethostname()}"
+            self._records = tf.io.TFRecordWriter(str(self._path))
+        self.add(file_version="brain.Event:2")  # the first to know session logs
+        self.add(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, **fields) -> None:
+        """Appends one Event of these fields (step, and summary or graph_def), at the present time."""
+        with storage_errors(self._path):
+            self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+            self._records.flush()
+
+    def sync(self) -> None:
+        """Returns when all that was added would survive a power cut."""
+        with storage_errors(self._path):
+            sync(self._path)
+
+    def close(self) -> None:
+        with storage_errors(self._path):
+            self._records.close()
+
+
+def _next_number(directory: Path) -> int:
+    """The present second, or one more than the last file's number, so that names rise whatever the clock says."""
+    numbers = [int(path.name.split(".")[3]) for path in _event_files(directory)]
+    return max([int(time.time()), *(number + 1 for number in numbers)])
+
+
+def _event_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("events.out.tfevents.[0-9]*"))
+
+
+def drop_after(directory: Path, start_step: int) -> None:
+    """Drops from a directory's event files what a run that goes on from `start_step` tells again.
+
+    That is every event of a later step, and the graph and the texts of that step itself, which each start tells
+    anew; with it goes a record cut short at the end of a file. Files that hold none of this stay untouched.
+    Raises StorageError.
+    """
+    for path in _event_files(directory):
+        with storage_errors(path):
+            if sum(len(record) + _FRAME_BYTES for record in _kept(path, start_step)) != path.stat().st_size:
+                with replacing(path) as new, tf.io.TFRecordWriter(str(new)) as records:
+                    for record in _kept(path, start_step):
+                        records.write(record)
+
+
+def _kept(path: Path, start_step: int) -> Iterator[bytes]:
+    """The records to keep, up to the first that is not whole; TensorBoard reads no further either."""
+    for record in RawEventFileLoader(str(path)).Load():
+        event = Event.FromString(record)
+        if event.step < start_step or (event.step == start_step and not _told_at_start(event)):
+            yield record
+
+
+def _told_at_start(event: Event) -> bool:
+    texts = [value.metadata.plugin_data.plugin_name == TEXT for value in event.summary.value]
+    return event.HasField("graph_def") or any(texts)

@@ -1,0 +1,63 @@
+"""Exit codes, and the errors that carry them: the one place that ends a process.
+
+The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a supervisor or a
+scheduler what to do next.
+"""
+
+import enum
+import sys
+
+
+class ExitCode(enum.IntEnum):
+    """What the end of a process means to whoever started it."""
+
+    DONE = 0
+    USAGE = 64  # a flag is wrong: starting again changes nothing
+    BAD_DATA = 65  # an input is wrong: starting again changes nothing
+    DIVERGED = 70  # a loss or gradient is not finite
+    STORAGE = 74  # the run directory cannot be read or written
+    PREEMPTED = 75  # saved: resume me
+    PEER_LOST = 76  # another worker is gone: restart me
+
+
+class PipelineError(Exception):
+    """An end that a user can act on. Its message is one line: value, rule, remedy."""
+
+    code: ExitCode
+
+
+class UsageError(PipelineError):
+    """A flag or argument breaks a rule."""
+
+    code = ExitCode.USAGE
+
+
+class BadDataError(PipelineError):
+    """An input file is missing, unreadable or says something impossible."""
+
+    code = ExitCode.BAD_DATA
+
+
+class DivergedError(PipelineError):
+    """A loss or gradient is not finite, or two replicas are not equal."""
+
+    code = ExitCode.DIVERGED
+
+
+class StorageError(PipelineError):
+    """The run directory, or what lies in it, cannot be used."""
+
+    code = ExitCode.STORAGE
+
+
+class PreemptedError(PipelineError):
+    """A signal asked for the end; everything that had to be saved is saved."""
+
+    code = ExitCode.PREEMPTED
+
+
+def exit_with(error: PipelineError) -> None:
+    """Ends the process with the error's code and its message as one line on stderr."""
+    line = " ".join(str(error).split())
+    print(f"{type(error).__name__.removesuffix('Error').lower()}: {line}", file=sys.stderr, flush=True)
+    sys.exit(int(error.code))

@@ -1,0 +1,36 @@
+"""Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2), as part of the state.
+
+The scale doubles after 2,000 finite steps in a row; a step whose gradient is not finite is skipped,
+counted, and halves it. Powers of two change no bits of what does not overflow or underflow.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from pipeline.state import Replica
+
+START, LEAST, MOST, GROW_AFTER = 2.0**15, 1.0, 2.0**24, 2000
+SCALE, GOOD_STEPS, SKIPPED_STEPS = "loss_scale/scale", "loss_scale/good_steps", "loss_scale/skipped_steps"
+
+
+def initial() -> dict[str, np.ndarray]:
+    """The scale's part of the state at step 0."""
+    return {SCALE: np.float32(START), GOOD_STEPS: np.int64(0), SKIPPED_STEPS: np.int64(0)}
+
+
+def read(replica: "Replica") -> tf.Tensor | None:
+    """The scale [] float32, or None for a state without one."""
+    return replica.variables[SCALE].read_value() if SCALE in replica.variables else None
+
+
+def update(replica: "Replica", finite: tf.Tensor) -> None:
+    """Counts one step, and moves the scale as it asks."""
+    scale, good, skipped = (replica.variables[name] for name in (SCALE, GOOD_STEPS, SKIPPED_STEPS))
+    run = tf.where(finite, good + 1, 0)
+    grown = tf.where(run >= GROW_AFTER, tf.minimum(scale * 2, MOST), scale)
+    scale.assign(tf.where(finite, grown, tf.maximum(scale / 2, LEAST)))
+    good.assign(tf.where(run >= GROW_AFTER, tf.zeros_like(run), run))
+    skipped.assign_add(tf.cast(~finite, tf.int64))

@@ -1,0 +1,49 @@
+"""Models, by the name that --model gives: one of REGISTRY, or a user's own package.module:function.
+
+A model is a function `(image_shape, num_classes) -> keras.Model`. The model takes float images
+[n, height, width, channels] in [0, 1] and returns logits [n, num_classes]. TensorFlow is imported only
+when one is built.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from pipeline.config import nearest
+from pipeline.exits import UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+REGISTRY = {
+    "dense": "pipeline.models.classic:dense",
+    "softmax": "pipeline.models.classic:softmax",
+    "hidden": "pipeline.models.classic:hidden",
+    "convolutional": "pipeline.models.classic:convolutional",
+    "cnn": "pipeline.models.classic:cnn",
+    "fully_connected": "pipeline.models.classic:fully_connected",
+}
+
+
+def check(name: str) -> None:
+    """Raises UsageError unless the name is registered or has the form package.module:function; imports nothing."""
+    if name in REGISTRY or re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        return
+    if ":" in name:
+        raise UsageError(
+            f"model={name} is not of the form package.module:function; write --model=my_models:my_function"
+        )
+    raise UsageError(f"model={name} is unknown{nearest(name, REGISTRY)}, or your own package.module:function")
+
+
+def build(name: str, image_shape: tuple[int, int, int], num_classes: int, seed: int, precision: str) -> "keras.Model":
+    """The model with initial values that are a pure function of (seed, name, image_shape, num_classes).
+
+    image_shape: height, width, channels. precision: one of config.PRECISIONS; variables are float32 in all.
+    The logits come in whatever dtype the model's last layer computes in (float32 in every registered model);
+    a caller casts them to float32 before the loss.
+    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model.
+    """
+    check(name)
+    from pipeline.models import construction
+
+    return construction.build(name, REGISTRY.get(name, name), image_shape, num_classes, seed, precision)

@@ -1,0 +1,157 @@
+"""TensorFlow's fused update kernels behind one signature.
+
+A rule is a function `(config, variable, slots, gradient, rate, step)` that updates a variable and its slots in place;
+to add one, write it, register it in _RULES, and name it in config.OPTIMIZERS.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from pipeline.config import Config
+
+BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-8
+RMSPROP_DECAY, RMSPROP_EPSILON = 0.9, 1e-7
+
+
+def _sgd(config: Config, variable, slots, gradient, rate, step) -> None:
+    """variable -= rate * gradient."""
+    tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
+
+
+def _momentum(config: Config, variable, slots, gradient, rate, step, nesterov=False) -> None:
+    """m = momentum * m + gradient; variable -= rate * m (Goyal et al. 2017, equation 9).
+
+    The slot holds gradients, not steps, so a change of the rate acts on all of it at once. Nesterov's form
+    (Sutskever et al. 2013) steps on by rate * (gradient + momentum * m) instead.
+    """
+    tf.raw_ops.ResourceApplyMomentum(
+        var=variable.handle,
+        accum=slots[0].handle,
+        lr=rate,
+        grad=gradient,
+        momentum=tf.constant(config.momentum, tf.float32),
+        use_nesterov=nesterov,
+    )
+
+
+def _nesterov(config: Config, variable, slots, gradient, rate, step) -> None:
+    """Momentum that looks one step ahead; see _momentum."""
+    _momentum(config, variable, slots, gradient, rate, step, nesterov=True)
+
+
+def _rmsprop(config: Config, variable, slots, gradient, rate, step) -> None:
+    """ms = 0.9 * ms + 0.1 * gradient**2; variable -= rate * gradient / sqrt(ms + 1e-7).
+
+    Tieleman & Hinton 2012, lecture 6.5. As in Keras ms starts at 0 (in TensorFlow 1 it was 1), so the first steps
+    are about three times the rate. The kernel keeps its last step in a second slot, which without momentum it only
+    writes.
+    """
+    tf.raw_ops.ResourceApplyRMSProp(
+        var=variable.handle,
+        ms=slots[0].handle,
+        mom=slots[1].handle,
+        lr=rate,
+        rho=tf.constant(RMSPROP_DECAY, tf.float32),
+        momentum=tf.constant(0.0, tf.float32),
+        epsilon=tf.constant(RMSPROP_EPSILON, tf.float32),
+        grad=gradient,
+    )
+
+
+def _adam(config: Config, variable, slots, gradient, rate, step) -> None:
+    """Kingma & Ba 2015, section 2: the form with epsilon outside the bias correction ("epsilon hat").
+
+    beta 0.9 and 0.999, epsilon 1e-8, the defaults of TensorFlow 1's AdamOptimizer. The powers of the betas are
+    functions of the step and so no part of the state.
+    """
+    count = tf.cast(step + 1, tf.float32)
+    beta1, beta2 = tf.constant(BETA_1, tf.float32), tf.constant(BETA_2, tf.float32)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=slots[0].handle,
+        v=slots[1].handle,
+        beta1_power=beta1**count,
+        beta2_power=beta2**count,
+        lr=rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=tf.constant(ADAM_EPSILON, tf.float32),
+        grad=gradient,
+    )
+
+
+def _adamw(config: Config, variable, slots, gradient, rate, step) -> None:
+    """Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2), which as in Keras goes with the rate:
+    variable -= rate * weight_decay * variable, then Adam's step.
+    """
+    if _decays(config, variable):
+        variable.assign_sub(rate * config.weight_decay * variable)
+    _adam(config, variable, slots, gradient, rate, step)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    update: Callable[..., None]
+    slots: tuple[str, ...]
+    decays_itself: bool = False
+
+
+_RULES = {
+    "sgd": _Rule(_sgd, ()),
+    "momentum": _Rule(_momentum, ("momentum",)),
+    "nesterov": _Rule(_nesterov, ("momentum",)),
+    "rmsprop": _Rule(_rmsprop, ("ms", "mom")),
+    "adam": _Rule(_adam, ("m", "v")),
+    "adamw": _Rule(_adamw, ("m", "v"), decays_itself=True),
+}
+
+
+class Optimizer:
+    """One rule and its settings. It owns no variables: the caller keeps the slots."""
+
+    def __init__(self, config: Config):
+        self._config, self._rule = config, _RULES[config.optimizer]
+
+    @property
+    def slots(self) -> Mapping[str, float]:
+        """Each slot's name and the value it starts from; a slot has its variable's shape, in float32."""
+        return dict.fromkeys(self._rule.slots, 0.0)
+
+    def apply(self, variable: tf.Variable, slots: Sequence[tf.Variable], gradient: tf.Tensor, rate, step) -> None:
+        """Updates a variable and its slots by one step, on the device in force.
+
+        slots: one variable for every name in `self.slots`, in that order. gradient: of the variable's shape.
+        rate: [] float32. step: [] int64, the global step being computed, counted from 0.
+        Weight decay acts on variables of two or more dimensions; where the rule does not decay by itself it is
+        L2 regularization: weight_decay * variable is added to the gradient, after any clipping.
+        """
+        if not self._rule.decays_itself and _decays(self._config, variable):
+            gradient = gradient + self._config.weight_decay * variable
+        self._rule.update(self._config, variable, slots, gradient, rate, step)
+
+
+def _decays(config: Config, variable) -> bool:
+    return config.weight_decay > 0 and variable.shape.rank >= 2
+
+
+def make(config: Config) -> Optimizer:
+    """The optimizer that the configuration names."""
+    return Optimizer(config)
+
+
+def norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The global norm: the root of the sum of all squares, [] float32."""
+    return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(g) for g in gradients]))
+
+
+def clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: float) -> list[tf.Tensor]:
+    """The gradients, scaled down to the global norm `clip_norm` if theirs is larger (Pascanu et al. 2013, algorithm 1).
+
+    norm: [] float32, their global norm, finite. clip_norm: 0 sets no limit. Gradients within it keep their bits.
+    """
+    if not clip_norm:
+        return list(gradients)
+    scale = clip_norm / tf.maximum(norm, clip_norm)
+    return [g * scale for g in gradients]

@@ -1,0 +1,54 @@
+"""Whether a start may go on with what lies in its run directory, and as what."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pipeline import config as configuration
+from pipeline.checkpoint import Restored
+from pipeline.config import Config
+from pipeline.exits import StorageError, UsageError
+from pipeline.state import Values
+from pipeline.topology import Topology
+
+
+def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
+    """The configuration to run with. PURE.
+
+    asked: from the flags. recorded: of the run in the directory, if one lies there. checkpoints: the steps of
+    those that lie there. Raises UsageError if --resume forbids it, if the numbers would change, or if the shards do not
+    split over the towers; StorageError for checkpoints without a configuration.
+    """
+    if checkpoints and recorded is None:
+        raise StorageError(f"{asked.run_dir} holds checkpoints but no config.flags; restore it, or use another --run_dir")
+    if asked.resume == "required" and not checkpoints:
+        raise UsageError(f"resume=required, but {asked.run_dir} holds no checkpoint; check --run_dir, or --resume=auto")
+    if asked.resume == "never" and checkpoints:
+        raise UsageError(f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto")
+    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.num_towers)
+    settled.validate()
+    topology.check_shards(settled.grad_shards)
+    return settled
+
+
+def _continued(asked: Config, recorded: Config) -> Config:
+    if asked.reshard:  # whatever is asked for, of which 0 then means anew: one per tower
+        recorded = dataclasses.replace(recorded, grad_shards=asked.grad_shards)
+    settled = configuration.keep(recorded, asked)
+    if changed := configuration.differences(recorded, settled):
+        raise UsageError(
+            f"{asked.run_dir} was started with another configuration ({'; '.join(changed)}); "
+            "use its own values, or another --run_dir"
+        )
+    return settled
+
+
+def check_fits(restored: Restored, initial: Values) -> None:
+    """Raises StorageError, naming the first array, unless a checkpoint holds just what this model needs."""
+    for name in sorted(initial.keys() | restored.values.keys()):
+        needed, found = _described(initial, name), _described(restored.values, name)
+        if needed != found:
+            raise StorageError(f"ckpt-{restored.manifest.step} is of another model: {name} is {found}, not {needed}")
+
+
+def _described(values: Values, name: str) -> str:
+    return f"{values[name].dtype.name}{list(values[name].shape)}" if name in values else "absent"

@@ -1,0 +1,107 @@
+"""The run directory: who owns it, what was recorded in it, and what it says of its own end."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.exits import StorageError, UsageError
+
+
+class RunDirectory:
+    """The paths in a run directory, and what was recorded there."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.config = path / "config.flags"
+        self.metrics = path / "metrics.jsonl"
+        self.placement = path / "placement.txt"
+        self.tensorboard = path / "tensorboard"
+
+    @classmethod
+    def existing(cls, path: str) -> "RunDirectory":
+        """A run directory to read from. Raises UsageError if there is no run."""
+        run = cls(Path(path))
+        if not path or not run.config.is_file():
+            raise UsageError(f"run_dir={path} holds no run (no config.flags); give the --run_dir that a training printed")
+        return run
+
+    @contextlib.contextmanager
+    def own(self) -> Iterator[None]:
+        """Holds the directory for this process alone, made if need be; the kernel lets go however the process ends.
+
+        Raises StorageError if it cannot be written, or another live process holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / "lock", "a+")
+        except OSError as error:
+            raise StorageError(f"run_dir={self.path} cannot be written: {error}; choose another --run_dir") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise StorageError(
+                    f"run_dir={self.path} belongs to a live run ({lock.read().strip()}); "
+                    "wait for its end, or choose another --run_dir"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            yield
+
+    def recorded(self) -> Config | None:
+        """The configuration of the run that lies here, if one does."""
+        try:
+            return configuration.read_flagfile(self.config)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"{self.config} cannot be read: {error}") from None
+
+    def record(self, config: Config) -> None:
+        """Writes config.flags, whole or not at all."""
+        self.write(self.config, config.to_flags())
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a file of the run, whole or not at all. Raises StorageError."""
+        unfinished = path.with_name(path.name + ".writing")
+        try:
+            unfinished.write_text(text)
+            unfinished.rename(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise StorageError(f"{path} cannot be written: {error}; free some space or mend the file system") from None
+
+    def events(self) -> list[dict[str, Any]]:
+        """The objects of metrics.jsonl, in order; a line that a kill cut short is left out."""
+        try:
+            lines = self.metrics.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        events = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                events.append(json.loads(line))
+        return events
+
+    def result(self) -> dict[str, Any] | None:
+        """The last result line, if the run was finished once."""
+        return next((event for event in reversed(self.events()) if event["event"] == "result"), None)
+
+    def validation_accuracy(self) -> dict[int, float]:
+        """The accuracy on validation at every step that was evaluated."""
+        return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
+
+    def best_step(self, among: list[int]) -> int | None:
+        """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
+        accuracy = self.validation_accuracy()
+        return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)

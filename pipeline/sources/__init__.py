@@ -1,0 +1,74 @@
+"""Sources of examples, by the name that --source gives: KIND or KIND:ARGUMENT.
+
+To add one, write a module with `open_splits(argument, config) -> Splits` and give it a line in KINDS.
+"""
+
+from __future__ import annotations  # base imports TensorFlow, so its names are for the type checker alone
+
+import importlib
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.config import Config, nearest
+from pipeline.exits import BadDataError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.sources.base import Splits
+
+
+class Kind(NamedTuple):
+    """A kind of source: the module that opens it and what may follow the colon."""
+
+    module: str  # imported when it is asked for
+    argument: str = ""  # what it is called in messages; in [brackets] where it may be left out
+    default: str = ""  # what the module is given in place of one that was left out
+
+
+KINDS = {
+    "digits": Kind("digits", "[NUMBER]", "60000"),
+    "mnist": Kind("tfds", default="mnist"),
+    "tfds": Kind("tfds", "NAME[/CONFIG][:VERSION]"),
+    "idx": Kind("idx", "DIR"),
+    "folder": Kind("folder", "DIR"),
+    "fake": Kind("fake", "[NUMBER]", "60000"),
+}
+
+
+def check(spec: str) -> None:
+    """Raises UsageError unless `spec` names a source and gives it an argument of its form; opens nothing."""
+    name, _, argument = spec.partition(":")
+    if name not in KINDS:
+        raise UsageError(f"source={spec} is unknown{nearest(name, KINDS)}")
+    wanted = KINDS[name].argument
+    if argument and not wanted:
+        raise UsageError(f"source={spec} says '{argument}' but {name} takes no argument; use --source={name}")
+    if not argument and wanted and not wanted.startswith("["):
+        raise UsageError(f"source={spec} lacks its {wanted}; use --source={name}:{wanted}")
+    if argument and wanted == "[NUMBER]" and not re.fullmatch("[1-9][0-9]*", argument):
+        raise UsageError(f"source={spec}: '{argument}' is not a number of training examples; use one, as {name}:6000")
+
+
+def open_splits(config: Config) -> Splits:
+    """The three splits of `config.source`, none of them empty, all with the same classes and image shape.
+
+    Raises UsageError or BadDataError, each naming what is wrong with the flags or the data.
+    """
+    check(config.source)
+    name, _, argument = config.source.partition(":")
+    module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
+    splits = module.open_splits(argument or KINDS[name].default, config)
+    _check_agreement(config.source, splits)
+    return splits
+
+
+def _check_agreement(spec: str, splits: Splits) -> None:
+    for name, split in vars(splits).items():
+        if len(split) == 0:
+            raise BadDataError(f"source={spec}: its {name} split has 0 examples; at least 1 is needed")
+        if split.image_shape != splits.train.image_shape:
+            raise BadDataError(
+                f"source={spec}: {name} images are {split.image_shape} and train images {splits.train.image_shape}; "
+                "make them the same size"
+            )
+        if split.class_names != splits.train.class_names:
+            raise BadDataError(f"source={spec}: {name} and train have other classes; give both the same")

@@ -1,0 +1,93 @@
+"""What every source of examples offers: the protocol, and the slices that make a validation split."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from pipeline.exits import BadDataError, UsageError
+
+
+class Source(Protocol):
+    """One split of a data set, with random access by index.
+
+    `fetch` and `decode` are traced inside tf.data: they take and return tensors and hold no state.
+    They are separate so that the pipeline can fetch many and decode in parallel.
+    """
+
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # height, width, channels (1 or 3)
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """[n] int64 in [0, len) -> (raw records with leading dimension n, labels [n] int32)."""
+        ...
+
+    def decode(self, raw: Any) -> tf.Tensor:
+        """Raw records of n examples -> images [n, *image_shape] uint8."""
+        ...
+
+    def where(self, index: int) -> str:
+        """What a person would look for to find this example: a file's path, or a record's number."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The three splits of a data set; all share class names and image shape."""
+
+    train: Source
+    validation: Source
+    test: Source
+
+
+class Slice:
+    """Examples [start, stop) of another source, in its order."""
+
+    def __init__(self, source: Source, start: int, stop: int):
+        self._source, self._start, self._length = source, start, stop - start
+        self.class_names = source.class_names
+        self.image_shape = source.image_shape
+
+    def __len__(self) -> int:
+        return self._length
+
+    def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        return self._source.fetch(indices + self._start)
+
+    def decode(self, raw: Any) -> tf.Tensor:
+        return self._source.decode(raw)
+
+    def where(self, index: int) -> str:
+        return self._source.where(index + self._start)
+
+
+def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
+    """The last examples to train on and the first round(n * fraction) to hold out, as the classics do it.
+
+    Raises UsageError where either would be empty.
+    """
+    length, held_out = len(source), round(len(source) * fraction)
+    if not 0 < held_out < length:
+        raise UsageError(
+            f"validation_fraction={fraction} of {length} examples holds out {held_out} and leaves {length - held_out}; "
+            "each needs at least 1: use another --validation_fraction, or more examples"
+        )
+    return Slice(source, held_out, length), Slice(source, 0, held_out)
+
+
+def find_broken(source: Source, indices: Iterable[int]) -> None:
+    """Raises BadDataError naming the first of these examples that cannot be read or decoded, if one cannot.
+
+    For use after tf.data reported an error: its message does not say which example it was about.
+    """
+    for index in indices:
+        try:
+            raw, _ = source.fetch(tf.constant([index], tf.int64))
+            source.decode(raw)
+        except tf.errors.OpError as error:
+            raise BadDataError(f"{source.where(index)} cannot be decoded ({error.message}); replace or remove it") from None

@@ -1,0 +1,73 @@
+"""digits[:NUMBER]: handwritten digits drawn by `drawing`; no download, and the same bits everywhere."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from pipeline.config import Config
+from pipeline.sources import drawing
+from pipeline.sources.base import Splits, carve
+from pipeline.sources.memory import InMemory
+
+CLASS_NAMES = tuple("0123456789")
+TEST_START = 10**12  # the test examples' first index: the same ones for every number of training examples
+_CHUNK = 500  # examples drawn at once; larger ones leave the processor's caches
+
+
+def open_splits(argument: str, config: Config) -> Splits:
+    """`argument` examples to train on and validate with, and a sixth as many to test on."""
+    indices = {
+        "train": np.arange(int(argument)),
+        "test": TEST_START + np.arange(max(1, int(argument) // 6)),
+    }
+    images = _cached(_cache_path(config, argument), indices)
+    splits = {name: _in_memory(images[name], indices[name], name) for name in indices}
+    train, validation = carve(splits["train"], config.validation_fraction)
+    return Splits(train, validation, splits["test"])
+
+
+def _in_memory(images: np.ndarray, indices: np.ndarray, name: str) -> InMemory:
+    return InMemory(images, drawing.labels(indices), CLASS_NAMES, f"digits {name}")
+
+
+def draw_all(indices: np.ndarray) -> np.ndarray:
+    """`drawing.draw` of any number of examples."""
+    return np.concatenate([drawing.draw(indices[i : i + _CHUNK]) for i in range(0, len(indices), _CHUNK)])
+
+
+def _cache_path(config: Config, argument: str) -> Path:
+    # A hash of some digits is in the name, so that no version of the drawing reads the cache of another.
+    sample = hashlib.sha256(drawing.draw(np.arange(50)).tobytes()).hexdigest()
+    directory = os.path.expanduser(config.data_dir or "~/.cache/pipeline")
+    return Path(directory) / f"digits-{argument}-{sample[:12]}.npz"
+
+
+def _cached(path: Path, indices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The images that `path` holds; drawn, and written there, where it does not hold them whole."""
+    if path.exists():
+        try:
+            with np.load(path) as file:  # a zip archive, which checks a CRC of all that is read
+                return {name: file[name] for name in indices}
+        except Exception as error:  # whatever is wrong with a cache, drawing again mends it
+            logging.warning("%s is damaged (%s); drawing the digits again", path, error)
+    images = {name: draw_all(indices[name]) for name in indices}
+    _write(path, images)
+    return images
+
+
+def _write(path: Path, images: dict[str, np.ndarray]) -> None:
+    """Puts a whole file in place, or none: other processes may be reading and writing the same one."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez(file, **images)
+        temporary.replace(path)
+    except OSError as error:
+        logging.warning("the digits are not cached (%s); they are drawn again at every start", error)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,98 @@
+"""The towers and their replicas: the only file with tf.device."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pipeline import forward, state
+from pipeline.exits import DivergedError
+from pipeline.topology import Topology
+
+
+class Placed(NamedTuple):
+    """Sums, and the tower they lie on."""
+
+    tower: int
+    sums: forward.ShardSums
+
+
+class Towers:
+    """The devices of one worker, and the copies of the state that they hold."""
+
+    def __init__(self, topology: Topology, variables: str, values: state.Values):
+        """variables: 'replicated' (one copy on every tower), 'cpu' or 'first' (one copy there)."""
+        self._topology = topology
+        if variables == "replicated":
+            homes = [(device, f"tower_{tower}") for tower, device in enumerate(topology.devices)]
+        else:
+            homes = [(topology.host if variables == "cpu" else topology.devices[0], "")]
+        self.replicas = [self._create(values, device, scope) for device, scope in homes]
+
+    @staticmethod
+    def _create(values: state.Values, device: str, scope: str) -> state.Replica:
+        with tf.device(device):
+            return state.Replica.create(values, device, scope)
+
+    def __len__(self) -> int:
+        return self._topology.num_towers
+
+    @contextlib.contextmanager
+    def on(self, tower: int) -> Iterator[None]:
+        """Operations inside lie on the tower's device, in the scope tower_K."""
+        with tf.device(self._topology.devices[tower]), tf.name_scope(f"tower_{tower}"):
+            yield
+
+    @contextlib.contextmanager
+    def on_host(self) -> Iterator[None]:
+        """Operations inside belong to no tower."""
+        with tf.device(self._topology.host):
+            yield
+
+    @contextlib.contextmanager
+    def at(self, replica: state.Replica) -> Iterator[None]:
+        """Operations inside lie where the replica does."""
+        with tf.device(replica.device), tf.name_scope(replica.scope or "shared"):
+            yield
+
+    def shards_of(self, tower: int, grad_shards: int) -> range:
+        """The consecutive shards that a tower computes."""
+        return self._topology.shards_of(tower, grad_shards)
+
+    def read(self, tower: int) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """The parameters and statistics as they are now, on the tower's device."""
+        replica = self.replicas[tower if len(self.replicas) > 1 else 0]
+        with self.at(replica):
+            values = [[v.read_value() for v in group] for group in (replica.parameters, replica.statistics)]
+        if len(self.replicas) > 1:
+            return values[0], values[1]
+        with self.on(tower):
+            parameters, statistics = tf.nest.map_structure(tf.identity, values)
+        return parameters, statistics
+
+    def add(self, left: Placed, right: Placed) -> Placed:
+        """The element-wise sum, computed on the left one's tower."""
+        with self.on(left.tower), tf.name_scope("reduce"):
+            return Placed(left.tower, forward.add(left.sums, right.sums))
+
+    def iterators(self, datasets: Sequence[tf.data.Dataset]) -> list[tf.data.Iterator]:
+        """One iterator a tower, reading ahead into the memory of its device."""
+        return [self._iterator(tower, dataset) for tower, dataset in enumerate(datasets)]
+
+    def _iterator(self, tower: int, dataset: tf.data.Dataset) -> tf.data.Iterator:
+        device = self._topology.devices[tower]
+        with tf.device(device):
+            return iter(dataset.apply(tf.data.experimental.prefetch_to_device(device)))
+
+    def check_equal(self, step: int) -> state.Values:
+        """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""
+        values = [replica.read() for replica in self.replicas]
+        hashes = [state.sha256(v) for v in values]
+        wrong = [replica.device for replica, h in zip(self.replicas, hashes, strict=True) if h != hashes[0]]
+        if wrong:
+            raise DivergedError(
+                f"at step {step} the replicas on {', '.join(wrong)} are not equal to the one on "
+                f"{self.replicas[0].device}; resume from the last checkpoint, and suspect that device's memory"
+            )
+        return values[0]

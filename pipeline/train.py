@@ -1,0 +1,23 @@
+"""Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
+
+from pipeline import command, config
+from pipeline.preemption import Preemption
+
+
+def main() -> None:
+    """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
+    preemption = Preemption.install()
+    asked = config.from_flags()
+    command.import_tensorflow(asked.log_device_placement)
+    from pipeline import training
+
+    training.run(asked, preemption)
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, config.define_flags, usage="python -m pipeline.train [flags]")
+
+
+if __name__ == "__main__":
+    run()

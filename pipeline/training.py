@@ -1,0 +1,76 @@
+"""A training run from its directory to its end: own it, settle what it is, restore it, and let the loop go."""
+
+import json
+from pathlib import Path
+
+from pipeline import devices, dry_run, resume, topology
+from pipeline.assembly import Assembly
+from pipeline.checkpoint import Checkpoints, Restored
+from pipeline.config import Config
+from pipeline.loop import Loop
+from pipeline.preemption import Preemption
+from pipeline.report import Report
+from pipeline.run_directory import RunDirectory
+from pipeline.trainer import Trainer
+
+
+def run(asked: Config, preemption: Preemption) -> None:
+    """Starts the run that the configuration names, or goes on with it. Raises PipelineError."""
+    towers = topology.of(asked, devices.num_gpus())
+    directory = RunDirectory(Path(asked.run_dir))
+    checkpoints = Checkpoints(directory.checkpoints)
+    if asked.dry_run:
+        config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+        dry_run.show(Assembly(config, towers))
+        return
+    with directory.own():
+        recorded = directory.recorded()
+        config = resume.settle(asked, recorded, checkpoints.steps(), towers)
+        if not _say_if_finished(config, directory):
+            _train(Assembly(config, towers), recorded, directory, checkpoints, preemption)
+
+
+def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
+    result = directory.result()
+    if result is None or result["step"] < config.steps:
+        return False
+    print(f"finished already, at step {result['step']}: {directory.path}; a larger --steps goes on from there")
+    print(json.dumps(result))
+    return True
+
+
+def _train(
+    assembly: Assembly,
+    recorded: Config | None,
+    directory: RunDirectory,
+    checkpoints: Checkpoints,
+    preemption: Preemption,
+) -> None:
+    initial = assembly.initial()
+    restored = checkpoints.newest(lambda candidate: resume.check_fits(candidate, initial))
+    step = restored.manifest.step if restored else 0
+    directory.record(assembly.config)
+    report = Report(directory.path, step)
+    _report_start(report, assembly, recorded, restored)
+    checkpoints.tidy(restored.passed_over if restored else {})
+    trainer = Trainer(assembly, restored.values if restored else initial)
+    try:
+        Loop(assembly, trainer, directory, checkpoints, report, preemption, saved_step=step).go(step)
+    finally:
+        report.close()
+
+
+def _report_start(report: Report, assembly: Assembly, recorded: Config | None, restored: Restored | None) -> None:
+    config, step = assembly.config, restored.manifest.step if restored else 0
+    for why in restored.passed_over.values() if restored else ():
+        report.progress(f"passed over: {why}")
+    if restored:
+        report.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
+        report.event("resume", step, passed_over=list(restored.passed_over.values()))
+    else:
+        report.text("configuration", "".join(f"    {line}\n" for line in config.to_flags().splitlines()), step)
+    if recorded and recorded.grad_shards != config.grad_shards:
+        report.event("reshard", step, grad_shards=config.grad_shards, before=recorded.grad_shards)
+    towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
+    report.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
+    report.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")

@@ -1,0 +1,81 @@
+"""Models that a user might bring: given to --model as models_for_tests:NAME."""
+
+import keras
+from keras import layers
+
+
+def batch_norm(image_shape, num_classes):
+    """A small convolution with running statistics and two random layers, none of them named by hand."""
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Conv2D(4, 3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dropout(0.2),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.2),
+            layers.Dense(num_classes),
+        ]
+    )
+
+
+class _Subclassed(keras.Model):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.flatten, self.head = layers.Flatten(), layers.Dense(num_classes)
+
+    def call(self, images):
+        return self.head(self.flatten(images))
+
+
+def subclassed(image_shape, num_classes):
+    """A model whose variables wait for the first input."""
+    return _Subclassed(num_classes)
+
+
+class _Twins(keras.Model):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.flatten = layers.Flatten()
+        self.left, self.right = layers.Dense(num_classes, name="twin"), layers.Dense(num_classes, name="twin")
+
+    def call(self, images):
+        return self.left(self.flatten(images)) + self.right(self.flatten(images))
+
+
+def twins(image_shape, num_classes):
+    """Two layers of one name."""
+    return _Twins(num_classes)
+
+
+def raises(image_shape, num_classes):
+    """Fails in its own file."""
+    return len(image_shape) / 0
+
+
+def no_model(image_shape, num_classes):
+    """Forgets to make a model."""
+    return layers.Dense(num_classes)
+
+
+def no_logits(image_shape, num_classes):
+    """Leaves out the last layer."""
+    images = keras.Input(image_shape)
+    return keras.Model(images, layers.Flatten()(images))
+
+
+def two_outputs(image_shape, num_classes):
+    """Returns features beside the logits."""
+    images = keras.Input(image_shape)
+    features = layers.Flatten()(images)
+    return keras.Model(images, [layers.Dense(num_classes)(features), features])
+
+
+def no_parameters(image_shape, num_classes):
+    """Has nothing to train."""
+    images = keras.Input((*image_shape[:2], num_classes))
+    return keras.Model(images, layers.GlobalAveragePooling2D()(images))
+
+
+not_a_function = 1
