@@ -1,14 +1,16 @@
 """What every entry point builds from a configuration, in one order: devices, examples, model, state, towers."""
 
 import dataclasses
+import json
 from functools import cached_property
+from typing import Any
 
 import keras
 
 from pipeline import devices, models, optimizers, sources, state
 from pipeline.config import Config
 from pipeline.plan import Plan
-from pipeline.sources.base import Splits
+from pipeline.sources.base import ExampleSpec, Splits
 from pipeline.topology import Topology
 from pipeline.towers import Towers
 
@@ -19,6 +21,7 @@ class Assembly:
 
     config: Config
     topology: Topology
+    recorded_spec: ExampleSpec | None = None  # known from a checkpoint: then nothing here needs the examples
 
     def __post_init__(self):
         devices.start(self.topology, self.config)
@@ -28,18 +31,22 @@ class Assembly:
         """The examples. Raises BadDataError."""
         return sources.open_splits(self.config)
 
+    @property
+    def spec(self) -> ExampleSpec:
+        """What the model must know of the examples."""
+        return self.recorded_spec or self.splits.spec
+
     @cached_property
     def model(self) -> keras.Model:
         """The model, with its initial values."""
-        example = self.splits.train
-        config = self.config
-        return models.build(config.model, example.image_shape, len(example.class_names), config.seed, config.precision)
+        spec, config = self.spec, self.config
+        return models.build(config.model, spec.image_shape, len(spec.class_names), config.seed, config.precision)
 
     @cached_property
     def plan(self) -> Plan:
         """Which examples belong to which step."""
         config = self.config
-        return Plan(config.seed, config.global_batch, config.grad_shards, len(self.splits.train))
+        return Plan(config.seed, config.global_batch, config.grad_shards, self.spec.num_train)
 
     def initial(self) -> state.Values:
         """The state at step 0."""
@@ -48,3 +55,7 @@ class Assembly:
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""
         return Towers(self.topology, self.config.variables, values)
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint's manifest says of the run: its `config` and its `examples`, as JSON has them."""
+        return json.loads(json.dumps({"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}))

@@ -24,9 +24,11 @@ class Batches:
         """
         positions = self._plan.positions(step, shards)
         raw, labels = self._source.fetch(self._plan.indices(positions))
-        images = augment.apply(self._augmentation, self._source.decode(raw), positions, self._plan.seed)
+        shape = self._source.image_shape
+        images = tf.ensure_shape(self._source.decode(raw), [len(shards) * self._plan.shard_batch, *shape])
+        images = augment.apply(self._augmentation, images, positions, self._plan.seed)
         leading = [len(shards), self._plan.shard_batch]
-        return tf.reshape(images, leading + list(self._source.image_shape)), tf.reshape(labels, leading)
+        return tf.reshape(images, [*leading, *shape]), tf.reshape(labels, leading)
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """`at` of every step from `first_step` on, without end."""

@@ -35,6 +35,7 @@ class Manifest:
     state_sha256: str
     files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
     config: dict[str, Any]
+    examples: dict[str, Any]  # an ExampleSpec
 
     @property
     def num_bytes(self) -> int:
@@ -64,23 +65,32 @@ class Checkpoints:
         names = [p.name for p in self.directory.iterdir()] if self.directory.is_dir() else []
         return sorted({int(match[1]) for name in names if (match := re.match(r"ckpt-(\d+)\.", name))})
 
-    def verify(self, step: int) -> Manifest:
-        """The manifest of a step, after every file's hash was found right. Raises StorageError saying what is wrong."""
+    def manifest(self, step: int) -> Manifest:
+        """What a checkpoint says of itself, unverified. Raises StorageError if there is none of that step."""
         path = self._manifest(step)
         try:
             manifest = Manifest(**json.loads(path.read_bytes()))
-            for name, said in manifest.files.items():
-                found = _described(self.directory / name)
-                if found != said:
-                    raise StorageError(f"{self.directory / name} is damaged: {found}, its manifest says {said}")
-        except FileNotFoundError as error:
-            raise StorageError(f"ckpt-{step} is not whole: {error.filename} is missing") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except FileNotFoundError:
+            raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
+        except (ValueError, TypeError) as error:
             raise StorageError(f"{path} is not a manifest: {error}") from None
         except OSError as error:
-            raise StorageError(f"ckpt-{step} cannot be read: {error}") from None
+            raise StorageError(f"{path} cannot be read: {error}") from None
         if manifest.step != step or not manifest.files:
             raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
+        return manifest
+
+    def verify(self, step: int) -> Manifest:
+        """The manifest, after every file's hash was found right. Raises StorageError saying what is wrong."""
+        manifest = self.manifest(step)
+        for name, said in manifest.files.items():
+            path = self.directory / name
+            try:
+                found = _described(path)
+            except OSError as error:
+                raise StorageError(f"ckpt-{step} is not whole: {path}: {error.strerror}") from None
+            if found != said:
+                raise StorageError(f"{path} is damaged: {found['bytes']} bytes of another hash than its manifest says")
         return manifest
 
     def read(self, step: int) -> Restored:
@@ -96,17 +106,17 @@ class Checkpoints:
             raise StorageError(f"ckpt-{step} holds global_step {found}; it was renamed")
         return Restored(manifest, values, {})
 
-    def newest(self, fits: Callable[[Restored], None] = lambda restored: None) -> Restored | None:
-        """The newest checkpoint that verifies and `fits` (which raises StorageError), or None where none lies.
+    def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
+        """The newest checkpoint that verifies, as `fitted` returns it (or passes it over by a StorageError).
+
+        None where none lies.
 
         Raises StorageError if some lie here but none is good: a start from scratch would bury them.
         """
         passed_over: dict[int, str] = {}
         for step in reversed(self.steps()):
             try:
-                restored = self.read(step)
-                fits(restored)
-                return dataclasses.replace(restored, passed_over=passed_over)
+                return dataclasses.replace(fitted(self.read(step)), passed_over=passed_over)
             except StorageError as error:
                 passed_over[step] = str(error)
         if passed_over:
@@ -116,13 +126,15 @@ class Checkpoints:
             )
         return None
 
-    def save(self, step: int, values: state.Values, config: Mapping[str, Any], done: Callable[[Manifest, float], None]):
+    def save(self, step: int, values: state.Values, about: Mapping[str, Any], done: Callable[[Manifest, float], None]):
         """Writes a checkpoint in the background, after the one before it; calls `done(manifest, seconds)` there.
+
+        about: the manifest's `config` and `examples`.
 
         Raises StorageError if the one before it failed.
         """
         self.wait()
-        self._pending = self._writer.submit(self._write, step, values, dict(config), done)
+        self._pending = self._writer.submit(self._write, step, values, dict(about), done)
 
     def wait(self) -> None:
         """Returns when nothing is being written. Raises StorageError if the last write failed."""
@@ -146,12 +158,12 @@ class Checkpoints:
         for path in self.directory.glob(".writing-*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _write(self, step: int, values: state.Values, config: dict[str, Any], done: Callable) -> None:
+    def _write(self, step: int, values: state.Values, about: dict[str, Any], done: Callable) -> None:
         started = time.monotonic()
         hidden = self.directory / f".writing-ckpt-{step}-{os.getpid()}"
         try:
             hidden.mkdir(parents=True, exist_ok=True)
-            manifest = self._write_hidden(hidden, step, values, config)
+            manifest = self._write_hidden(hidden, step, values, about)
             self._manifest(step).unlink(missing_ok=True)
             for path in sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json")):
                 _sync(path)
@@ -166,7 +178,7 @@ class Checkpoints:
         hidden.rmdir()
         done(manifest, time.monotonic() - started)
 
-    def _write_hidden(self, hidden: Path, step: int, values: state.Values, config: dict[str, Any]) -> Manifest:
+    def _write_hidden(self, hidden: Path, step: int, values: state.Values, about: dict[str, Any]) -> Manifest:
         tensors = {**values, GLOBAL_STEP: np.asarray(step, np.int64)}
         names = sorted(tensors)
         tf.raw_ops.SaveV2(
@@ -177,7 +189,7 @@ class Checkpoints:
         )
         files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
         hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
-        manifest = Manifest(step, time.time(), *hashes, files, config)
+        manifest = Manifest(step, time.time(), *hashes, files, **about)
         text = json.dumps(dataclasses.asdict(manifest), indent=1)
         (hidden / self._manifest(step).name).write_text(text + "\n")
         return manifest

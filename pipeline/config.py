@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,12 @@ class Config:
         if (self.schedule == "piecewise") != bool(self.piecewise):
             raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
         parse_piecewise(self.piecewise)
+        end = self.decay_steps or self.steps
+        if self.schedule not in ("constant", "piecewise") and self.warmup_steps >= end:
+            raise UsageError(
+                f"warmup_steps={self.warmup_steps} leaves no step for the schedule, which ends at step {end}; "
+                "lower --warmup_steps or raise --decay_steps"
+            )
         parse_tower_devices(self.tower_devices)
         from pipeline import augment, models, sources  # registries of names: they import no TensorFlow here
 
@@ -200,12 +207,30 @@ def parse_tower_devices(text: str) -> list[tuple[str, int]]:
     return devices
 
 
-def define_flags() -> None:
-    """Makes one absl flag of every field; a second call changes nothing."""
+READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
+
+
+def define_flags(names: Collection[str] = ()) -> None:
+    """Makes one absl flag of every field, or of those named."""
     define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
     for field in dataclasses.fields(Config):
-        if field.name not in flags.FLAGS:
+        if not names or field.name in names:
             define[type(field.default)](field.name, field.default, field.metadata["help"])
+
+
+def define_reader_flags(computes: bool) -> None:
+    """The flags of the entry points that read a run: which, and for those that compute, on what."""
+    flags.DEFINE_string("run_dir", "", "The directory of the run.")
+    flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
+    if computes:
+        define_flags(READERS_FIELDS)
+
+
+def execution_from_flags() -> Config:
+    """What the flags of a reading entry point say of its devices; the other fields have their defaults."""
+    config = Config(**{name: flags.FLAGS[name].value for name in READERS_FIELDS})
+    config.validate()
+    return config
 
 
 def from_flags() -> Config:

@@ -71,3 +71,20 @@ class Evaluator:
                 correct.append(tf.reduce_sum(forward.hits(logits, labels) * mask))
         with self._towers.on_host():
             return tf.stack(losses), tf.stack(correct)
+
+
+def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:
+    """The softmax of each image's logits, on the first tower: [n, h, w, c] uint8 -> [n, classes] float32.
+
+    The last batch is filled up with zeros, so that every image is computed in the same shape.
+    """
+
+    @tf.function(autograph=False)
+    def softmax(part):
+        parameters, statistics = towers.read(0)
+        with towers.on(0):
+            return tf.nn.softmax(forward.evaluate(model, parameters, statistics, part))
+
+    padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
+    rows = [softmax(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
+    return np.concatenate(rows)[: len(images)]

@@ -32,7 +32,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).rpartition("; ")[2]
         raise StorageError(
-            f"{path} cannot be read or written: {reason}; free some space or allow access, then start the same command again"
+            f"{path} cannot be read or written: {reason}; "
+            "free some space or allow access, then start the same command again"
         ) from error
 
 

@@ -133,7 +133,7 @@ class Loop:
         self.report.flush()  # so that a checkpoint never stands before the lines that led to it
         with self._clock.timing("saving"):
             values = self.trainer.towers.check_equal(step)
-            self.checkpoints.save(step, values, self._config.mathematics(), self._saved)
+            self.checkpoints.save(step, values, self.assembly.about(), self._saved)
         self.saved_step = step
 
     def _saved(self, manifest: Manifest, seconds: float) -> None:

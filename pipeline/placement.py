@@ -17,18 +17,18 @@ from tensorflow.python.eager import context  # as tf.summary.trace_on does; Tens
 from pipeline.exits import UsageError
 
 # Operations that belong to no tower, whatever their names say, for they compute nothing:
-_CARRIERS = frozenset(
+_CARRIERS = {
     # a value's way to another device; both ends are named after the operation that made it
-    ["_Send", "_Recv", "_HostSend", "_HostRecv"]
+    *("_Send", "_Recv", "_HostSend", "_HostRecv"),
     # into, out of and past operations
-    + ["_Arg", "_Retval", "_DeviceArg", "_DeviceRetval", "Identity", "IdentityN", "NoOp", "ControlTrigger"]
+    *("_Arg", "_Retval", "_DeviceArg", "_DeviceRetval", "Identity", "IdentityN", "NoOp", "ControlTrigger"),
     # loops and branches, which every device walks through
-    + ["Enter", "Exit", "Merge", "Switch", "_SwitchN", "NextIteration", "LoopCond"]
+    *("Enter", "Exit", "Merge", "Switch", "_SwitchN", "NextIteration", "LoopCond"),
     # constants, which are copied to where they are used
-    + ["Const", "HostConst"]
+    *("Const", "HostConst"),
     # reads, which TensorFlow ties to their variable; `check` looks at the variable
-    + ["VarHandleOp", "ReadVariableOp", "_ReadVariablesOp"]
-)
+    *("VarHandleOp", "ReadVariableOp", "_ReadVariablesOp"),
+}
 _HEADING = """\
 What lies and runs on each device, from the graphs as placed. Of no tower are the operations of the host, and those
 that only carry values: constants, transfers between devices, reads, loops and branches.
@@ -62,6 +62,11 @@ class Placement:
 
     variables: tuple[Variable, ...]
     operations: tuple[Operation, ...]
+
+    @property
+    def everything(self) -> tuple[Variable | Operation, ...]:
+        """The variables, then the operations."""
+        return (*self.variables, *self.operations)
 
 
 @dataclasses.dataclass
@@ -107,11 +112,11 @@ def check(placement: Placement, tower_devices: Sequence[str]) -> None:
     """Raises UsageError if an operation or a variable of tower K lies elsewhere than on tower_devices[K]."""
     with_operations = {operation.tower for operation in placement.operations}
     assert with_operations.issuperset(range(len(tower_devices))), "a tower without operations cannot be vouched for"
-    for what in (*placement.variables, *placement.operations):
+    for what in placement.everything:
         if what.tower is not None and what.device != tower_devices[what.tower]:
             raise UsageError(
                 f"{_described(what)} lies on {what.device}, but tower_{what.tower} is {tower_devices[what.tower]}; "
-                "leave --soft_device_placement off to be told which kernel is missing there, or choose other --tower_devices"
+                "without --soft_device_placement the missing kernel is named, or choose other --tower_devices"
             )
 
 
@@ -121,7 +126,7 @@ def _described(what: Variable | Operation) -> str:
 
 def table(placement: Placement) -> str:
     """The placement as aligned text: for each device its variables with bytes, its operations by kind and by tower."""
-    devices = sorted({what.device for what in (*placement.variables, *placement.operations)}, key=_numbers_apart)
+    devices = sorted({what.device for what in placement.everything}, key=_numbers_apart)
     return "\n".join([_HEADING, *(_section(device, placement) for device in devices)])
 
 

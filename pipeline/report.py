@@ -135,7 +135,7 @@ def _print(line: str) -> None:
     except OSError as error:
         # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StorageError(f"stdout cannot be written: {error.strerror}; send it to a file or a live terminal") from error
+        raise StorageError(f"stdout cannot be written: {error.strerror}; send it to a file") from error
 
 
 def _drop_lines_after(path: Path, start_step: int) -> None:
@@ -152,7 +152,7 @@ def _lines_and_steps(path: Path, content: bytes) -> Iterator[tuple[bytes, int]]:
 
     A kill in the middle of a write leaves a part of a line, which is the last and without an end; it is left out.
     """
-    *lines, torn = content.split(b"\n")
+    *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             yield line, int(json.loads(line)["step"])

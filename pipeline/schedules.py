@@ -5,7 +5,6 @@ import math
 import tensorflow as tf
 
 from pipeline.config import Config, parse_piecewise
-from pipeline.exits import UsageError
 
 RISE_OF_ONECYCLE = 0.3  # of decay_steps, where --warmup_steps does not say
 
@@ -26,25 +25,14 @@ def learning_rate(config: Config, step) -> tf.Tensor:
     Over the first `warmup_steps` it rises in equal parts, from peak / (warmup_steps + 1) at step 0 to the peak at
     step `warmup_steps`. From there the schedule runs to its end at step `decay_steps`, and keeps that value: 0 for
     cosine, linear and onecycle, decay_rate * peak for exponential. The steps of piecewise count from 0.
-    `decay_steps` must be resolved (> 0). Raises UsageError as `check` does.
+    `decay_steps` must be resolved (> 0).
     """
-    check(config)
     warmup = _warmup_steps(config)
     risen = tf.minimum(tf.cast(step + 1, tf.float32) / (warmup + 1), 1)
     if config.schedule == "piecewise":
         return risen * _piecewise(config, step)
     part = tf.cast(step - warmup, tf.float32) / max(config.decay_steps - warmup, 1)
     return config.learning_rate * risen * _DECAYS[config.schedule](config, tf.clip_by_value(part, 0, 1))
-
-
-def check(config: Config) -> None:
-    """Raises UsageError if the warm-up leaves the schedule no step before `decay_steps` (which must be resolved)."""
-    if config.schedule in ("constant", "piecewise") or config.warmup_steps < config.decay_steps:
-        return
-    raise UsageError(
-        f"warmup_steps={config.warmup_steps} leaves no step for the schedule, which ends at step {config.decay_steps}; "
-        f"lower --warmup_steps or raise --decay_steps"
-    )
 
 
 def _warmup_steps(config: Config) -> int:

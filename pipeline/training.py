@@ -47,7 +47,9 @@ def _train(
     preemption: Preemption,
 ) -> None:
     initial = assembly.initial()
-    restored = checkpoints.newest(lambda candidate: resume.check_fits(candidate, initial))
+    restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
+    if restored:
+        resume.check_examples(restored, assembly.about())
     step = restored.manifest.step if restored else 0
     directory.record(assembly.config)
     report = Report(directory.path, step)

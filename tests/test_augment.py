@@ -148,10 +148,14 @@ def test_no_two_operations_share_a_draw():
     assert sorted(columns) == list(range(tensors._NUM_DRAWS))
 
 
-def test_levels_are_rounded_not_cut():
-    """Between equal pixels lies the same level, though the weights' float32 sum is often just below 1."""
-    images = np.full([50, 21, 21, 1], 199, np.uint8)
-    assert (augmented("rotate:40,scale:0.1", images)[:, 6:15, 6:15] == 199).all()
+def test_scale_is_bilinear_and_rounds_to_the_nearest_level():
+    """On an even ramp of levels the drawn size gives every level by hand."""
+    images = np.broadcast_to(10 * np.arange(21, dtype=np.uint8)[:, None], [50, 21, 21, 1])
+    drawn = plan.uniform(1, plan.Purpose.AUGMENTATION, tf.range(50, dtype=tf.int64), 9)[:, 3].numpy()
+    sizes = 1 + 0.2 * (2 * drawn - 1)
+    expected = 100 + 10 * (np.arange(6, 15) - 10) / sizes[:, None]
+    middle = augmented("scale:0.2", images)[:, 10, 6:15, 0]
+    assert np.abs(middle - expected).max() <= 0.501
 
 
 def test_rotation_turns_about_the_centre():

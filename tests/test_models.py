@@ -200,7 +200,7 @@ def test_a_users_module_is_found_in_the_current_directory(tmp_path, monkeypatch)
     ("name", "words"),
     [
         ("no_such_module:f", "module no_such_module cannot be imported .*ModuleNotFoundError.*PYTHONPATH"),
-        ("models_for_tests:no_such_function", r"models_for_tests.py has no function no_such_function; define `def"),
+        ("models_for_tests:no_such_function", r"module models_for_tests has no function no_such_function; define `def"),
         ("models_for_tests:not_a_function", "has no function not_a_function"),
         ("models_for_tests:raises", r"raised ZeroDivisionError: division by zero at .*models_for_tests.py:\d+;"),
         ("models_for_tests:no_model", "returned a Dense; return a keras.Model"),

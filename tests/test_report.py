@@ -24,62 +24,6 @@ from pipeline import events
 from pipeline.exits import ExitCode, StorageError
 from pipeline.report import Report, markdown_table
 
-LAST = 8  # the step at which the runs told here are finished
-
-
-def no_constants(name):
-    raise AssertionError(f"{name} is not JSON")
-
-
-def lines(run_dir: Path) -> list[dict]:
-    """The lines of metrics.jsonl by strict JSON, without their time."""
-    told = [json.loads(line, parse_constant=no_constants) for line in (run_dir / "metrics.jsonl").open()]
-    return [{key: value for key, value in line.items() if key != "time"} for line in told]
-
-
-def curves(run_dir: Path) -> dict:
-    """Every point that TensorBoard's loader finds, purging nothing itself: {(run, tag): [(step, shape, values)]}."""
-    found = {}
-    for run in sorted(path.name for path in (run_dir / "tensorboard").iterdir()):
-        accumulator = EventAccumulator(str(run_dir / "tensorboard" / run), {"tensors": 0}, purge_orphaned_data=False)
-        accumulator.Reload()
-        for tag in accumulator.Tags()["tensors"]:
-            arrays = [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
-            found[run, tag] = [(step, array.shape, array.tolist()) for step, array in arrays]
-    return found
-
-
-def loss(step: int) -> float:
-    return 1 / step
-
-
-def tell(report: Report, first: int, last: int) -> None:
-    """What a run tells of steps first ... last; all that is told is a function of the step."""
-    for step in range(first, last + 1):
-        report.scalars("train", step, {"loss": loss(step), "accuracy": step / 10})
-        if step % 2 == 0:
-            report.scalars("validation", step, {"loss": loss(step) + 1, "accuracy": 0.5})
-            report.histograms(step, {"parameters/conv1/kernel": np.arange(step + 1.0)})
-            report.event("checkpoint", step, bytes=1000)
-
-
-def start(run_dir: Path, step: int) -> Report:
-    """A start of the run from `step`."""
-    report = Report(run_dir, step)
-    report.text("configuration", markdown_table({"towers": 2}), step)
-    report.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
-    return report
-
-
-def num_graphs(run_dir: Path) -> int:
-    loaders = [EventFileLoader(str(path)) for path in event_files(run_dir)]
-    return sum(event.HasField("graph_def") for loader in loaders for event in loader.Load())
-
-
-def event_files(run_dir: Path) -> list[Path]:
-    return sorted((run_dir / "tensorboard").glob("*/*"))
-
-
 # --- one run, never stopped ---
 
 
@@ -167,17 +111,6 @@ def test_starting_from_the_end_leaves_the_files_as_they_are(tmp_path):
     assert not list(tmp_path.rglob("unfinished"))
 
 
-def test_event_files_are_named_in_the_order_of_their_steps_whatever_the_clock_says(tmp_path):
-    directory = tmp_path / "tensorboard" / "train"
-    directory.mkdir(parents=True)
-    future = directory / "events.out.tfevents.4000000000.elsewhere"
-    future.touch()
-    for step in range(3):
-        Report(tmp_path, step)
-    numbers = [int(path.name.split(".")[3]) for path in event_files(tmp_path)]
-    assert numbers == [4000000000 + i for i in range(4)]
-
-
 def test_a_line_cut_short_anywhere_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     report = Report(tmp_path, 0)
@@ -205,22 +138,6 @@ def test_a_line_that_is_no_line_of_ours_is_an_error_and_stays(tmp_path, garbage)
     assert raised.value.code == ExitCode.STORAGE
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == content
-
-
-def test_a_record_cut_short_anywhere_is_dropped(tmp_path):
-    Report(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
-    [path] = event_files(tmp_path)
-    whole = path.read_bytes()
-    record = tf.io.TFRecordWriter(str(tmp_path / "record"))
-    record.write(b"\x11" + bytes(8) + b"\x10\x02")  # an Event of step 2
-    record.close()
-    for cut in range(len((tmp_path / "record").read_bytes())):
-        path.write_bytes(whole + (tmp_path / "record").read_bytes()[:cut])
-        events.drop_after(path.parent, 5)
-        assert path.read_bytes() == whole
-    path.write_bytes(whole + (tmp_path / "record").read_bytes())
-    events.drop_after(path.parent, 5)
-    assert path.read_bytes() != whole
 
 
 # --- a disk that does not do as told ---
@@ -320,71 +237,6 @@ def test_a_stdout_that_is_gone_is_an_error_with_its_own_exit_code(tmp_path):
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
     assert ended.returncode == ExitCode.STORAGE
     assert ended.stderr.splitlines()[-1].startswith("storage: stdout cannot be written: No space left on device; send")
-
-
-# --- in a live TensorBoard ---
-
-
-class TensorBoard:
-    """A TensorBoard process that watches a directory."""
-
-    def __init__(self, directory: Path, *flags: str):
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", directory, "--host", "127.0.0.1", "--port", "0"]
-        self._process = subprocess.Popen(
-            [*command, "--reload_interval", "1", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self._url = next(filter(None, (re.search(r"http://127.0.0.1:\d+", line) for line in self._process.stdout)))[0]
-
-    def get(self, plugin: str, **query: str) -> str:
-        with urllib.request.urlopen(f"{self._url}/data/plugin/{plugin}?{urllib.parse.urlencode(query)}") as response:
-            return response.read().decode()
-
-    def points(self, run: str, tag: str, steps: list[int]) -> list[float]:
-        """The values of a chart, once it shows just these steps."""
-        deadline, shown = time.monotonic() + 20, None
-        while True:
-            with contextlib.suppress(urllib.error.HTTPError):  # the run or tag is not there yet
-                shown = json.loads(self.get("scalars/scalars", run=run, tag=tag))
-                if [step for _, step, _ in shown] == steps:
-                    return [value for _, _, value in shown]
-            assert time.monotonic() < deadline, f"{run} {tag} shows {shown}, not steps {steps}"
-            time.sleep(0.2)
-
-    def end(self) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=20)
-        self._process.stdout.close()
-
-
-@pytest.fixture(params=["true", "false"])
-def tensorboard(request, tmp_path):
-    """TensorBoard with its data server, and with its Python reader: they purge by different rules."""
-    server = TensorBoard(tmp_path, f"--load_fast={request.param}")
-    yield server
-    server.end()
-
-
-def test_a_live_tensorboard_shows_all_that_was_told_and_no_step_twice(tmp_path, tensorboard):
-    run_dir = tmp_path / "run"
-    tell(start(run_dir, 0), 1, 6)
-    assert tensorboard.points("run/tensorboard/train", "loss", [1, 2, 3, 4, 5, 6])[2] == pytest.approx(loss(3))
-    assert tensorboard.points("run/tensorboard/validation", "loss", [2, 4, 6])[0] == pytest.approx(loss(2) + 1)
-
-    report = start(run_dir, 4)
-    report.scalars("train", 5, {"loss": 50.0})
-    assert tensorboard.points("run/tensorboard/train", "loss", [1, 2, 3, 4, 5])[-1] == 50.0
-    report.scalars("validation", 5, {"loss": 51.0})
-    assert tensorboard.points("run/tensorboard/validation", "loss", [2, 4, 5])[-1] == 51.0
-
-    histograms = tensorboard.get("histograms/histograms", run="run/tensorboard/train", tag="parameters/conv1/kernel")
-    assert [step for _, step, _ in json.loads(histograms)][:2] == [2, 4]
-    [text] = [
-        text
-        for text in json.loads(tensorboard.get("text/text", run="run/tensorboard/train", tag="configuration"))
-        if text["step"] == 4
-    ]
-    assert re.search(r"<td><code>towers</code></td>\s*<td><code>2</code></td>", text["text"])
-    assert re.search(r'name: "x"\s*op: "Const"', tensorboard.get("graphs/graph", run="run/tensorboard/train"))
 
 
 def test_markdown_table_quotes_what_markdown_would_read_as_its_own():

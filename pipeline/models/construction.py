@@ -47,7 +47,7 @@ def _load(name: str, target: str) -> Callable[..., keras.Model]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(
-            f"model={name}: {module.__file__} has no function {function_name}; "
+            f"model={name}: module {module_name} has no function {function_name}; "
             f"define `def {function_name}(image_shape, num_classes)` there"
         )
     return function

@@ -37,12 +37,26 @@ class Source(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class ExampleSpec:
+    """What a run must know of its examples, and records with every checkpoint."""
+
+    image_shape: tuple[int, int, int]  # height, width, channels
+    class_names: tuple[str, ...]
+    num_train: int  # examples in the training split: with the seed, they decide what each step trains on
+
+
+@dataclasses.dataclass(frozen=True)
 class Splits:
     """The three splits of a data set; all share class names and image shape."""
 
     train: Source
     validation: Source
     test: Source
+
+    @property
+    def spec(self) -> ExampleSpec:
+        """What they have in common."""
+        return ExampleSpec(self.train.image_shape, self.train.class_names, len(self.train))
 
 
 class Slice:

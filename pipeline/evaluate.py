@@ -1,0 +1,39 @@
+"""Entry point: python -m pipeline.evaluate --run_dir=R. Scores a checkpoint on a split, every example once."""
+
+import json
+
+from absl import flags
+
+from pipeline import command, config
+
+
+def define_flags() -> None:
+    config.define_reader_flags(computes=True)
+    flags.DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
+
+
+def main() -> None:
+    """Prints a line for people, and last the same as JSON."""
+    execution = config.execution_from_flags()
+    command.import_tensorflow()
+    from pipeline import saved_run
+    from pipeline.evaluation import Evaluator
+
+    split = flags.FLAGS["split"].value
+    saved, restored = saved_run.from_flags()
+    assembly, towers = saved.assemble(restored, execution)
+    evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
+    scores = evaluator(getattr(assembly.splits, split))
+    assert scores is not None  # nothing here stops it
+    step = restored.manifest.step
+    print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
+    print(json.dumps({"event": split, "step": step, **scores._asdict()}))
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, define_flags, usage="python -m pipeline.evaluate --run_dir=R [flags]")
+
+
+if __name__ == "__main__":
+    run()

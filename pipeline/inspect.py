@@ -1,0 +1,56 @@
+"""Entry point: python -m pipeline.inspect --run_dir=R. Lists checkpoints, and what is in one."""
+
+import time
+
+from absl import flags
+
+from pipeline import command, config
+from pipeline.exits import StorageError
+
+
+def define_flags() -> None:
+    config.define_reader_flags(computes=False)
+    flags.DEFINE_boolean("verify", False, "Read every file of every checkpoint and compare its hash.")
+
+
+def main() -> None:
+    """Prints a table of checkpoints, one checkpoint's variables, and its hashes. Raises StorageError for a damaged one."""
+    command.import_tensorflow()
+    from pipeline import saved_run, state
+
+    saved = saved_run.SavedRun(flags.FLAGS["run_dir"].value)
+    damaged = list_checkpoints(saved, flags.FLAGS["verify"].value)
+    restored = saved.restore(flags.FLAGS["checkpoint"].value)
+    print(f"\nckpt-{restored.manifest.step}")
+    for name, value in restored.values.items():
+        print(f"  {name:<44} {value.dtype.name:<9} {list(value.shape)}")
+    print(f"parameters_sha256 {state.parameters_sha256(restored.values)}")
+    print(f"state_sha256      {state.state_sha256(restored.values, restored.manifest.step)}")
+    if damaged:
+        raise StorageError(f"{len(damaged)} checkpoint(s) are damaged: {'; '.join(damaged)}; a resume passes them over")
+
+
+def list_checkpoints(saved, verify: bool) -> list[str]:
+    """Prints a line for each checkpoint; returns what is wrong with those that are damaged."""
+    damaged = []
+    best = saved.directory.best_step(saved.checkpoints.steps())
+    print(f"{'step':>10}  {'bytes':>14}  saved                state")
+    for step in saved.checkpoints.steps():
+        try:
+            manifest = saved.checkpoints.verify(step) if verify else saved.checkpoints.manifest(step)
+            saved_at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.saved))
+            state = ("verified" if verify else "not verified") + (", best" if step == best else "")
+            print(f"{step:>10}  {manifest.num_bytes:>14,}  {saved_at}  {state}")
+        except StorageError as error:
+            damaged.append(str(error))
+            print(f"{step:>10}  {'':>14}  {'':<19}  damaged: {error}")
+    return damaged
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, define_flags, usage="python -m pipeline.inspect --run_dir=R [flags]")
+
+
+if __name__ == "__main__":
+    run()

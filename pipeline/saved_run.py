@@ -1,0 +1,60 @@
+"""A run as it lies on disk, opened for reading: which checkpoint, and the model that it is of."""
+
+import dataclasses
+
+from absl import flags
+
+from pipeline import devices, resume, topology
+from pipeline.assembly import Assembly
+from pipeline.checkpoint import Checkpoints, Restored
+from pipeline.config import READERS_FIELDS, Config
+from pipeline.exits import UsageError
+from pipeline.run_directory import RunDirectory
+from pipeline.sources.base import ExampleSpec
+from pipeline.towers import Towers
+
+
+class SavedRun:
+    """The configuration and checkpoints of a run directory. Raises UsageError if no run is there."""
+
+    def __init__(self, run_dir: str):
+        self.directory = RunDirectory.existing(run_dir)
+        self.checkpoints = Checkpoints(self.directory.checkpoints)
+        recorded = self.directory.recorded()
+        assert recorded is not None  # RunDirectory.existing saw it
+        self.config = recorded
+
+    def restore(self, which: str) -> Restored:
+        """The checkpoint that `which` names: latest (that verifies), best (on validation), or a step.
+
+        Raises UsageError if there is none of that name, StorageError if it is damaged.
+        """
+        if which == "latest":
+            restored = self.checkpoints.newest()
+            if restored is None:
+                raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
+            return restored
+        return self.checkpoints.read(self._step(which))
+
+    def _step(self, which: str) -> int:
+        steps = self.checkpoints.steps()
+        step = self.directory.best_step(steps) if which == "best" else int(which) if which.isdigit() else None
+        if step not in steps:
+            known = ", ".join(map(str, steps)) or "none"
+            raise UsageError(f"checkpoint={which} is not there; use latest, best (of a validation) or a step of: {known}")
+        return step
+
+    def assemble(self, restored: Restored, execution: Config) -> tuple[Assembly, Towers]:
+        """The parts that a checkpoint belongs to, and its state on the devices that `execution` asks for."""
+        config = dataclasses.replace(self.config, **{name: getattr(execution, name) for name in READERS_FIELDS})
+        spec = restored.manifest.examples
+        shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
+        towers = topology.of(config, devices.num_gpus())
+        assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
+        return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
+
+
+def from_flags() -> tuple[SavedRun, Restored]:
+    """The run and the checkpoint that --run_dir and --checkpoint name."""
+    saved = SavedRun(flags.FLAGS["run_dir"].value)
+    return saved, saved.restore(flags.FLAGS["checkpoint"].value)

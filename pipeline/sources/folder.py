@@ -1,0 +1,128 @@
+"""folder:DIR: PNG and JPEG files, one sub-directory a class.
+
+Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE (and DIR/validation/CLASS/FILE where there is one), or
+DIR/CLASS/FILE, where test and validation are carved off. Files are read when their turn comes, so a data set may be
+larger than memory.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import tensorflow as tf
+from absl import logging
+
+from pipeline.config import Config
+from pipeline.exits import BadDataError
+from pipeline.sources import images
+from pipeline.sources.base import Splits, carve
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+CHECKED_FILES = 50_000  # whose first bytes are looked at before training starts, of each split
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # what PNG and JPEG files begin with
+
+
+class Folder:
+    """One split: the files, in an order that depends on nothing but their names.
+
+    The images' size is --image_size or that of the first training image; they are grey where that one is, else
+    colour, whatever the others are.
+    """
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int], class_names: tuple[str, ...], image_shape):
+        self.class_names, self.image_shape = class_names, image_shape
+        self._paths, self._labels = tf.constant(paths), tf.constant(labels, tf.int32)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self._paths, indices), tf.gather(self._labels, indices)
+
+    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+        return images.map_images(self._read, raw, self.image_shape)
+
+    def _read(self, path: tf.Tensor) -> tf.Tensor:
+        return images.decode(tf.io.read_file(path), self.image_shape)
+
+    def where(self, index: int) -> str:
+        return self._paths[index].numpy().decode()
+
+
+def open_splits(argument: str, config: Config) -> Splits:
+    """The splits that lie in the directory `argument`, those it lacks carved off its training examples."""
+    root = Path(os.path.expanduser(argument))
+    if not root.is_dir():
+        raise BadDataError(f"{root} is not a directory; give one that holds a sub-directory for each class")
+    if not (root / "train").is_dir():
+        whole = _open(root, config)
+        train, test = carve(whole, config.validation_fraction)
+        return Splits(*carve(train, config.validation_fraction), test)
+    if not (root / "test").is_dir():
+        raise BadDataError(f"{root} has train but no test; add {root / 'test'}, or give {root / 'train'} to carve it off")
+    whole = _open(root / "train", config)
+    test = _open(root / "test", config, whole)
+    if (root / "validation").is_dir():
+        return Splits(whole, _open(root / "validation", config, whole), test)
+    return Splits(*carve(whole, config.validation_fraction), test)
+
+
+def _open(directory: Path, config: Config, train: Folder | None = None) -> Folder:
+    """The split in `directory`, with the classes and image shape of `train` where that is given."""
+    found = _class_names(directory)
+    class_names = train.class_names if train else found
+    if strange := sorted(set(found) - set(class_names)):
+        raise BadDataError(f"{directory / strange[0]} is a class without training images; add some or remove it")
+    if len(class_names) < 2:
+        raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")
+    files = [(file, class_names.index(name)) for name in found for file in _files(directory / name)]
+    files.sort(key=lambda file: hashlib.sha256(os.fsencode(file[0].relative_to(directory))).digest())
+    paths, labels = [str(path) for path, _ in files], [label for _, label in files]
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(_check_signature, paths[:CHECKED_FILES]))
+    return Folder(paths, labels, class_names, train.image_shape if train else _image_shape(paths[0], config.image_size))
+
+
+def _class_names(directory: Path) -> tuple[str, ...]:
+    return tuple(sorted(entry.name for entry in _entries(directory) if entry.is_dir()))
+
+
+def _files(directory: Path) -> list[Path]:
+    """The images of one class."""
+    entries = _entries(directory)
+    found = [Path(entry.path) for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.is_file()]
+    if not found:
+        raise BadDataError(f"{directory} holds no {', '.join(SUFFIXES)} files; put images there or remove it")
+    if len(found) < len(entries):
+        logging.warning("%s: %d entries are no %s files and are left out", directory, len(entries) - len(found), SUFFIXES)
+    return found
+
+
+def _entries(directory: Path) -> list[os.DirEntry]:
+    """What is not hidden in a directory."""
+    try:
+        with os.scandir(directory) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise BadDataError(f"{directory} cannot be read ({error.strerror}); make it readable") from None
+
+
+def _check_signature(path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
+    if not start.startswith(_SIGNATURES):
+        raise BadDataError(f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it")
+
+
+def _image_shape(path: str, image_size: int) -> tuple[int, int, int]:
+    """The shape of all images, from the first one."""
+    try:
+        height, width, channels = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).shape
+    except tf.errors.OpError:
+        raise BadDataError(f"{path} cannot be decoded; replace or remove it") from None
+    return image_size or height, image_size or width, 1 if channels <= 2 else 3

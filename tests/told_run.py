@@ -1,0 +1,67 @@
+"""A run whose every word is a function of the step, told through a real report and read back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util import tensor_util
+
+from pipeline.report import Report, markdown_table
+
+LAST = 8  # the step at which the runs told here are finished
+
+
+def no_constants(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def lines(run_dir: Path) -> list[dict]:
+    """The lines of metrics.jsonl by strict JSON, without their time."""
+    told = [json.loads(line, parse_constant=no_constants) for line in (run_dir / "metrics.jsonl").open()]
+    return [{key: value for key, value in line.items() if key != "time"} for line in told]
+
+
+def curves(run_dir: Path) -> dict:
+    """Every point that TensorBoard's loader finds, purging nothing itself: {(run, tag): [(step, shape, values)]}."""
+    found = {}
+    for run in sorted(path.name for path in (run_dir / "tensorboard").iterdir()):
+        accumulator = EventAccumulator(str(run_dir / "tensorboard" / run), {"tensors": 0}, purge_orphaned_data=False)
+        accumulator.Reload()
+        for tag in accumulator.Tags()["tensors"]:
+            arrays = [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
+            found[run, tag] = [(step, array.shape, array.tolist()) for step, array in arrays]
+    return found
+
+
+def loss(step: int) -> float:
+    return 1 / step
+
+
+def tell(report: Report, first: int, last: int) -> None:
+    """What a run tells of steps first ... last; all that is told is a function of the step."""
+    for step in range(first, last + 1):
+        report.scalars("train", step, {"loss": loss(step), "accuracy": step / 10})
+        if step % 2 == 0:
+            report.scalars("validation", step, {"loss": loss(step) + 1, "accuracy": 0.5})
+            report.histograms(step, {"parameters/conv1/kernel": np.arange(step + 1.0)})
+            report.event("checkpoint", step, bytes=1000)
+
+
+def start(run_dir: Path, step: int) -> Report:
+    """A start of the run from `step`."""
+    report = Report(run_dir, step)
+    report.text("configuration", markdown_table({"towers": 2}), step)
+    report.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
+    return report
+
+
+def num_graphs(run_dir: Path) -> int:
+    loaders = [EventFileLoader(str(path)) for path in event_files(run_dir)]
+    return sum(event.HasField("graph_def") for loader in loaders for event in loader.Load())
+
+
+def event_files(run_dir: Path) -> list[Path]:
+    return sorted((run_dir / "tensorboard").glob("*/*"))
