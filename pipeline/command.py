@@ -2,12 +2,16 @@
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from pipeline import exits
-from pipeline.exits import PipelineError, UsageError
+from pipeline import config, exits
+from pipeline.exits import ExitCode, PipelineError, UsageError
+
+
+HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h")
 
 
 def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str, positional: str = "") -> None:
@@ -15,9 +19,13 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
 
     positional: what arguments without dashes are ("" if there are none); main gets them as a list.
     """
+    known = set(flags.FLAGS)
     define_flags()
 
     def parse(argv: Sequence[str]) -> list[str]:
+        if set(argv) & set(HELP):
+            print(help_text(usage, [name for name in flags.FLAGS if name not in known]))
+            sys.exit(int(ExitCode.DONE))
         try:
             rest = flags.FLAGS(argv)[1:]
             if rest and not positional:
@@ -35,8 +43,18 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
         except PipelineError as error:
             exits.exit_with(error)
 
-    sys.modules["__main__"].__doc__ = f"usage: {usage}"
     app.run(guarded, flags_parser=parse)
+
+
+def help_text(usage: str, names: Sequence[str]) -> str:
+    """The usage line and these flags, by topic, each with its default."""
+    topics: dict[str, list[str]] = {}
+    for name in names:
+        flag = flags.FLAGS[name]
+        line = textwrap.fill(f"{flag.help}", 110, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        topics.setdefault(config.topic(name), []).append(f"    --{name}={flag.default}\n{line}")
+    parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
+    return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 
 
 def import_tensorflow(log_device_placement: bool = False) -> None:

@@ -218,6 +218,12 @@ def define_flags(names: Collection[str] = ()) -> None:
             define[type(field.default)](field.name, field.default, field.metadata["help"])
 
 
+def topic(name: str) -> str:
+    """What a flag is about, for --help."""
+    field = Config.__dataclass_fields__.get(name)
+    return field.metadata["topic"] if field else "run"
+
+
 def define_reader_flags(computes: bool) -> None:
     """The flags of the entry points that read a run: which, and for those that compute, on what."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")

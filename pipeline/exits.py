@@ -59,5 +59,5 @@ class PreemptedError(PipelineError):
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
     line = " ".join(str(error).split())
-    print(f"{type(error).__name__.removesuffix('Error').lower()}: {line}", file=sys.stderr, flush=True)
+    print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
     sys.exit(int(error.code))

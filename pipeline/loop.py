@@ -168,6 +168,8 @@ class Loop:
         self._stop_if_asked(step)
         assert scores is not None  # None only if a signal came, and then the line above raised
         self.report.scalars("test", step, {"loss": scores.loss, "accuracy": scores.accuracy})
+        self.report.progress(f"finished at step {step}: test accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
+        self.report.progress(self.run.how_to_look())
         self.report.result(
             step,
             test_accuracy=scores.accuracy,

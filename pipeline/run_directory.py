@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,11 @@ class RunDirectory:
     def validation_accuracy(self) -> dict[int, float]:
         """The accuracy on validation at every step that was evaluated."""
         return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
+
+    def how_to_look(self) -> str:
+        """Where the run lies, and the command that shows it."""
+        tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
+        return f"run directory: {self.path}\nlook at it: {tensorboard} --logdir={self.tensorboard}"
 
     def best_step(self, among: list[int]) -> int | None:
         """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""

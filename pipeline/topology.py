@@ -43,7 +43,7 @@ class Topology:
             fits = [str(n) for n in range(1, grad_shards + 1) if grad_shards % n == 0]
             raise UsageError(
                 f"{grad_shards} shards do not split over {self.num_towers} towers; use {', '.join(fits)} towers, "
-                f"or --grad_shards={self.num_towers}"
+                "or another --grad_shards (which a resume takes only with --reshard)"
             )
 
 

@@ -34,7 +34,8 @@ def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
     result = directory.result()
     if result is None or result["step"] < config.steps:
         return False
-    print(f"finished already, at step {result['step']}: {directory.path}; a larger --steps goes on from there")
+    print(f"finished already, at step {result['step']}: a larger --steps goes on from there")
+    print(directory.how_to_look())
     print(json.dumps(result))
     return True
 

@@ -1,5 +1,7 @@
 """Placement, read from graphs that TensorFlow really placed and, for devices not here, from graphs made by hand."""
 
+import re
+
 import pytest
 import tensorflow as tf
 
@@ -68,21 +70,22 @@ def two_towers() -> Placement:
     return TwoTowers().placement()
 
 
-def kinds(placed: Placement, tower: int | None) -> set[str]:
-    """The kinds of a tower's operations, without what a CPU's own kernels add to the name."""
-    return {o.kind.removeprefix("_Mkl").removeprefix("Native") for o in placed.operations if o.tower == tower}
+def kinds(operations: list[Operation]) -> set[str]:
+    """Their kinds, without what a CPU's own kernels add to the name."""
+    return {o.kind.removeprefix("_Mkl").removeprefix("Native") for o in operations}
 
 
 def test_forward_backward_and_update_of_every_tower_are_found_on_its_device(two_towers):
     for tower, device in enumerate(TOWERS):
-        expected = {"Conv2D", "Relu", "MatMul", "SparseSoftmaxCrossEntropyWithLogits", "Conv2DBackpropFilter", "ReluGrad"}
-        assert expected | {"AssignSubVariableOp"} <= kinds(two_towers, tower)
-        assert {o.device for o in two_towers.operations if o.tower == tower} == {device}
+        operations = [o for o in two_towers.operations if o.tower == tower]
+        assert {o.device for o in operations} == {device}
+        assert {"Conv2D", "Relu", "MatMul", "SparseSoftmaxCrossEntropyWithLogits"} <= kinds(operations)
+        assert {"Conv2DBackpropFilter", "ReluGrad", "AssignSubVariableOp"} <= kinds(operations)
         # conv and matmul forward, the gradient of both weights and of the matmul's input
-        names = [o.name for o in two_towers.operations if o.tower == tower and ("Conv2D" in o.kind or "MatMul" in o.kind)]
+        names = [o.name for o in operations if "Conv2D" in o.kind or "MatMul" in o.kind]
         assert len(names) == 5
         assert sum("gradient_tape" in name for name in names) == 3
-    assert "Conv2D" not in kinds(two_towers, None)
+    assert "Conv2D" not in kinds([o for o in two_towers.operations if o.tower is None])
     placement.check(two_towers, TOWERS)
 
 
@@ -102,7 +105,7 @@ def test_variables_have_their_bytes_device_and_tower(two_towers):
 
 def test_a_tower_on_another_device_is_named_with_both_devices(two_towers):
     swapped = TOWERS[::-1]
-    with pytest.raises(UsageError, match=f"variable tower_0/parameters/conv1/kernel lies on {TOWERS[0]}, but tower_0 is"):
+    with pytest.raises(UsageError, match=f"variable tower_0/parameters/conv1/kernel lies on {TOWERS[0]}, but"):
         placement.check(two_towers, swapped)
     only_operations = Placement((), two_towers.operations)
     with pytest.raises(UsageError, match=rf"operation \S*tower_\d/\S+ \(\w+\) lies on {TOWERS[0]}, .* {TOWERS[1]}; "):
@@ -111,13 +114,13 @@ def test_a_tower_on_another_device_is_named_with_both_devices(two_towers):
 
 def test_a_forward_pass_on_another_device_is_refused():
     placed = TwoTowers(devices=[CPU[1], CPU[3]]).placement()
-    with pytest.raises(UsageError, match=rf"operation \S*tower_1/\S+ \(\w+\) lies on {CPU[3]}, but tower_1 is {CPU[2]};"):
+    with pytest.raises(UsageError, match=rf"operation \S*tower_1/\S+ \(\w+\) lies on {CPU[3]}, .* is {CPU[2]};"):
         placement.check(placed, TOWERS)
 
 
 def test_a_backward_pass_on_another_device_is_refused():
     placed = TwoTowers(backward_devices=[CPU[3], CPU[2]]).placement()
-    with pytest.raises(UsageError, match=rf"operation \S*gradient_tape/\S*tower_0/\S+ \(\w+\) lies on {CPU[3]}") as raised:
+    with pytest.raises(UsageError, match=rf"operation \S*gradient_tape/\S*tower_0/\S+ .* lies on {CPU[3]}") as raised:
         placement.check(placed, TOWERS)
     assert raised.value.code == ExitCode.USAGE
     assert "--soft_device_placement" in str(raised.value)
@@ -140,11 +143,14 @@ def test_a_function_that_ran_before_shows_nothing_and_is_not_vouched_for():
 
 def test_collecting_ends_with_an_error_inside():
     with pytest.raises(ValueError), placement.collect() as failed:
+        tf.function(lambda x: x - 1)(tf.constant(1))
         raise ValueError
+    tf.function(lambda x: x * x)(tf.constant(1))
     with placement.collect() as collected:
         tf.function(lambda x: x + 1)(tf.constant(1))
     assert failed.graphs == []
-    assert "AddV2" in {node.op for graph in collected.graphs for node in graph.node}
+    computed = {node.op for graph in collected.graphs for node in graph.node} & {"Sub", "Mul", "AddV2"}
+    assert computed == {"AddV2"}
 
 
 # --- graphs made by hand ---
@@ -189,10 +195,10 @@ def test_what_only_carries_values_may_lie_anywhere(kind):
 @pytest.mark.parametrize("device", [gpu(1), gpu(0, task=0), "/job:worker/replica:0/task:1/device:CPU:0", ""])
 def test_work_on_another_gpu_worker_cpu_or_nowhere_is_refused(device):
     work = [(f"while/tower_{tower}/conv1/Conv2D", "_FusedConv2D", gpu(tower)) for tower in range(2)]
-    moved = ("while/tower_0/dropout/RandomUniform", "RandomUniform", device)
+    moved = ("while/tower_0/dropout/Uniform", "RandomUniform", device)
     placed = placement.read([graph(*work), graph(moved)], [])
-    expected = rf"operation while/tower_0/dropout/RandomUniform \(RandomUniform\) lies on {device}, but tower_0 is {gpu(0)}"
-    with pytest.raises(UsageError, match=expected):
+    expected = f"operation {moved[0]} (RandomUniform) lies on {device}, but tower_0 is {gpu(0)};"
+    with pytest.raises(UsageError, match=re.escape(expected)):
         placement.check(placed, [gpu(0), gpu(1)])
 
 
@@ -228,7 +234,8 @@ def test_table_shows_devices_in_order_variables_with_bytes_and_operations_by_kin
     nodes += [("gradient_tape/tower_0/conv1/Conv2D_1", "Conv2D", gpu(0)), ("tower_1/x/_3", "_Recv", gpu(0))]
     nodes += [("tower_1/relu", "Relu", gpu(0)), ("add", "AddV2", gpu(9))]
     variables = [Variable("tower_0/b", 4, gpu(0), 0), Variable("tower_0/a/long", 12_345_678, gpu(0), 0)]
-    placed = Placement((*variables, Variable("shared", 4, gpu(10), None)), placement.read([graph(*nodes)], []).operations)
+    variables += [Variable("shared", 4, gpu(10), None)]
+    placed = Placement(tuple(variables), placement.read([graph(*nodes)], []).operations)
     heading, _, sections = placement.table(placed).partition("\n\n")
     assert heading.startswith("What lies and runs on each device")
     assert sections == TABLE

@@ -19,10 +19,9 @@ class TensorBoard:
     """A TensorBoard process that watches a directory."""
 
     def __init__(self, directory: Path, *flags: str):
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", directory, "--host", "127.0.0.1", "--port", "0"]
-        self._process = subprocess.Popen(
-            [*command, "--reload_interval", "1", *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        address = ["--logdir", directory, "--host", "127.0.0.1", "--port", "0", "--reload_interval", "1"]
+        command = [sys.executable, "-m", "tensorboard.main", *address, *flags]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._url = next(filter(None, (re.search(r"http://127.0.0.1:\d+", line) for line in self._process.stdout)))[0]
 
     def get(self, plugin: str, **query: str) -> str:

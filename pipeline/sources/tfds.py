@@ -1,0 +1,179 @@
+"""tfds:NAME[/CONFIG][:VERSION]: any image classification data set of TensorFlow Datasets; `mnist` is tfds:mnist.
+
+A data set that is not in --data_dir yet is downloaded and prepared there, as ArrayRecord files, which are read at
+random. A split whose decoded images are few enough is held in memory.
+"""
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from pipeline.config import Config
+from pipeline.exits import BadDataError, UsageError
+from pipeline.sources import images
+from pipeline.sources.base import Source, Splits, carve, find_broken
+from pipeline.sources.memory import InMemory
+
+try:
+    import tensorflow_datasets
+except ImportError as error:
+    raise UsageError(f"tensorflow_datasets cannot be imported ({error}); install it, or use another --source") from None
+
+HELD_BYTES = 256 * 2**20  # a split of at most this many bytes, decoded, is held in memory
+TFRECORD_BYTES = 2**30  # a split in TFRecord files, which cannot be read at random, is held encoded up to this many
+FORMAT = "array_record"
+
+
+class Features(NamedTuple):
+    """Where in a record the image and its label lie, and what they are."""
+
+    image: str
+    label: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+
+class Records:
+    """A split whose records, serialized tf.train.Example messages, are read by number and decoded in the graph."""
+
+    def __init__(self, read: Callable[[Sequence[int]], Sequence[bytes]], length: int, features: Features, name: str):
+        self.class_names, self.image_shape = features.class_names, features.image_shape
+        self._read, self._length, self._features, self._name = read, length, features, name
+
+    def __len__(self) -> int:
+        return self._length
+
+    def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        serialized = tf.numpy_function(self._fetch, [indices], tf.string, stateful=False)
+        image, label = self._features.image, self._features.label
+        form = {image: tf.io.FixedLenFeature([], tf.string), label: tf.io.FixedLenFeature([], tf.int64)}
+        example = tf.io.parse_example(tf.ensure_shape(serialized, indices.shape), form)
+        return example[image], tf.cast(example[label], tf.int32)
+
+    def _fetch(self, indices: np.ndarray) -> np.ndarray:
+        return np.array(self._read(indices.tolist()), dtype=object)
+
+    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+        return images.decode_batch(raw, self.image_shape)
+
+    def where(self, index: int) -> str:
+        return f"{self._name}: record {index}"
+
+
+def open_splits(argument: str, config: Config) -> Splits:
+    """The data set's own splits; those it lacks, or has without labels, are carved off its training examples.
+
+    Where it has no test split its validation split, if it has one, is the test split.
+    """
+    name = f"tfds:{argument}"
+    builder = _builder(name, argument, config)
+    _prepare(name, builder)
+    features = _features(name, builder.info, config.image_size)
+    found = {split: _open(name, builder, split, features) for split in builder.info.splits if split in Splits.__annotations__}
+    splits = {split: source for split, source in found.items() if source is not None}
+    if "train" not in splits:
+        raise BadDataError(f"{name} has no train split with labels, but {', '.join(builder.info.splits)}; use another")
+    if "test" not in splits and "validation" in splits:
+        logging.warning("%s has no test split with labels: its validation split is used for testing", name)
+        splits["test"] = splits.pop("validation")
+    for missing in ("test", "validation"):
+        if missing not in splits:
+            splits["train"], splits[missing] = carve(splits["train"], config.validation_fraction)
+    return Splits(**splits)
+
+
+def _builder(name: str, argument: str, config: Config) -> Any:
+    """TFDS's builder of the data set."""
+    data_dir = os.path.expanduser(config.data_dir) if config.data_dir else None
+    try:
+        return tensorflow_datasets.builder(argument, data_dir=data_dir)
+    except tensorflow_datasets.core.DatasetNotFoundError:
+        known = tensorflow_datasets.list_builders(with_community_datasets=False)
+        close = difflib.get_close_matches(re.split("[/:]", argument)[0], known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see https://www.tensorflow.org/datasets/catalog"
+        raise UsageError(f"source={name} is no data set of TFDS; {hint}") from None
+    except Exception as error:  # each data set is a program of its own, and may fail in its own way
+        raise UsageError(f"source={name} cannot be opened ({_line(error)}); choose another name or version") from None
+
+
+def _prepare(name: str, builder: Any) -> None:
+    """Downloads and converts what is not there yet."""
+    download = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False)
+    try:
+        builder.download_and_prepare(file_format=FORMAT, download_config=download)
+    except Exception as error:  # the network's, the disk's, or one of the data set's own program
+        raise BadDataError(
+            f"{name} cannot be prepared in {builder.data_dir} ({_line(error)}); mend that, or prepare it on another "
+            "machine and give its directory as --data_dir"
+        ) from None
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _features(name: str, info: Any, image_size: int) -> Features:
+    """The image and the label that TFDS calls supervised, or the only ones there are."""
+    pair = info.supervised_keys or ()
+    of_kind = tensorflow_datasets.features.Image, tensorflow_datasets.features.ClassLabel
+    keys = [[key for key, feature in info.features.items() if isinstance(feature, kind)] for kind in of_kind]
+    keys = [[key for key in found if key in pair] or found for found in keys]
+    if [len(found) for found in keys] != [1, 1] or info.features[keys[0][0]].dtype != np.uint8:
+        raise BadDataError(
+            f"{name} has the features {', '.join(info.features)}; one image of 8-bit pixels and one class label are "
+            "needed: use another data set"
+        )
+    image, label = keys[0][0], keys[1][0]
+    shape = info.features[image].shape
+    if not image_size and None in shape[:2]:
+        raise UsageError(f"{name} has images of varying size; give the size they are resized to as --image_size=N")
+    channels = 1 if shape[2] == 1 else 3
+    image_shape = (image_size or shape[0], image_size or shape[1], channels)
+    return Features(image, label, tuple(info.features[label].names), image_shape)
+
+
+def _open(name: str, builder: Any, split: str, features: Features) -> Source | None:
+    """A split of the prepared data set, or None where it has no examples or no labels."""
+    length = builder.info.splits[split].num_examples
+    source = Records(_reader(name, builder, split), length, features, f"{name} {split}")
+    if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
+        return None
+    return _hold(source) if length * math.prod(features.image_shape) <= HELD_BYTES else source
+
+
+def _reader(name: str, builder: Any, split: str) -> Callable[[Sequence[int]], Sequence[bytes]]:
+    """What returns the records of the given numbers."""
+    info = builder.info
+    if FORMAT in [kind.value for kind in info.available_file_formats()]:
+        raw = tensorflow_datasets.decode.DeserializeMethod.RAW_BYTES
+        return builder.as_data_source(split, deserialize_method=raw).__getitems__
+    if info.file_format.value != "tfrecord" or info.splits[split].num_bytes > TFRECORD_BYTES:
+        raise BadDataError(
+            f"{name} is prepared in {builder.data_dir} as {info.file_format.value}, which cannot be read at random; give "
+            "another --data_dir, to prepare it there as array_record"
+        )
+    records = list(tf.data.TFRecordDataset(info.splits[split].filepaths).as_numpy_iterator())
+    return lambda numbers: [records[number] for number in numbers]
+
+
+def _hold(source: Records) -> InMemory:
+    """The same split, decoded in memory. Raises BadDataError naming a record that cannot be decoded."""
+
+    def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        raw, labels = source.fetch(indices)
+        return source.decode(raw), labels
+
+    batches = tf.data.Dataset.range(len(source)).batch(500).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    try:
+        pixels, labels = zip(*batches.as_numpy_iterator(), strict=True)
+    except tf.errors.OpError:
+        find_broken(source, range(len(source)))
+        raise
+    return InMemory(np.concatenate(pixels), np.concatenate(labels), source.class_names, source.where(0))
