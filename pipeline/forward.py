@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import keras
 import tensorflow as tf
+
+from pipeline.models.variables import is_seed, seeds_of
 
 
 class ShardSums(NamedTuple):
@@ -19,21 +20,6 @@ class ShardSums(NamedTuple):
 def add(left: ShardSums, right: ShardSums) -> ShardSums:
     """The element-wise sum."""
     return tf.nest.map_structure(tf.add, left, right)
-
-
-def is_seed(variable) -> bool:
-    """Whether a non-trainable variable is the state of a Keras seed generator, which the plan replaces."""
-    return variable.path.endswith("seed_generator_state")
-
-
-def statistics_of(model: keras.Model) -> list:
-    """The model's running statistics (as of batch normalization): non-trainable, and no seed."""
-    return [v for v in model.non_trainable_variables if not is_seed(v)]
-
-
-def seeds_of(model: keras.Model) -> list:
-    """The model's seed states, one for every random layer."""
-    return [v for v in model.non_trainable_variables if is_seed(v)]
 
 
 def call(model, parameters, statistics, seeds, images, training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:

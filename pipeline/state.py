@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import forward, loss_scale
+from pipeline import loss_scale
+from pipeline.models.variables import statistics_of
 from pipeline.optimizers import Optimizer
 
 Values = dict[str, np.ndarray]  # in the order in which they are hashed and written
@@ -23,7 +24,7 @@ def initial(model: keras.Model, optimizer: Optimizer, precision: str) -> Values:
     values = {f"parameters/{v.path}": v.numpy() for v in model.trainable_variables}
     for slot, start in optimizer.slots.items():
         values |= {f"slots/{slot}/{v.path}": np.full(v.shape, start, np.float32) for v in model.trainable_variables}
-    values |= {f"statistics/{v.path}": v.numpy() for v in forward.statistics_of(model)}
+    values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
     return values | (loss_scale.initial() if precision == "float16" else {})
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pipeline import forward, loss_scale, optimizers, reduce, schedules
 from pipeline.config import Config
+from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
 from pipeline.towers import Placed, Towers
 
@@ -53,7 +54,7 @@ class Step:
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
         with self._towers.on_host():
-            layers = len(forward.seeds_of(self._model))
+            layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
             scale = loss_scale.read(self._towers.replicas[0])

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import forward, models
+from pipeline import models
+from pipeline.exits import UsageError
+from pipeline.models import variables
 from pipeline.exits import UsageError
 
 MNIST = (28, 28, 1)
@@ -183,9 +185,9 @@ def test_variables_lie_on_the_cpu():
 
 def test_a_users_model_has_statistics_and_seeds():
     model = build("models_for_tests:batch_norm")
-    statistics = [v.path.split("/")[-1] for v in forward.statistics_of(model)]
+    statistics = [v.path.split("/")[-1] for v in variables.statistics_of(model)]
     assert statistics == ["moving_mean", "moving_variance"]
-    assert len(forward.seeds_of(model)) == 2
+    assert len(variables.seeds_of(model)) == 2
 
 
 def test_a_users_module_is_found_in_the_current_directory(tmp_path, monkeypatch):

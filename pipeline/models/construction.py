@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from pipeline import forward, plan
+from pipeline import plan
 from pipeline.exits import UsageError
+from pipeline.models.variables import is_seed
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -92,7 +93,7 @@ def _check(name: str, model, logits, num_classes: int) -> None:
         raise UsageError(f"model={name} gives outputs {_shapes(logits)}; give logits of shape (n, {num_classes})")
     if not model.trainable_variables:
         raise UsageError(f"model={name} has no trainable parameters; give it a layer that has some")
-    paths = collections.Counter(v.path for v in model.variables if not forward.is_seed(v))
+    paths = collections.Counter(v.path for v in model.variables if not is_seed(v))
     twice = [path for path, count in paths.items() if count > 1]
     if twice:
         raise UsageError(

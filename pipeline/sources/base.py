@@ -1,7 +1,8 @@
 """What every source of examples offers: the protocol, and the slices that make a validation split."""
 
 import dataclasses
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -94,14 +95,20 @@ def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
     return Slice(source, held_out, length), Slice(source, 0, held_out)
 
 
-def find_broken(source: Source, indices: Iterable[int]) -> None:
+def find_broken(source: Source, indices: Sequence[int]) -> None:
     """Raises BadDataError naming the first of these examples that cannot be read or decoded, if one cannot.
 
-    For use after tf.data reported an error: its message does not say which example it was about.
+    For use after tf.data reported an error, whose message does not say which example it was about.
     """
-    for index in indices:
-        try:
-            raw, _ = source.fetch(tf.constant([index], tf.int64))
-            source.decode(raw)
-        except tf.errors.OpError as error:
-            raise BadDataError(f"{source.where(index)} cannot be decoded ({error.message}); replace or remove it") from None
+    try:
+        raw, _ = source.fetch(tf.constant(indices, tf.int64))
+        source.decode(raw)
+    except tf.errors.OpError as error:
+        if len(indices) == 1:
+            reason = re.sub(r"{{.*}}|\[Op:.*", "", error.message.splitlines()[0]).strip()
+            raise BadDataError(
+                f"{source.where(indices[0])} cannot be decoded ({reason}); replace or remove it"
+            ) from None
+        middle = len(indices) // 2
+        find_broken(source, indices[:middle])
+        find_broken(source, indices[middle:])

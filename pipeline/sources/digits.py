@@ -65,7 +65,7 @@ def _write(path: Path, images: dict[str, np.ndarray]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            np.savez(file, **images)
+            np.savez(file, train=images["train"], test=images["test"])
         temporary.replace(path)
     except OSError as error:
         logging.warning("the digits are not cached (%s); they are drawn again at every start", error)

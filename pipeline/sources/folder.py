@@ -33,7 +33,7 @@ class Folder:
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int], class_names: tuple[str, ...], image_shape):
         self.class_names, self.image_shape = class_names, image_shape
-        self._paths, self._labels = tf.constant(paths), tf.constant(labels, tf.int32)
+        self._paths, self._labels = tf.constant([os.fsencode(path) for path in paths]), tf.constant(labels, tf.int32)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -48,7 +48,7 @@ class Folder:
         return images.decode(tf.io.read_file(path), self.image_shape)
 
     def where(self, index: int) -> str:
-        return self._paths[index].numpy().decode()
+        return os.fsdecode(self._paths[index].numpy())
 
 
 def open_splits(argument: str, config: Config) -> Splits:
@@ -57,16 +57,17 @@ def open_splits(argument: str, config: Config) -> Splits:
     if not root.is_dir():
         raise BadDataError(f"{root} is not a directory; give one that holds a sub-directory for each class")
     if not (root / "train").is_dir():
-        whole = _open(root, config)
-        train, test = carve(whole, config.validation_fraction)
-        return Splits(*carve(train, config.validation_fraction), test)
+        rest, test = carve(_open(root, config), config.validation_fraction)
+        return Splits(*carve(rest, config.validation_fraction), test)
     if not (root / "test").is_dir():
-        raise BadDataError(f"{root} has train but no test; add {root / 'test'}, or give {root / 'train'} to carve it off")
-    whole = _open(root / "train", config)
-    test = _open(root / "test", config, whole)
+        raise BadDataError(
+            f"{root} has train but no test; add {root / 'test'}, or give {root / 'train'} to carve it off"
+        )
+    split = _open(root / "train", config)
+    test = _open(root / "test", config, split)
     if (root / "validation").is_dir():
-        return Splits(whole, _open(root / "validation", config, whole), test)
-    return Splits(*carve(whole, config.validation_fraction), test)
+        return Splits(split, _open(root / "validation", config, split), test)
+    return Splits(*carve(split, config.validation_fraction), test)
 
 
 def _open(directory: Path, config: Config, train: Folder | None = None) -> Folder:
@@ -96,7 +97,9 @@ def _files(directory: Path) -> list[Path]:
     if not found:
         raise BadDataError(f"{directory} holds no {', '.join(SUFFIXES)} files; put images there or remove it")
     if len(found) < len(entries):
-        logging.warning("%s: %d entries are no %s files and are left out", directory, len(entries) - len(found), SUFFIXES)
+        logging.warning(
+            "%s: %d entries are no %s files and are left out", directory, len(entries) - len(found), SUFFIXES
+        )
     return found
 
 
@@ -116,7 +119,9 @@ def _check_signature(path: str) -> None:
     except OSError as error:
         raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
     if not start.startswith(_SIGNATURES):
-        raise BadDataError(f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it")
+        raise BadDataError(
+            f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it"
+        )
 
 
 def _image_shape(path: str, image_size: int) -> tuple[int, int, int]:

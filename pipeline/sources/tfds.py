@@ -29,6 +29,7 @@ except ImportError as error:
 HELD_BYTES = 256 * 2**20  # a split of at most this many bytes, decoded, is held in memory
 TFRECORD_BYTES = 2**30  # a split in TFRecord files, which cannot be read at random, is held encoded up to this many
 FORMAT = "array_record"
+SPLITS = ("train", "validation", "test")
 
 
 class Features(NamedTuple):
@@ -45,7 +46,7 @@ class Records:
 
     def __init__(self, read: Callable[[Sequence[int]], Sequence[bytes]], length: int, features: Features, name: str):
         self.class_names, self.image_shape = features.class_names, features.image_shape
-        self._read, self._length, self._features, self._name = read, length, features, name
+        self._read, self._length, self._features, self.name = read, length, features, name
 
     def __len__(self) -> int:
         return self._length
@@ -64,7 +65,7 @@ class Records:
         return images.decode_batch(raw, self.image_shape)
 
     def where(self, index: int) -> str:
-        return f"{self._name}: record {index}"
+        return f"{self.name}: record {index}"
 
 
 def open_splits(argument: str, config: Config) -> Splits:
@@ -73,10 +74,9 @@ def open_splits(argument: str, config: Config) -> Splits:
     Where it has no test split its validation split, if it has one, is the test split.
     """
     name = f"tfds:{argument}"
-    builder = _builder(name, argument, config)
-    _prepare(name, builder)
+    builder = _prepared(name, argument, config)
     features = _features(name, builder.info, config.image_size)
-    found = {split: _open(name, builder, split, features) for split in builder.info.splits if split in Splits.__annotations__}
+    found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
     splits = {split: source for split, source in found.items() if source is not None}
     if "train" not in splits:
         raise BadDataError(f"{name} has no train split with labels, but {', '.join(builder.info.splits)}; use another")
@@ -103,16 +103,20 @@ def _builder(name: str, argument: str, config: Config) -> Any:
         raise UsageError(f"source={name} cannot be opened ({_line(error)}); choose another name or version") from None
 
 
-def _prepare(name: str, builder: Any) -> None:
-    """Downloads and converts what is not there yet."""
+def _prepared(name: str, argument: str, config: Config) -> Any:
+    """The builder of a data set that lies in its directory; downloads and converts it where it does not yet."""
+    builder = _builder(name, argument, config)
     download = tensorflow_datasets.download.DownloadConfig(try_download_gcs=False)
     try:
         builder.download_and_prepare(file_format=FORMAT, download_config=download)
     except Exception as error:  # the network's, the disk's, or one of the data set's own program
-        raise BadDataError(
-            f"{name} cannot be prepared in {builder.data_dir} ({_line(error)}); mend that, or prepare it on another "
-            "machine and give its directory as --data_dir"
-        ) from None
+        builder = _builder(name, argument, config)
+        if not builder.data_path.exists():  # else another worker of this host was faster
+            raise BadDataError(
+                f"{name} cannot be prepared in {builder.data_dir} ({_line(error)}); mend that, or prepare it on "
+                "another machine and give its directory as --data_dir"
+            ) from None
+    return builder
 
 
 def _line(error: Exception) -> str:
@@ -120,32 +124,39 @@ def _line(error: Exception) -> str:
 
 
 def _features(name: str, info: Any, image_size: int) -> Features:
-    """The image and the label that TFDS calls supervised, or the only ones there are."""
-    pair = info.supervised_keys or ()
-    of_kind = tensorflow_datasets.features.Image, tensorflow_datasets.features.ClassLabel
-    keys = [[key for key, feature in info.features.items() if isinstance(feature, kind)] for kind in of_kind]
-    keys = [[key for key in found if key in pair] or found for found in keys]
-    if [len(found) for found in keys] != [1, 1] or info.features[keys[0][0]].dtype != np.uint8:
+    """What is needed of the data set's features."""
+    image = _only(info, tensorflow_datasets.features.Image)
+    label = _only(info, tensorflow_datasets.features.ClassLabel)
+    if not image or not label or info.features[image].dtype != np.uint8:
         raise BadDataError(
             f"{name} has the features {', '.join(info.features)}; one image of 8-bit pixels and one class label are "
             "needed: use another data set"
         )
-    image, label = keys[0][0], keys[1][0]
-    shape = info.features[image].shape
-    if not image_size and None in shape[:2]:
+    height, width, channels = info.features[image].shape
+    if not image_size and None in (height, width):
         raise UsageError(f"{name} has images of varying size; give the size they are resized to as --image_size=N")
-    channels = 1 if shape[2] == 1 else 3
-    image_shape = (image_size or shape[0], image_size or shape[1], channels)
+    image_shape = (image_size or height, image_size or width, 1 if channels == 1 else 3)
     return Features(image, label, tuple(info.features[label].names), image_shape)
 
 
+def _only(info: Any, kind: type) -> str | None:
+    """The name of the only feature of its kind, among those that TFDS calls supervised or else among all."""
+    names = [name for name, feature in info.features.items() if isinstance(feature, kind)]
+    names = [name for name in names if name in (info.supervised_keys or ())] or names
+    return names[0] if len(names) == 1 else None
+
+
 def _open(name: str, builder: Any, split: str, features: Features) -> Source | None:
-    """A split of the prepared data set, or None where it has no examples or no labels."""
+    """A split of a prepared data set, or None where it has no examples or no labels."""
     length = builder.info.splits[split].num_examples
     source = Records(_reader(name, builder, split), length, features, f"{name} {split}")
-    if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
-        return None
-    return _hold(source) if length * math.prod(features.image_shape) <= HELD_BYTES else source
+    try:
+        if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
+            return None
+        return _hold(source) if length * math.prod(features.image_shape) <= HELD_BYTES else source
+    except tf.errors.OpError:
+        find_broken(source, range(length))
+        raise
 
 
 def _reader(name: str, builder: Any, split: str) -> Callable[[Sequence[int]], Sequence[bytes]]:
@@ -156,24 +167,20 @@ def _reader(name: str, builder: Any, split: str) -> Callable[[Sequence[int]], Se
         return builder.as_data_source(split, deserialize_method=raw).__getitems__
     if info.file_format.value != "tfrecord" or info.splits[split].num_bytes > TFRECORD_BYTES:
         raise BadDataError(
-            f"{name} is prepared in {builder.data_dir} as {info.file_format.value}, which cannot be read at random; give "
-            "another --data_dir, to prepare it there as array_record"
+            f"{name} is prepared in {builder.data_dir} as {info.file_format.value}, which cannot be read at random; "
+            "give another --data_dir, to prepare it there as array_record"
         )
     records = list(tf.data.TFRecordDataset(info.splits[split].filepaths).as_numpy_iterator())
     return lambda numbers: [records[number] for number in numbers]
 
 
 def _hold(source: Records) -> InMemory:
-    """The same split, decoded in memory. Raises BadDataError naming a record that cannot be decoded."""
+    """The same split, decoded in memory."""
 
     def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         raw, labels = source.fetch(indices)
         return source.decode(raw), labels
 
     batches = tf.data.Dataset.range(len(source)).batch(500).map(read, num_parallel_calls=tf.data.AUTOTUNE)
-    try:
-        pixels, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    except tf.errors.OpError:
-        find_broken(source, range(len(source)))
-        raise
-    return InMemory(np.concatenate(pixels), np.concatenate(labels), source.class_names, source.where(0))
+    pixels, labels = zip(*batches.as_numpy_iterator(), strict=True)
+    return InMemory(np.concatenate(pixels), np.concatenate(labels), source.class_names, source.name)
