@@ -1,10 +1,13 @@
 """Verified checkpoints: the only file that touches them on disk.
 
-A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json, written
-last, with the SHA-256 of each file. Without a manifest that names what lies there, it does not exist.
+A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json with the SHA-256
+of each file. All are written in a hidden directory .writing-ckpt-s-PID, and then moved to their names, the manifest
+last. So where the hidden directory lies and the manifest does not, a kill cut the write short, and there is no
+checkpoint yet; where neither lies, the manifest was lost, and the checkpoint is damaged.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -61,19 +64,19 @@ class Checkpoints:
         self._pending: concurrent.futures.Future | None = None
 
     def steps(self) -> list[int]:
-        """The steps that anything lies here of, whole or not, in order."""
-        names = [p.name for p in self.directory.iterdir()] if self.directory.is_dir() else []
-        return sorted({int(match[1]) for name in names if (match := re.match(r"ckpt-(\d+)\.", name))})
+        """The steps of the checkpoints that lie here, good or damaged, in order."""
+        found = {int(match[1]) for name in self._names() if (match := re.match(r"ckpt-(\d+)\.", name))}
+        return sorted(found - self._cut_short())
 
     def manifest(self, step: int) -> Manifest:
         """What a checkpoint says of itself, unverified. Raises StorageError if there is none of that step."""
         path = self._manifest(step)
         try:
-            manifest = Manifest(**json.loads(path.read_bytes()))
+            manifest = _opened(json.loads(path.read_bytes()))
         except FileNotFoundError:
             raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
-        except (ValueError, TypeError) as error:
-            raise StorageError(f"{path} is not a manifest: {error}") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(f"{path} is damaged or not a manifest: {error}") from None
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error}") from None
         if manifest.step != step or not manifest.files:
@@ -151,11 +154,14 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
     def tidy(self, damaged: Iterable[int]) -> None:
-        """Renames the files of damaged steps, so that they are no checkpoints any more, and deletes half-written ones."""
+        """Renames the files of damaged steps, so that they are no checkpoints any more, and deletes what was cut short."""
         for step in damaged:
             for path in self.directory.glob(f"ckpt-{step}.*"):
                 path.rename(path.with_name(f"damaged-{path.name}"))
-        for path in self.directory.glob(".writing-*"):
+        for step in self._cut_short():
+            for path in self.directory.glob(f"ckpt-{step}.*"):
+                path.unlink()
+        for path in self.directory.glob(".writing-*"):  # last: they mark what was cut short
             shutil.rmtree(path, ignore_errors=True)
 
     def _write(self, step: int, values: state.Values, about: dict[str, Any], done: Callable) -> None:
@@ -170,12 +176,13 @@ class Checkpoints:
                 path.rename(self.directory / path.name)
             _sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(hidden, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.tidy(())  # it may have been the last of the space
             raise StorageError(
                 f"checkpoint of step {step} could not be written in {self.directory}: {error}; "
                 "free some space or mend the file system, then start the same command again"
             ) from None
-        hidden.rmdir()
+        shutil.rmtree(hidden, ignore_errors=True)
         done(manifest, time.monotonic() - started)
 
     def _write_hidden(self, hidden: Path, step: int, values: state.Values, about: dict[str, Any]) -> Manifest:
@@ -190,15 +197,40 @@ class Checkpoints:
         files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
         hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
         manifest = Manifest(step, time.time(), *hashes, files, **about)
-        text = json.dumps(dataclasses.asdict(manifest), indent=1)
-        (hidden / self._manifest(step).name).write_text(text + "\n")
+        (hidden / self._manifest(step).name).write_text(json.dumps(_sealed(manifest), indent=1) + "\n")
         return manifest
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.directory.iterdir()] if self.directory.is_dir() else []
+
+    def _cut_short(self) -> set[int]:
+        """The steps of writes that did not come to their end."""
+        hidden = {int(match[1]) for name in self._names() if (match := re.match(r"\.writing-ckpt-(\d+)-", name))}
+        return {step for step in hidden if not self._manifest(step).exists()}
 
     def _prefix(self, step: int) -> Path:
         return self.directory / f"ckpt-{step}"
 
     def _manifest(self, step: int) -> Path:
         return self.directory / f"ckpt-{step}.manifest.json"
+
+
+def _sealed(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as JSON has it, with the hash of the rest of it."""
+    fields = dataclasses.asdict(manifest)
+    return {**fields, "sha256": _sha256_of(fields)}
+
+
+def _opened(sealed: dict[str, Any]) -> Manifest:
+    """The manifest that `_sealed` made. Raises ValueError, TypeError or KeyError for anything else."""
+    fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}
+    if sealed["sha256"] != _sha256_of(fields):
+        raise ValueError("its own hash is another")
+    return Manifest(**fields)
+
+
+def _sha256_of(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _described(path: Path) -> dict[str, Any]:

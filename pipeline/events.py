@@ -105,7 +105,8 @@ def drop_after(directory: Path, start_step: int) -> None:
     """Drops from a directory's event files what a run that goes on from `start_step` tells again.
 
     That is every event of a later step, and the graph and the texts of that step itself, which each start tells
-    anew; with it goes a record cut short at the end of a file. Files that hold none of this stay untouched.
+    anew; of step 0, which no checkpoint stands for, all. With it goes a record cut short at the end of a file. Files
+    that hold none of this stay untouched.
     Raises StorageError.
     """
     for path in _event_files(directory):
@@ -120,7 +121,8 @@ def _kept(path: Path, start_step: int) -> Iterator[bytes]:
     """The records to keep, up to the first that is not whole; TensorBoard reads no further either."""
     for record in RawEventFileLoader(str(path)).Load():
         event = Event.FromString(record)
-        if event.step < start_step or (event.step == start_step and not _told_at_start(event)):
+        at_start = event.HasField("file_version") or (start_step > 0 and not _told_at_start(event))
+        if event.step < start_step or (event.step == start_step and at_start):
             yield record
 
 

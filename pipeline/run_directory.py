@@ -98,6 +98,10 @@ class RunDirectory:
         """The last result line, if the run was finished once."""
         return next((event for event in reversed(self.events()) if event["event"] == "result"), None)
 
+    def told(self, event: str, step: int) -> bool:
+        """Whether metrics.jsonl has a line of this event and step."""
+        return any(e["event"] == event and e["step"] == step for e in self.events())
+
     def validation_accuracy(self) -> dict[int, float]:
         """The accuracy on validation at every step that was evaluated."""
         return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}

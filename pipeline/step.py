@@ -32,7 +32,7 @@ class Step:
         self._optimizer = optimizers.make(config)
 
     def gradient(self, batches, step) -> forward.ShardSums:
-        """Sums over the global batch, on the first tower: shards on their towers, then one fixed tree.
+        """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
 
         batches: for every tower, its images [shards, shard_batch, h, w, c] and labels [shards, shard_batch].
         """
@@ -49,7 +49,7 @@ class Step:
                             images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
                         # fmt: on
                     leaves.append(Placed(tower, sums))
-        return reduce.tree(leaves, self._towers.add).sums
+        return self._unscaled(reduce.tree(leaves, self._towers.add).sums)
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
@@ -90,7 +90,7 @@ class Step:
         """Computes and applies one step."""
         with self._towers.on_host():
             rate = schedules.learning_rate(self._config, step)
-        total = self._unscaled(self.gradient(batches, step))
+        total = self.gradient(batches, step)
         with self._towers.on(0):
             norm = optimizers.norm(total.gradients)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(total.loss)

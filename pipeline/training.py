@@ -1,5 +1,6 @@
 """A training run from its directory to its end: own it, settle what it is, restore it, and let the loop go."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pipeline.checkpoint import Checkpoints, Restored
 from pipeline.config import Config
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
-from pipeline.report import Report
+from pipeline.report import Report, markdown_table
 from pipeline.run_directory import RunDirectory
 from pipeline.trainer import Trainer
 
@@ -71,7 +72,7 @@ def _report_start(report: Report, assembly: Assembly, recorded: Config | None, r
         report.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         report.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        report.text("configuration", "".join(f"    {line}\n" for line in config.to_flags().splitlines()), step)
+        report.text("configuration", markdown_table(dataclasses.asdict(config)), step)
     if recorded and recorded.grad_shards != config.grad_shards:
         report.event("reshard", step, grad_shards=config.grad_shards, before=recorded.grad_shards)
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)

@@ -57,11 +57,12 @@ def open_splits(config: Config) -> Splits:
     name, _, argument = config.source.partition(":")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
     splits = module.open_splits(argument or KINDS[name].default, config)
-    _check_agreement(config.source, splits)
+    check_agreement(config.source, splits)
     return splits
 
 
-def _check_agreement(spec: str, splits: Splits) -> None:
+def check_agreement(spec: str, splits: Splits) -> None:
+    """Raises BadDataError unless no split is empty and all have the same classes and image shape."""
     for name, split in vars(splits).items():
         if len(split) == 0:
             raise BadDataError(f"source={spec}: its {name} split has 0 examples; at least 1 is needed")

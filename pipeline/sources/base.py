@@ -105,7 +105,7 @@ def find_broken(source: Source, indices: Sequence[int]) -> None:
         source.decode(raw)
     except tf.errors.OpError as error:
         if len(indices) == 1:
-            reason = re.sub(r"{{.*}}|\[Op:.*", "", error.message.splitlines()[0]).strip()
+            reason = re.sub(r".*}} | \[Op:.*", "", error.message.strip().splitlines()[-1])
             raise BadDataError(
                 f"{source.where(indices[0])} cannot be decoded ({reason}); replace or remove it"
             ) from None

@@ -33,7 +33,8 @@ class Folder:
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int], class_names: tuple[str, ...], image_shape):
         self.class_names, self.image_shape = class_names, image_shape
-        self._paths, self._labels = tf.constant([os.fsencode(path) for path in paths]), tf.constant(labels, tf.int32)
+        self._paths = tf.constant([os.fsencode(path) for path in paths], tf.string)
+        self._labels = tf.constant(labels, tf.int32)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -57,8 +58,8 @@ def open_splits(argument: str, config: Config) -> Splits:
     if not root.is_dir():
         raise BadDataError(f"{root} is not a directory; give one that holds a sub-directory for each class")
     if not (root / "train").is_dir():
-        rest, test = carve(_open(root, config), config.validation_fraction)
-        return Splits(*carve(rest, config.validation_fraction), test)
+        rest, held_out = carve(_open(root, config), config.validation_fraction)
+        return Splits(*carve(rest, config.validation_fraction), held_out)
     if not (root / "test").is_dir():
         raise BadDataError(
             f"{root} has train but no test; add {root / 'test'}, or give {root / 'train'} to carve it off"
@@ -78,7 +79,8 @@ def _open(directory: Path, config: Config, train: Folder | None = None) -> Folde
         raise BadDataError(f"{directory / strange[0]} is a class without training images; add some or remove it")
     if len(class_names) < 2:
         raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")
-    files = [(file, class_names.index(name)) for name in found for file in _files(directory / name)]
+    numbers = {name: number for number, name in enumerate(class_names)}
+    files = [(file, numbers[name]) for name in found for file in _files(directory / name)]
     files.sort(key=lambda file: hashlib.sha256(os.fsencode(file[0].relative_to(directory))).digest())
     paths, labels = [str(path) for path, _ in files], [label for _, label in files]
     with ThreadPoolExecutor(16) as threads:

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Sets the project up if need be, then runs every check and the tests: ./launch/test.sh [arguments of pytest]
+# Set PIPELINE_TEST_MNIST to a directory with the four MNIST archives to run the tests that need them.
+# Ends with the exit code of the first that failed.
+set -uo pipefail
+# shellcheck source=launch/venv.sh
+source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+
+setup_venv test
+cd "$project" || exit
+export PATH="$venv/bin:$PATH"
+first_failure=0
+failed=()
+
+check() {
+    "$@" && return
+    local code=$?
+    [ "$first_failure" -ne 0 ] || first_failure=$code
+    failed+=("$*")
+}
+
+check ruff check --quiet .
+check ruff format --check --quiet .
+check python -m mypy pipeline/
+check shellcheck --external-sources launch/*.sh .ci/run
+[ "${PIPELINE_TEST_MNIST-}" ] || echo "Tests on real MNIST are skipped: PIPELINE_TEST_MNIST=DIR names its archives" >&2
+check python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 "$@"
+[ "$first_failure" -eq 0 ] || echo "test.sh: failed: ${failed[*]}" >&2
+exit "$first_failure"

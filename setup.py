@@ -1,0 +1,5 @@
+"""For installers that know no pyproject.toml; everything is said in setup.cfg."""
+
+from setuptools import setup
+
+setup()
