@@ -20,6 +20,29 @@ def batch_norm(image_shape, num_classes):
     )
 
 
+def linear(image_shape, num_classes):
+    """One matrix and nothing else, so that its gradient can be written down."""
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Flatten(),
+            layers.Dense(num_classes, use_bias=False, kernel_initializer=keras.initializers.RandomNormal(stddev=0.1)),
+        ]
+    )
+
+
+def normalized(image_shape, num_classes):
+    """Running statistics of the pixels themselves, so that they too can be written down."""
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            layers.Flatten(),
+            layers.BatchNormalization(momentum=0.75),
+            layers.Dense(num_classes),
+        ]
+    )
+
+
 class _Subclassed(keras.Model):
     def __init__(self, num_classes):
         super().__init__()

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from pipeline import sources
-from pipeline.config import Config
 from pipeline.exits import BadDataError, UsageError
 from pipeline.sources.base import Slice, Splits, carve, find_broken
 from pipeline.sources.fake import Fake
@@ -113,5 +112,5 @@ class Brittle(Fake):
 def test_find_broken_names_the_first_example_that_cannot_be_decoded():
     source = Slice(Brittle(30, 0), 3, 30)
     find_broken(source, range(10))
-    with pytest.raises(BadDataError, match="^fake: example 13 cannot be decoded"):
+    with pytest.raises(BadDataError, match=r"^fake: example 13 cannot be decoded"):
         find_broken(source, range(27))

@@ -2,44 +2,38 @@
 
 import hashlib
 import io
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets
-from tensorflow_datasets.core.download.resource import get_dl_fname, get_info_path
 
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.exits import BadDataError, UsageError
 from pipeline.sources import tfds
+from pipeline.sources.base import find_broken
 
-FORMS = (
-    "plain",
-    "validation",
-    "no_test",
-    "unlabelled",
-    "train_only",
-    "no_train",
-    "varying",
-    "wide",
-    "broken",
-    "offline",
+MNIST_ARCHIVES = tuple(
+    f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
+# fmt: off
+FORMS = ("plain", "validation", "no_test", "unlabelled", "train_only", "no_train", "varying", "wide", "no_label",
+         "broken", "offline", "raced")
+# fmt: on
 
 
 class PipelinePictures(tensorflow_datasets.core.GeneratorBasedBuilder):
     """Images whose pixels are all 0, 1, 2, ...; one configuration for each form a data set may have."""
 
+    raced = False  # whether another worker has prepared the configuration of that name meanwhile
     VERSION = tensorflow_datasets.core.Version("1.2.3")
-    BUILDER_CONFIGS = [tensorflow_datasets.core.BuilderConfig(name=name) for name in (*FORMS, "no_label")]  # noqa: RUF012
+    BUILDER_CONFIGS = [tensorflow_datasets.core.BuilderConfig(name=name) for name in FORMS]  # noqa: RUF012
 
     def _info(self):
         form = self.builder_config.name
-        shape = {"varying": (None, None, 3), "broken": (4, 5, 1), "no_label": (4, 5, 1)}.get(form, (4, 5, 1))
+        shape = (None, None, 3) if form == "varying" else (4, 5, 1)
         dtype = np.uint16 if form == "wide" else np.uint8
         features = {
             "image": tensorflow_datasets.features.Image(shape=shape, dtype=dtype, encoding_format="png"),
@@ -56,6 +50,9 @@ class PipelinePictures(tensorflow_datasets.core.GeneratorBasedBuilder):
         form = self.builder_config.name
         if form == "offline":
             raise ConnectionError("no route\nto host")
+        if form == "raced" and not PipelinePictures.raced:
+            PipelinePictures.raced = True
+            tensorflow_datasets.builder("pipeline_pictures/raced", data_dir=self.data_dir_root).download_and_prepare()
         splits = {"train": range(20), "test": range(100, 104), "validation": range(200, 206)}
         absent = {"no_test": ["test"], "train_only": ["test", "validation"], "no_train": ["train"], "validation": []}
         for name in absent.get(form, [] if form == "unlabelled" else ["validation"]):
@@ -166,12 +163,27 @@ def test_what_was_prepared_as_tfrecord_is_held_encoded(tmp_path, monkeypatch):
     assert "as tfrecord, which cannot be read at random; give another --data_dir" in message
 
 
+def test_another_worker_may_prepare_it_meanwhile(data_dir):
+    splits = open_splits(data_dir, "pipeline_pictures/raced")
+    assert PipelinePictures.raced and values(splits.test) == TEST
+
+
+@pytest.mark.parametrize("held_bytes", [0, 2**20])
+def test_record_files_that_cannot_be_read(tmp_path, monkeypatch, held_bytes):
+    monkeypatch.setattr(tfds, "HELD_BYTES", held_bytes)
+    open_splits(tmp_path, "pipeline_pictures/plain")
+    [path] = tmp_path.glob("pipeline_pictures/plain/1.2.3/*train*")
+    with open(path, "r+b") as file:
+        file.truncate(500)
+    assert "plain train cannot be read" in refusal(BadDataError, tmp_path, "pipeline_pictures/plain")
+
+
 def test_what_is_refused(data_dir):
     assert "is no data set of TFDS; did you mean pipeline_pictures" in refusal(UsageError, data_dir, "pipeline_picture")
     assert "see https://" in refusal(UsageError, data_dir, "qqqqqqqqqqqqqqqqqqqqq")
     assert "cannot be opened" in refusal(UsageError, data_dir, "pipeline_pictures/plain:9.9.9")
     assert "cannot be opened" in refusal(UsageError, data_dir, "pipeline_pictures/unknown")
-    assert "has the features file, image;" in refusal(BadDataError, data_dir, "pipeline_pictures/no_label")
+    assert "has the features image, file;" in refusal(BadDataError, data_dir, "pipeline_pictures/no_label")
     assert "8-bit pixels" in refusal(BadDataError, data_dir, "pipeline_pictures/wide")
     assert "no train split with labels, but test" in refusal(BadDataError, data_dir, "pipeline_pictures/no_train")
     message = refusal(BadDataError, data_dir, "pipeline_pictures/offline")
@@ -186,21 +198,17 @@ def test_an_image_that_cannot_be_decoded_is_named(data_dir, monkeypatch, held_by
     else:
         source = open_splits(data_dir, "pipeline_pictures/broken").train
         with pytest.raises(BadDataError) as caught:
-            sources.find_broken(source, range(len(source)))
+            find_broken(source, range(len(source)))
         message = str(caught.value)
     assert "tfds:pipeline_pictures/broken train: record" in message and "cannot be decoded" in message
 
 
-def place_downloads(archives, data_dir):
-    """Puts the archives where TFDS looks for finished downloads, under the names that it gives them."""
-    (data_dir / "downloads").mkdir(parents=True)
-    for archive in Path(archives).glob("*.gz"):
-        url = f"https://storage.googleapis.com/cvdf-datasets/mnist/{archive.name}"
-        checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
-        download = data_dir / "downloads" / get_dl_fname(url, checksum)
-        shutil.copy(archive, download)
-        note = {"urls": [url], "original_fname": archive.name, "dataset_names": ["mnist"]}
-        get_info_path(download).write_text(json.dumps(note))
+def place_downloads(data_dir, contents):
+    """Puts archives where TFDS's download step looks for files that were fetched by hand; it checks their hashes."""
+    directory = data_dir / "downloads" / "manual"
+    directory.mkdir(parents=True)
+    for name in MNIST_ARCHIVES:
+        (directory / name).write_bytes(contents(name))
 
 
 def as_set(*splits):
@@ -212,7 +220,7 @@ def as_set(*splits):
 
 
 def test_tfds_prepares_the_real_mnist_from_finished_downloads(mnist_directory, tmp_path):
-    place_downloads(mnist_directory, tmp_path)
+    place_downloads(tmp_path, lambda name: (Path(mnist_directory) / name).read_bytes())
     idx = sources.open_splits(Config(source=f"idx:{mnist_directory}"))
     splits = sources.open_splits(Config(source="mnist", data_dir=str(tmp_path)))
     assert [len(split) for split in vars(splits).values()] == [55_000, 5_000, 10_000]
@@ -223,5 +231,7 @@ def test_tfds_prepares_the_real_mnist_from_finished_downloads(mnist_directory, t
     np.testing.assert_array_equal(all_of(again.train)[0], all_of(splits.train)[0])
 
 
-def test_a_download_with_another_checksum_is_refused(mnist_directory, tmp_path):
-    place_downloads(mnist_directory, tmp_path)
+def test_downloads_with_other_checksums_are_refused(tmp_path):
+    place_downloads(tmp_path, str.encode)
+    message = refusal(BadDataError, tmp_path, "mnist")
+    assert "NonMatchingChecksumError" in message and f"{tmp_path}/downloads/manual" in message

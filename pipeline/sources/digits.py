@@ -48,7 +48,7 @@ def _cache_path(config: Config, argument: str) -> Path:
 
 def _cached(path: Path, indices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The images that `path` holds; drawn, and written there, where it does not hold them whole."""
-    if path.exists():
+    if os.path.exists(path):  # unlike path.exists(), False for one that may not be looked at
         try:
             with np.load(path) as file:  # a zip archive, which checks a CRC of all that is read
                 return {name: file[name] for name in indices}

@@ -28,7 +28,7 @@ class Fake:
         return self._length
 
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return indices, tf.cast(indices % 10, tf.int32)
+        return tf.convert_to_tensor(indices), tf.cast(indices % 10, tf.int32)
 
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         eights = tf.range(SIDE * SIDE // 8)  # of pixels, to a 64-bit key

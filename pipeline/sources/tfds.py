@@ -59,7 +59,10 @@ class Records:
         return example[image], tf.cast(example[label], tf.int32)
 
     def _fetch(self, indices: np.ndarray) -> np.ndarray:
-        return np.array(self._read(indices.tolist()), dtype=object)
+        try:
+            return np.array(self._read(indices.tolist()), dtype=object)
+        except Exception as error:  # the reader's are RuntimeErrors, whatever went wrong
+            raise BadDataError(f"{self.name} cannot be read ({_line(error)}); delete it, to prepare it again") from None
 
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape)
@@ -74,8 +77,9 @@ def open_splits(argument: str, config: Config) -> Splits:
     Where it has no test split its validation split, if it has one, is the test split.
     """
     name = f"tfds:{argument}"
+    # Before anything is downloaded, what of it would be used.
+    features = _features(name, _builder(name, argument, config).info, config.image_size)
     builder = _prepared(name, argument, config)
-    features = _features(name, builder.info, config.image_size)
     found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
     splits = {split: source for split, source in found.items() if source is not None}
     if "train" not in splits:
@@ -113,8 +117,8 @@ def _prepared(name: str, argument: str, config: Config) -> Any:
         builder = _builder(name, argument, config)
         if not builder.data_path.exists():  # else another worker of this host was faster
             raise BadDataError(
-                f"{name} cannot be prepared in {builder.data_dir} ({_line(error)}); mend that, or prepare it on "
-                "another machine and give its directory as --data_dir"
+                f"{name} cannot be prepared in {builder.data_dir} ({_line(error)}); mend that, or put its downloads "
+                f"into {builder.data_dir_root}/downloads/manual under their own names"
             ) from None
     return builder
 

@@ -1,0 +1,1 @@
+"""Speed and memory beside peers: on one machine, in one run, on the same model, batch and data."""

@@ -1,0 +1,33 @@
+"""This pipeline, as its trainer runs it."""
+
+from collections.abc import Callable
+
+from benchmarks.task import STEPS_PER_CALL, Task
+from pipeline import config as configuration
+from pipeline import devices, topology
+from pipeline.assembly import Assembly
+from pipeline.config import Config
+from pipeline.trainer import Trainer
+
+
+def train(task: Task, pause: Callable[[], None]) -> None:
+    """The trainer's steps, without end."""
+    assembly = assemble(task)
+    trainer = Trainer(assembly, assembly.initial())
+    step = 0
+    while True:
+        for _ in range(task.round_steps // STEPS_PER_CALL):
+            trainer.advance(step, step + STEPS_PER_CALL)
+            step += STEPS_PER_CALL
+        pause()
+
+
+def assemble(task: Task) -> Assembly:
+    """The parts of the run that the task is."""
+    # fmt: off
+    config = Config(
+        source=task.source, data_dir=task.data_dir, model=task.model, towers=task.towers, global_batch=task.batch,
+        optimizer="adam", learning_rate=task.learning_rate, steps_per_loop=STEPS_PER_CALL)
+    # fmt: on
+    towers = topology.of(config, devices.num_gpus())
+    return Assembly(configuration.resolve(config, towers.num_towers), towers)
