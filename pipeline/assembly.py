@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.plan import Plan
 from pipeline.sources.base import ExampleSpec, Splits
 from pipeline.topology import Topology
-from pipeline.towers import Towers
+from pipeline.towers import Towers, on_host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Assembly:
     @cached_property
     def splits(self) -> Splits:
         """The examples. Raises BadDataError."""
-        return sources.open_splits(self.config)
+        with on_host(self.topology):
+            return sources.open_splits(self.config)
 
     @property
     def spec(self) -> ExampleSpec:

@@ -1,17 +1,24 @@
 """What every entry point does around its main: flags in, one line and an exit code out."""
 
+import difflib
+import errno
+import functools
+import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
+import absl.logging
 from absl import app, flags
 
-from pipeline import config, exits
-from pipeline.exits import ExitCode, PipelineError, UsageError
+from pipeline import config, exits, preemption
+from pipeline.exits import PipelineError, StorageError, UsageError
 
-
-HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h")
+HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h", "--?", "-?")
+HELP_WIDTH = 100
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str, positional: str = "") -> None:
@@ -19,31 +26,71 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
 
     positional: what arguments without dashes are ("" if there are none); main gets them as a list.
     """
-    known = set(flags.FLAGS)
+    preemption.let_interrupts_end_it()
+    absl.logging.get_absl_handler().setFormatter(logging.Formatter("warning: %(message)s"))
+    foreign = set(flags.FLAGS)
     define_flags()
+    names = [name for name in flags.FLAGS if name not in foreign]
 
-    def parse(argv: Sequence[str]) -> list[str]:
+    def parse(argv: Sequence[str]) -> Callable[[], None]:
         if set(argv) & set(HELP):
-            print(help_text(usage, [name for name in flags.FLAGS if name not in known]))
-            sys.exit(int(ExitCode.DONE))
-        try:
-            rest = flags.FLAGS(argv)[1:]
-            if rest and not positional:
-                raise UsageError(f"'{rest[0]}' is not a flag; write flags as --name=value ({usage})")
-            return rest
-        except flags.Error as error:
-            exits.exit_with(UsageError(f"{error}; --help lists the flags"))
-        except UsageError as error:
-            exits.exit_with(error)
-        raise AssertionError("exit_with returned")
+            flags.FLAGS.mark_as_parsed()
+            return functools.partial(print, help_text(usage, names))
+        rest = _parsed(argv)
+        if rest and not positional:
+            raise UsageError(f"'{rest[0]}' is not a flag; write flags as --name=value ({usage})")
+        return functools.partial(main, rest) if positional else main
 
-    def guarded(rest: list[str]) -> None:
-        try:
-            main(rest) if positional else main()
-        except PipelineError as error:
-            exits.exit_with(error)
+    try:
+        app.run(_to_stdout, flags_parser=parse)
+    except PipelineError as error:
+        exits.exit_with(error)
 
-    app.run(guarded, flags_parser=parse)
+
+def _parsed(argv: Sequence[str]) -> list[str]:
+    """The arguments that are no flags. Raises UsageError for a flag that cannot be read."""
+    try:
+        return flags.FLAGS(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
+        hint = f"did you mean --{close[0]}? " if close else ""
+        raise UsageError(f"--{error.flagname} is not a flag; {hint}--help lists them") from None
+    except flags.CantOpenFlagFileError as error:
+        reason = str(error).rpartition("flagfile: ")[2]
+        raise UsageError(f"a flagfile cannot be opened ({reason}); check the path after --flagfile=") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"a flagfile is not text ({error}); give a file of flags, one a line") from None
+    except flags.Error as error:
+        raise _wrong_value(str(error)) from None
+
+
+def _wrong_value(message: str) -> UsageError:
+    """The error for a value that absl could not read, from absl's own message."""
+    match = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
+    if not match:
+        return UsageError(f"{message}; write flags as --name=value, --help lists them")
+    name, value = match.groups()
+    flag = flags.FLAGS[name]
+    if choices := getattr(flag.parser, "enum_values", None):
+        return UsageError(f"{name}={value} is unknown{config.nearest(value, choices)}")
+    return UsageError(f"{name}={value} is not {_TYPES[flag.flag_type()]}; write it as --{name}={_default(flag)}")
+
+
+def _to_stdout(action: Callable[[], None]) -> None:
+    """Acts, and answers for stdout: quiet where its reader has seen enough, as in `| head`.
+
+    Raises StorageError where it is full.
+    """
+    try:
+        action()
+        print(end="", flush=True)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC) or error.filename:
+            raise
+        # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            raise StorageError("stdout cannot be written: no space is left; free some, or send it elsewhere") from None
 
 
 def help_text(usage: str, names: Sequence[str]) -> str:
@@ -51,21 +98,29 @@ def help_text(usage: str, names: Sequence[str]) -> str:
     topics: dict[str, list[str]] = {}
     for name in names:
         flag = flags.FLAGS[name]
-        line = textwrap.fill(f"{flag.help}", 110, initial_indent=" " * 8, subsequent_indent=" " * 8)
-        topics.setdefault(config.topic(name), []).append(f"    --{name}={flag.default}\n{line}")
+        line = textwrap.fill(f"{flag.help}", HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        topics.setdefault(config.topic(name), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 
 
+def _default(flag: flags.Flag) -> str:
+    return (flag.default_as_str or "").strip("'")
+
+
 def import_tensorflow(log_device_placement: bool = False) -> None:
     """Imports TensorFlow with its own log lines kept off stderr, unless they were asked for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if log_device_placement else "3")
+    if log_device_placement:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    else:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
+        import tensorflow
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
+    tensorflow.get_logger().setLevel(logging.ERROR)  # it warns of what is no user's business, as of tracing again

@@ -13,7 +13,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
+LARGEST_FLOAT32 = 3.4028234e38
+MOST_TOWERS = 1024
+
 
 def _field(default, help_text: str, *, topic: str, role: str = MATHEMATICS, choices=None, least=None, most=None):
     metadata = {"help": help_text, "topic": topic, "role": role, "choices": choices, "least": least, "most": most}
@@ -38,18 +42,18 @@ class Config:
     """Everything a run is told. Construct, then `validate`."""
 
     # fmt: off
-    source: str = _field("digits", "digits | mnist | tfds:NAME | idx:DIR | folder:DIR | fake.", topic="data")
+    source: str = _field("digits", "{sources}.", topic="data")
     data_dir: str = _field("", "Where TFDS data sets and the digits cache lie (default: ~/tensorflow_datasets and "
         "~/.cache/pipeline).", topic="data", role=EXECUTION)
     fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
-    validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation, where the "
-        "source has no validation split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width that folder images are resized to (0: those of the first image).",
+    validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
+        "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
+    image_size: int = _field(0, "Height and width that folder and TFDS images are resized to (0: their own).",
         topic="data", least=0)
     augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
         "cutout:PIXELS.", topic="data")
 
-    model: str = _field("convolutional", "A registered model, or package.module:function.", topic="model")
+    model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
     precision: str = _field("float32", "What the towers compute in; variables are float32.", topic="model",
         choices=PRECISIONS)
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
@@ -71,10 +75,10 @@ class Config:
     weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, added to "
         "the gradient for the others.", topic="optimization", least=0)
     clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
-    seed: int = _field(1, "The seed of everything random.", topic="optimization", least=0)
+    seed: int = _field(1, "The seed of everything random.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,
-        least=0)
+        least=0, most=MOST_TOWERS)
     tower_devices: str = _field("", "The towers' devices by name, as gpu:2,gpu:3 (overrides --towers).",
         topic="devices", role=EXECUTION)
     variables: str = _field("replicated", "Where variables lie: a replica on every tower, one copy on the CPU, or one "
@@ -84,7 +88,7 @@ class Config:
     reshard: bool = _field(False, "Let a resume change --grad_shards; the bits part from there on.", topic="devices",
         role=EXECUTION)
     intra_op_threads: int = _field(0, "Threads inside one operation; they decide the order of its sums (0: one per "
-        "core at the first start; kept).", topic="devices", role=KEPT, least=0)
+        "core at the first start; kept).", topic="devices", role=KEPT, least=0, most=1024)
     steps_per_loop: int = _field(10, "Steps inside one call of the training function.", topic="devices",
         role=EXECUTION, least=1)
     log_device_placement: bool = _field(False, "Let TensorFlow log the device of every operation.", topic="devices",
@@ -167,12 +171,15 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     name, rule = field.name, field.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name}={value} is unknown{nearest(value, rule['choices'])}")
-    if isinstance(value, float) and not -1e308 < value < 1e308:
-        raise UsageError(f"{name}={value} is not a finite number; give one")
-    if rule["least"] is not None and value < rule["least"]:
-        raise UsageError(f"{name}={value} is too small; the least is {rule['least']}")
-    if rule["most"] is not None and value > rule["most"]:
-        raise UsageError(f"{name}={value} is too large; the most is {rule['most']}")
+    if isinstance(value, float) and not abs(value) <= LARGEST_FLOAT32:
+        raise UsageError(f"{name}={value} is not a finite number of 32 bits; give one, as --{name}={field.default}")
+    least, most = rule["least"], rule["most"]
+    if most is None and type(value) is int:
+        most = MOST_WHOLE
+    if least is not None and value < least:
+        raise UsageError(f"{name}={value} is too small; the least is {least}")
+    if most is not None and value > most:
+        raise UsageError(f"{name}={value} is too large; the most is {most}")
 
 
 def nearest(value: str, known) -> str:
@@ -202,20 +209,42 @@ def parse_tower_devices(text: str) -> list[tuple[str, int]]:
         if not match:
             raise UsageError(f"tower_devices={text}: '{name}' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1")
         devices.append((match[1].upper(), int(match[2])))
+    if any(kind == "CPU" and index >= MOST_TOWERS for kind, index in devices):
+        raise UsageError(f"tower_devices={text} goes beyond cpu:{MOST_TOWERS - 1}; number CPU towers from cpu:0 on")
     if len(set(devices)) != len(devices):
         raise UsageError(f"tower_devices={text} names a device twice; give each tower a device of its own")
     return devices
 
 
-READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
-
-
-def define_flags(names: Collection[str] = ()) -> None:
-    """Makes one absl flag of every field, or of those named."""
-    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+def define_flags() -> None:
+    """Makes one absl flag of every field."""
     for field in dataclasses.fields(Config):
-        if not names or field.name in names:
-            define[type(field.default)](field.name, field.default, field.metadata["help"])
+        _define_flag(field, field.default, _help(field))
+
+
+def _define_flag(field: dataclasses.Field, default: Any, help_text: str) -> None:
+    define: dict[type, Callable] = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }
+    define[type(field.default)](field.name, default, help_text)
+
+
+def _help(field: dataclasses.Field) -> str:
+    """A field's help, with what it may be."""
+    from pipeline import models, sources  # they need this module first
+
+    known = {
+        "{models}": " | ".join(models.REGISTRY),
+        "{sources}": " | ".join(f"{name}:{kind.argument}".rstrip(":") for name, kind in sources.KINDS.items()),
+    }
+    text = field.metadata["help"]
+    for placeholder, names in known.items():
+        text = text.replace(placeholder, names)
+    choices = field.metadata["choices"]
+    return f"{text} One of {', '.join(choices)}." if choices else text
 
 
 def topic(name: str) -> str:
@@ -224,47 +253,46 @@ def topic(name: str) -> str:
     return field.metadata["topic"] if field else "run"
 
 
+def flag(name: str) -> Any:
+    """The value of a parsed flag."""
+    return flags.FLAGS[name].value
+
+
+READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
+
+
 def define_reader_flags(computes: bool) -> None:
     """The flags of the entry points that read a run: which, and for those that compute, on what."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
-    if computes:
-        define_flags(READERS_FIELDS)
+    for field in dataclasses.fields(Config):
+        if computes and field.name in READERS_FIELDS:
+            as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
+            _define_flag(field, None, _help(field) + as_recorded)
 
 
-def execution_from_flags() -> Config:
-    """What the flags of a reading entry point say of its devices; the other fields have their defaults."""
-    config = Config(**{name: flags.FLAGS[name].value for name in READERS_FIELDS})
-    config.validate()
-    return config
+_READERS_OWN = {"towers": 0, "tower_devices": ""}  # the devices are another machine's, as often as not
+
+
+def execution_from_flags() -> dict[str, Any]:
+    """The fields that a reading entry point takes from its flags, not from the run: its devices, and what was given.
+
+    Raises UsageError for a value that breaks a rule.
+    """
+    execution: dict[str, Any] = {**_READERS_OWN, **{n: flag(n) for n in READERS_FIELDS if flag(n) is not None}}
+    Config(**execution).validate()
+    return execution
 
 
 def from_flags() -> Config:
     """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
-    config = Config(**{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)})
+    config = Config(**{field.name: flag(field.name) for field in dataclasses.fields(Config)})
     if config.fake_data:
         config = dataclasses.replace(config, source="fake", fake_data=False)
     config.validate()
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=str(config.default_run_dir()))
     return config
-
-
-def read_flagfile(path: Path) -> Config:
-    """The configuration that `to_flags` wrote. Raises OSError, or UsageError naming the line at fault."""
-    types = {field.name: type(field.default) for field in dataclasses.fields(Config)}
-    values: dict[str, Any] = {}
-    for line in path.read_text().splitlines():
-        name, equals, text = line.strip().removeprefix("--").partition("=")
-        if not name or name.startswith("#"):
-            continue
-        if name not in types or not equals:
-            raise UsageError(f"{path}: '{line}' is not a flag of this version; was it edited?")
-        try:
-            values[name] = text == "true" if types[name] is bool else types[name](text)
-        except ValueError:
-            raise UsageError(f"{path}: '{line}' needs a {types[name].__name__}; was it edited?") from None
-    return Config(**values)
 
 
 def differences(recorded: Config, asked: Config) -> list[str]:
@@ -281,7 +309,7 @@ def keep(recorded: Config, asked: Config) -> Config:
 
 def resolve(config: Config, num_towers: int) -> Config:
     """A first start's configuration with every KEPT 0 replaced by the value that fits here."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "grad_shards": config.grad_shards or num_towers,
         "decay_steps": config.decay_steps or config.steps,
         "intra_op_threads": config.intra_op_threads or len(os.sched_getaffinity(0)),

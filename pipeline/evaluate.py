@@ -1,10 +1,15 @@
 """Entry point: python -m pipeline.evaluate --run_dir=R. Scores a checkpoint on a split, every example once."""
 
 import json
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from pipeline import command, config
+from pipeline.exits import BadDataError
+
+if TYPE_CHECKING:
+    from pipeline.sources.base import ExampleSpec
 
 
 def define_flags() -> None:
@@ -19,15 +24,26 @@ def main() -> None:
     from pipeline import saved_run
     from pipeline.evaluation import Evaluator
 
-    split = flags.FLAGS["split"].value
+    split = config.flag("split")
     saved, restored = saved_run.from_flags()
     assembly, towers = saved.assemble(restored, execution)
+    check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
     scores = evaluator(getattr(assembly.splits, split))
     assert scores is not None  # nothing here stops it
     step = restored.manifest.step
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
     print(json.dumps({"event": split, "step": step, **scores._asdict()}))
+
+
+def check_examples(trained: "ExampleSpec", found: "ExampleSpec") -> None:
+    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
+    for name in ("class_names", "image_shape"):
+        then, now = getattr(trained, name), getattr(found, name)
+        if then != now:
+            raise BadDataError(
+                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
+            )
 
 
 def run() -> None:

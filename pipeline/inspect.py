@@ -14,20 +14,24 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    """Prints a table of checkpoints, one checkpoint's variables, and its hashes. Raises StorageError for a damaged one."""
+    """Prints a table of checkpoints, one checkpoint's variables, and its hashes.
+
+    Raises StorageError, after all that, if one is damaged.
+    """
     command.import_tensorflow()
     from pipeline import saved_run, state
 
-    saved = saved_run.SavedRun(flags.FLAGS["run_dir"].value)
-    damaged = list_checkpoints(saved, flags.FLAGS["verify"].value)
-    restored = saved.restore(flags.FLAGS["checkpoint"].value)
+    saved = saved_run.SavedRun(config.flag("run_dir"))
+    damaged = list_checkpoints(saved, config.flag("verify"))
+    restored = saved.restore(config.flag("checkpoint"))
     print(f"\nckpt-{restored.manifest.step}")
+    width = max(map(len, restored.values))
     for name, value in restored.values.items():
-        print(f"  {name:<44} {value.dtype.name:<9} {list(value.shape)}")
+        print(f"  {name:<{width}}  {value.dtype.name:<8}  {list(value.shape)}")
     print(f"parameters_sha256 {state.parameters_sha256(restored.values)}")
     print(f"state_sha256      {state.state_sha256(restored.values, restored.manifest.step)}")
     if damaged:
-        raise StorageError(f"{len(damaged)} checkpoint(s) are damaged: {'; '.join(damaged)}; a resume passes them over")
+        raise StorageError(f"damaged, and passed over by a resume: {'; '.join(damaged)}")
 
 
 def list_checkpoints(saved, verify: bool) -> list[str]:

@@ -18,7 +18,8 @@ SCALE, GOOD_STEPS, SKIPPED_STEPS = "loss_scale/scale", "loss_scale/good_steps", 
 
 def initial() -> dict[str, np.ndarray]:
     """The scale's part of the state at step 0."""
-    return {SCALE: np.float32(START), GOOD_STEPS: np.int64(0), SKIPPED_STEPS: np.int64(0)}
+    zero = np.zeros([], np.int64)
+    return {SCALE: np.asarray(START, np.float32), GOOD_STEPS: zero, SKIPPED_STEPS: zero}
 
 
 def read(replica: "Replica") -> tf.Tensor | None:

@@ -28,16 +28,18 @@ def main(files: list[str]) -> None:
     assembly, towers = saved.assemble(restored, execution)
     names, batch = images.read(files, assembly.spec.image_shape)
     rows = probabilities(assembly.model, towers, batch, assembly.config.eval_batch)
-    show = show_json if flags.FLAGS["format"].value == "json" else show_table
+    show = show_json if config.flag("format") == "json" else show_table
     show(names, rows.tolist(), assembly.spec.class_names)
 
 
 def show_table(names: list[str], rows: list[list[float]], class_names: tuple[str, ...]) -> None:
     """One line an image: its name, its class, and the likeliest classes with their probabilities."""
-    width = max(len(name) for name in names)
+    width, class_width = max(map(len, ["image", *names])), max(map(len, ["class", *class_names]))
+    print(f"{'image':<{width}}  {'class':<{class_width}}  likeliest")
     for name, row in zip(names, rows, strict=True):
         ranked = sorted(zip(row, class_names, strict=True), key=lambda pair: -pair[0])[:SHOWN_CLASSES]
-        print(f"{name:<{width}}  {ranked[0][1]:<12}  " + "  ".join(f"{label} {p:.4f}" for p, label in ranked))
+        likeliest = ", ".join(f"{label} {probability:.2%}" for probability, label in ranked)
+        print(f"{name:<{width}}  {ranked[0][1]:<{class_width}}  {likeliest}")
 
 
 def show_json(names: list[str], rows: list[list[float]], class_names: tuple[str, ...]) -> None:

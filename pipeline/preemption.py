@@ -6,6 +6,11 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
+def let_interrupts_end_it() -> None:
+    """Ctrl-C ends this process at once and in silence, as it does other commands, until a Preemption takes over."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Preemption:
     """Whether this process was asked to stop. Further signals change nothing."""
 

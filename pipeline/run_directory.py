@@ -6,11 +6,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.exits import StorageError, UsageError
 
@@ -31,7 +30,9 @@ class RunDirectory:
         """A run directory to read from. Raises UsageError if there is no run."""
         run = cls(Path(path))
         if not path or not run.config.is_file():
-            raise UsageError(f"run_dir={path} holds no run (no config.flags); give the --run_dir that a training printed")
+            raise UsageError(
+                f"run_dir={path} holds no run (no config.flags); give the --run_dir that a training printed"
+            )
         return run
 
     @contextlib.contextmanager
@@ -42,27 +43,37 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / "lock", "a+")
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise StorageError(f"run_dir={self.path} cannot be written: {error}; choose another --run_dir") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise StorageError(
-                    f"run_dir={self.path} belongs to a live run ({lock.read().strip()}); "
-                    "wait for its end, or choose another --run_dir"
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
+            raise self._not_writable(error) from None
+        try:
+            self._lock(lock)
             yield
+        finally:
+            os.close(lock)
+
+    def _lock(self, lock: int) -> None:
+        """Takes the lock, a file descriptor, and says in the file who did. Raises StorageError."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.truncate(lock, 0)
+            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except BlockingIOError:
+            owner = os.pread(lock, 1000, 0).decode(errors="replace").strip()
+            raise StorageError(
+                f"run_dir={self.path} belongs to a live run ({owner}); wait for its end, or choose another --run_dir"
+            ) from None
+        except OSError as error:
+            raise self._not_writable(error) from None
+
+    def _not_writable(self, error: OSError) -> StorageError:
+        reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
+        return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
 
     def recorded(self) -> Config | None:
         """The configuration of the run that lies here, if one does."""
         try:
-            return configuration.read_flagfile(self.config)
+            return _read_flagfile(self.config)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -83,16 +94,16 @@ class RunDirectory:
             raise StorageError(f"{path} cannot be written: {error}; free some space or mend the file system") from None
 
     def events(self) -> list[dict[str, Any]]:
-        """The objects of metrics.jsonl, in order; a line that a kill cut short is left out."""
+        """The objects of metrics.jsonl, in order; a line that is none, as one that a kill cut short, is left out."""
         try:
-            lines = self.metrics.read_text().splitlines()
+            lines = self.metrics.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return []
         events = []
         for line in lines:
             with contextlib.suppress(ValueError):
                 events.append(json.loads(line))
-        return events
+        return [event for event in events if isinstance(event, dict) and {"event", "step"} <= event.keys()]
 
     def result(self) -> dict[str, Any] | None:
         """The last result line, if the run was finished once."""
@@ -115,3 +126,30 @@ class RunDirectory:
         """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
         accuracy = self.validation_accuracy()
         return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
+
+
+def _read_flagfile(path: Path) -> Config:
+    """The configuration that `Config.to_flags` wrote, valid. Raises OSError, or StorageError saying what is wrong."""
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
+        config = Config(**values)
+        config.validate()
+    except (UnicodeDecodeError, UsageError) as error:
+        raise StorageError(f"{path} is damaged: {error}; bring the original back, or use another --run_dir") from None
+    if not values:
+        raise StorageError(f"{path} is empty; bring the original back, or use another --run_dir")
+    return config
+
+
+def _read_line(line: str) -> tuple[str, Any]:
+    """'--steps=100' -> ('steps', 100). Raises UsageError."""
+    name, _, text = line.removeprefix("--").partition("=")
+    field = Config.__dataclass_fields__.get(name)
+    if field is None:
+        raise UsageError(f"'{line}' is not a flag of this version")
+    read: dict[type, Callable] = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
+    try:
+        return name, read[type(field.default)](text)
+    except (ValueError, KeyError):
+        raise UsageError(f"'{line}' has a value that cannot be read") from None

@@ -1,13 +1,14 @@
 """A run as it lies on disk, opened for reading: which checkpoint, and the model that it is of."""
 
 import dataclasses
-
-from absl import flags
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 from pipeline import devices, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Restored
-from pipeline.config import READERS_FIELDS, Config
+from pipeline.config import flag
 from pipeline.exits import UsageError
 from pipeline.run_directory import RunDirectory
 from pipeline.sources.base import ExampleSpec
@@ -33,20 +34,26 @@ class SavedRun:
             restored = self.checkpoints.newest()
             if restored is None:
                 raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
+            for why in restored.passed_over.values():
+                print(f"passed over: {why}", file=sys.stderr)
             return restored
         return self.checkpoints.read(self._step(which))
 
     def _step(self, which: str) -> int:
         steps = self.checkpoints.steps()
-        step = self.directory.best_step(steps) if which == "best" else int(which) if which.isdigit() else None
+        step = self.directory.best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
-            raise UsageError(f"checkpoint={which} is not there; use latest, best (of a validation) or a step of: {known}")
+            what = "of none that was scored on validation" if which == "best" else "not there"
+            raise UsageError(f"checkpoint={which} is {what}; use latest, best or a step of: {known}")
         return step
 
-    def assemble(self, restored: Restored, execution: Config) -> tuple[Assembly, Towers]:
-        """The parts that a checkpoint belongs to, and its state on the devices that `execution` asks for."""
-        config = dataclasses.replace(self.config, **{name: getattr(execution, name) for name in READERS_FIELDS})
+    def assemble(self, restored: Restored, execution: Mapping[str, Any]) -> tuple[Assembly, Towers]:
+        """The parts that a checkpoint belongs to, and its state on the devices that `execution` asks for.
+
+        execution: fields of the configuration to take in place of the recorded ones.
+        """
+        config = dataclasses.replace(self.config, **execution)
         spec = restored.manifest.examples
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
         towers = topology.of(config, devices.num_gpus())
@@ -56,5 +63,5 @@ class SavedRun:
 
 def from_flags() -> tuple[SavedRun, Restored]:
     """The run and the checkpoint that --run_dir and --checkpoint name."""
-    saved = SavedRun(flags.FLAGS["run_dir"].value)
-    return saved, saved.restore(flags.FLAGS["checkpoint"].value)
+    saved = SavedRun(flag("run_dir"))
+    return saved, saved.restore(flag("checkpoint"))

@@ -71,7 +71,7 @@ def sha256(values: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(values.items()):
         digest.update(f"{name} {value.dtype.name} {list(value.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()
 
 

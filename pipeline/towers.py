@@ -18,6 +18,13 @@ class Placed(NamedTuple):
     sums: forward.ShardSums
 
 
+@contextlib.contextmanager
+def on_host(topology: Topology) -> Iterator[None]:
+    """Operations inside belong to no tower: they lie on the host, where tables of examples must stay."""
+    with tf.device(topology.host):
+        yield
+
+
 class Towers:
     """The devices of one worker, and the copies of the state that they hold."""
 
@@ -44,11 +51,9 @@ class Towers:
         with tf.device(self._topology.devices[tower]), tf.name_scope(f"tower_{tower}"):
             yield
 
-    @contextlib.contextmanager
-    def on_host(self) -> Iterator[None]:
+    def on_host(self) -> contextlib.AbstractContextManager[None]:
         """Operations inside belong to no tower."""
-        with tf.device(self._topology.host):
-            yield
+        return on_host(self._topology)
 
     @contextlib.contextmanager
     def at(self, replica: state.Replica) -> Iterator[None]:

@@ -12,7 +12,6 @@ import tensorflow as tf
 from pipeline import models
 from pipeline.exits import UsageError
 from pipeline.models import variables
-from pipeline.exits import UsageError
 
 MNIST = (28, 28, 1)
 

@@ -13,7 +13,7 @@ def decode(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     height, width, channels = image_shape
     image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
     fits = tf.reduce_all(tf.shape(image) == image_shape)
-    return tf.ensure_shape(tf.cond(fits, lambda: image, lambda: _resize(image, height, width)), image_shape)
+    return tf.ensure_shape(tf.cond(fits, lambda: image, lambda: resize(image, height, width)), image_shape)
 
 
 def decode_batch(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
@@ -28,6 +28,7 @@ def map_images(function, elements: tf.Tensor, image_shape: tuple[int, int, int])
     return tf.map_fn(function, elements, fn_output_signature=signature, parallel_iterations=16)
 
 
-def _resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    resized = tf.image.resize(image, [height, width], antialias=True)
+def resize(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """One image or a batch, [..., any, any, channels] uint8 -> [..., height, width, channels] uint8."""
+    resized = tf.image.resize(images, [height, width], antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
