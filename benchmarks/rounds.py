@@ -1,6 +1,7 @@
 """Rounds of several contenders in alternating order, so that what else the machine does falls on all alike."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,12 +12,12 @@ from benchmarks.task import Task
 
 
 class Contender:
-    """A worker process, waiting for its turn; `usage` is known once it has ended."""
+    """A worker process, waiting for its turn."""
 
     def __init__(self, task: Task):
         self.task = task
         self._spawned = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(task.as_dict())]
+        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(dataclasses.asdict(task))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self) -> float:

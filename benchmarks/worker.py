@@ -12,7 +12,8 @@ import time
 from typing import TextIO
 
 from benchmarks.task import Task
-from pipeline import command
+from pipeline import command, exits
+from pipeline.exits import PipelineError
 
 
 class Turns:
@@ -36,7 +37,11 @@ def main(argument: str) -> None:
     os.dup2(2, 1)  # whatever else is printed goes to stderr
     command.import_tensorflow()
     task = Task(**json.loads(argument))
-    importlib.import_module(f"benchmarks.contenders.{task.contender}").train(task, Turns(replies))
+    contender = importlib.import_module(f"benchmarks.contenders.{task.contender}")
+    try:
+        contender.train(task, Turns(replies))
+    except PipelineError as error:
+        exits.exit_with(error)
 
 
 if __name__ == "__main__":

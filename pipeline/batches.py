@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pipeline import augment
 from pipeline.plan import Plan
-from pipeline.sources.base import Source
+from pipeline.sources.base import Source, find_broken
 
 
 class Batches:
@@ -29,6 +29,12 @@ class Batches:
         images = augment.apply(self._augmentation, images, positions, self._plan.seed)
         leading = [len(shards), self._plan.shard_batch]
         return tf.reshape(images, [*leading, *shape]), tf.reshape(labels, leading)
+
+    def find_broken(self, first: int, last: int) -> None:
+        """Raises BadDataError naming the first example of steps `first` to `last` - 1 that cannot be decoded."""
+        for step in range(first, last):
+            positions = self._plan.positions(step, range(self._plan.grad_shards))
+            find_broken(self._source, self._plan.indices(positions).numpy().tolist())
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """`at` of every step from `first_step` on, without end."""

@@ -27,7 +27,7 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
     positional: what arguments without dashes are ("" if there are none); main gets them as a list.
     """
     preemption.let_interrupts_end_it()
-    absl.logging.get_absl_handler().setFormatter(logging.Formatter("warning: %(message)s"))
+    absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     foreign = set(flags.FLAGS)
     define_flags()
     names = [name for name in flags.FLAGS if name not in foreign]
@@ -49,6 +49,8 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
 
 def _parsed(argv: Sequence[str]) -> list[str]:
     """The arguments that are no flags. Raises UsageError for a flag that cannot be read."""
+    if "--flagfile=" in argv:
+        raise UsageError("--flagfile= names no file; write it as --flagfile=FILE")
     try:
         return flags.FLAGS(argv)[1:]
     except flags.UnrecognizedFlagError as error:
@@ -56,7 +58,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
         hint = f"did you mean --{close[0]}? " if close else ""
         raise UsageError(f"--{error.flagname} is not a flag; {hint}--help lists them") from None
     except flags.CantOpenFlagFileError as error:
-        reason = str(error).rpartition("flagfile: ")[2]
+        reason = str(error).rpartition("] ")[2]
         raise UsageError(f"a flagfile cannot be opened ({reason}); check the path after --flagfile=") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"a flagfile is not text ({error}); give a file of flags, one a line") from None
@@ -67,7 +69,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
 def _wrong_value(message: str) -> UsageError:
     """The error for a value that absl could not read, from absl's own message."""
     match = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
-    if not match:
+    if not match:  # a flag at the end, without a value
         return UsageError(f"{message}; write flags as --name=value, --help lists them")
     name, value = match.groups()
     flag = flags.FLAGS[name]
@@ -123,4 +125,4 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
-    tensorflow.get_logger().setLevel(logging.ERROR)  # it warns of what is no user's business, as of tracing again
+    tensorflow.get_logger().setLevel(logging.CRITICAL)  # what users need to know of it, we say

@@ -238,7 +238,7 @@ def _help(field: dataclasses.Field) -> str:
 
     known = {
         "{models}": " | ".join(models.REGISTRY),
-        "{sources}": " | ".join(f"{name}:{kind.argument}".rstrip(":") for name, kind in sources.KINDS.items()),
+        "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]
     for placeholder, names in known.items():

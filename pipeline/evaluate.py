@@ -7,6 +7,7 @@ from absl import flags
 
 from pipeline import command, config
 from pipeline.exits import BadDataError
+from pipeline.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from pipeline.sources.base import ExampleSpec
@@ -19,13 +20,14 @@ def define_flags() -> None:
 
 def main() -> None:
     """Prints a line for people, and last the same as JSON."""
-    execution = config.execution_from_flags()
+    execution, split = config.execution_from_flags(), config.flag("split")
+    directory = RunDirectory.existing(config.flag("run_dir"))
     command.import_tensorflow()
-    from pipeline import saved_run
     from pipeline.evaluation import Evaluator
+    from pipeline.saved_run import SavedRun
 
-    split = config.flag("split")
-    saved, restored = saved_run.from_flags()
+    saved = SavedRun(directory)
+    restored = saved.restore(config.flag("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)

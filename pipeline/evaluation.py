@@ -1,5 +1,6 @@
 """Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import forward
-from pipeline.sources.base import Source
+from pipeline import failures, forward
+from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
 
 
@@ -37,15 +38,22 @@ class Evaluator:
         datasets = [self._dataset(source, rounds, tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
         losses, correct = [], []
-        for _ in range(rounds):
+        for number in range(rounds):
             if stop():
                 return None
-            loss, hits = self._score(iterators)
+            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
+                loss, hits = self._score(iterators)
             losses.append(loss.numpy())
             correct.append(hits.numpy())
         examples = len(source)
         total = sum(np.concatenate(losses).astype(np.float64).tolist())
         return Scores(total / examples, int(np.concatenate(correct).sum()) / examples, examples)
+
+    def _find_broken(self, source: Source, number: int) -> None:
+        """Raises BadDataError naming the first example of a round that cannot be decoded."""
+        examples = self._shard_batch * len(self._towers)
+        with self._towers.on_host():
+            find_broken(source, range(number * examples, min((number + 1) * examples, len(source))))
 
     def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
@@ -64,8 +72,8 @@ class Evaluator:
         losses, correct = [], []
         for tower, iterator in enumerate(iterators):
             parameters, statistics = self._towers.read(tower)
+            images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
-                images, labels, mask = iterator.get_next()
                 logits = forward.evaluate(self._model, parameters, statistics, images)
                 losses.append(tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32)))
                 correct.append(tf.reduce_sum(forward.hits(logits, labels) * mask))
@@ -86,5 +94,6 @@ def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch:
             return tf.nn.softmax(forward.evaluate(model, parameters, statistics, part))
 
     padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
-    rows = [softmax(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
+    with failures.explained("eval_batch"):
+        rows = [softmax(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
     return np.concatenate(rows)[: len(images)]

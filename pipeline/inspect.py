@@ -6,6 +6,7 @@ from absl import flags
 
 from pipeline import command, config
 from pipeline.exits import StorageError
+from pipeline.run_directory import RunDirectory
 
 
 def define_flags() -> None:
@@ -18,10 +19,12 @@ def main() -> None:
 
     Raises StorageError, after all that, if one is damaged.
     """
+    directory = RunDirectory.existing(config.flag("run_dir"))
     command.import_tensorflow()
-    from pipeline import saved_run, state
+    from pipeline import state
+    from pipeline.saved_run import SavedRun
 
-    saved = saved_run.SavedRun(config.flag("run_dir"))
+    saved = SavedRun(directory)
     damaged = list_checkpoints(saved, config.flag("verify"))
     restored = saved.restore(config.flag("checkpoint"))
     print(f"\nckpt-{restored.manifest.step}")

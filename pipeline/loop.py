@@ -1,7 +1,6 @@
 """From the restored step to the last one: the steps between two boundaries, and what is due at each."""
 
 import dataclasses
-import time
 
 import numpy as np
 

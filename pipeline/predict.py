@@ -6,6 +6,7 @@ from absl import flags
 
 from pipeline import command, config
 from pipeline.exits import UsageError
+from pipeline.run_directory import RunDirectory
 
 SHOWN_CLASSES = 3
 
@@ -20,11 +21,14 @@ def main(files: list[str]) -> None:
     if not files:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files after the flags")
     execution = config.execution_from_flags()
+    directory = RunDirectory.existing(config.flag("run_dir"))
     command.import_tensorflow()
-    from pipeline import images, saved_run
+    from pipeline import images
     from pipeline.evaluation import probabilities
+    from pipeline.saved_run import SavedRun
 
-    saved, restored = saved_run.from_flags()
+    saved = SavedRun(directory)
+    restored = saved.restore(config.flag("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     names, batch = images.read(files, assembly.spec.image_shape)
     rows = probabilities(assembly.model, towers, batch, assembly.config.eval_batch)

@@ -20,11 +20,15 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
     split over the towers; StorageError for checkpoints without a configuration.
     """
     if checkpoints and recorded is None:
-        raise StorageError(f"{asked.run_dir} holds checkpoints but no config.flags; restore it, or use another --run_dir")
+        raise StorageError(
+            f"{asked.run_dir} holds checkpoints but no config.flags; restore it, or use another --run_dir"
+        )
     if asked.resume == "required" and not checkpoints:
         raise UsageError(f"resume=required, but {asked.run_dir} holds no checkpoint; check --run_dir, or --resume=auto")
     if asked.resume == "never" and checkpoints:
-        raise UsageError(f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto")
+        raise UsageError(
+            f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto"
+        )
     settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.num_towers)
     settled.validate()
     topology.check_shards(settled.grad_shards)

@@ -74,7 +74,7 @@ class RunDirectory:
         """The configuration of the run that lies here, if one does."""
         try:
             return _read_flagfile(self.config)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StorageError(f"{self.config} cannot be read: {error}") from None

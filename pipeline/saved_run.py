@@ -8,7 +8,6 @@ from typing import Any
 from pipeline import devices, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Restored
-from pipeline.config import flag
 from pipeline.exits import UsageError
 from pipeline.run_directory import RunDirectory
 from pipeline.sources.base import ExampleSpec
@@ -16,10 +15,10 @@ from pipeline.towers import Towers
 
 
 class SavedRun:
-    """The configuration and checkpoints of a run directory. Raises UsageError if no run is there."""
+    """The configuration and checkpoints of a run directory in which a run is. Raises StorageError."""
 
-    def __init__(self, run_dir: str):
-        self.directory = RunDirectory.existing(run_dir)
+    def __init__(self, directory: RunDirectory):
+        self.directory = directory
         self.checkpoints = Checkpoints(self.directory.checkpoints)
         recorded = self.directory.recorded()
         assert recorded is not None  # RunDirectory.existing saw it
@@ -59,9 +58,3 @@ class SavedRun:
         towers = topology.of(config, devices.num_gpus())
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
-
-
-def from_flags() -> tuple[SavedRun, Restored]:
-    """The run and the checkpoint that --run_dir and --checkpoint name."""
-    saved = SavedRun(flag("run_dir"))
-    return saved, saved.restore(flag("checkpoint"))

@@ -109,11 +109,8 @@ class Step:
                 return (outcome.next_step < last) & ~outcome.diverged
 
             def body(outcome: Outcome):
-                return (self.one([next_of(t, it) for t, it in enumerate(iterators)], outcome.next_step),)
-
-            def next_of(tower, iterator):
-                with self._towers.on(tower):
-                    return iterator.get_next()
+                batches = [self._towers.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
+                return (self.one(batches, outcome.next_step),)
 
             with self._towers.on_host():
                 zero = tf.zeros([])

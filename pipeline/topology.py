@@ -22,6 +22,10 @@ class Topology:
         """Full device name of each tower."""
         return tuple(f"/job:localhost/replica:0/task:0/device:{kind}:{index}" for kind, index in self.towers)
 
+    def on_cpu(self, tower: int) -> bool:
+        """Whether a tower is one of the host's processors, and so shares its memory."""
+        return self.towers[tower][0] == "CPU"
+
     @property
     def host(self) -> str:
         """Full name of the device for what belongs to no tower."""

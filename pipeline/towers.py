@@ -10,6 +10,8 @@ from pipeline import forward, state
 from pipeline.exits import DivergedError
 from pipeline.topology import Topology
 
+READ_AHEAD = 2  # elements that wait in the memory of a tower's device
+
 
 class Placed(NamedTuple):
     """Sums, and the tower they lie on."""
@@ -23,6 +25,11 @@ def on_host(topology: Topology) -> Iterator[None]:
     """Operations inside belong to no tower: they lie on the host, where tables of examples must stay."""
     with tf.device(topology.host):
         yield
+
+
+def _scope(name: str):
+    """The name scope, entered again where it was entered before (without the slash TensorFlow would make it name_1)."""
+    return tf.name_scope(f"{name}/")
 
 
 class Towers:
@@ -48,7 +55,7 @@ class Towers:
     @contextlib.contextmanager
     def on(self, tower: int) -> Iterator[None]:
         """Operations inside lie on the tower's device, in the scope tower_K."""
-        with tf.device(self._topology.devices[tower]), tf.name_scope(f"tower_{tower}"):
+        with tf.device(self._topology.devices[tower]), _scope(f"tower_{tower}"):
             yield
 
     def on_host(self) -> contextlib.AbstractContextManager[None]:
@@ -58,7 +65,7 @@ class Towers:
     @contextlib.contextmanager
     def at(self, replica: state.Replica) -> Iterator[None]:
         """Operations inside lie where the replica does."""
-        with tf.device(replica.device), tf.name_scope(replica.scope or "shared"):
+        with tf.device(replica.device), _scope(replica.scope or "shared"):
             yield
 
     def shards_of(self, tower: int, grad_shards: int) -> range:
@@ -82,13 +89,27 @@ class Towers:
             return Placed(left.tower, forward.add(left.sums, right.sums))
 
     def iterators(self, datasets: Sequence[tf.data.Dataset]) -> list[tf.data.Iterator]:
-        """One iterator a tower, reading ahead into the memory of its device."""
-        return [self._iterator(tower, dataset) for tower, dataset in enumerate(datasets)]
+        """One iterator a tower, reading ahead into the memory of its device; read it by `next_of`."""
+        # Where its tuner of parallelism sleeps, TensorFlow 2.21 waits for it when an iterator is deleted: now and then
+        # for the whole period of up to a minute, as the thread looks whether it is cancelled before it is told so.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return [self._iterator(tower, dataset.with_options(options)) for tower, dataset in enumerate(datasets)]
 
     def _iterator(self, tower: int, dataset: tf.data.Dataset) -> tf.data.Iterator:
         device = self._topology.devices[tower]
+        if self._topology.on_cpu(tower):
+            # The host's memory is that of all its towers; prefetch_to_device would go through remote calls, at half the
+            # speed and with twice the threads.
+            with self.on_host():
+                return iter(dataset.prefetch(READ_AHEAD))
         with tf.device(device):
-            return iter(dataset.apply(tf.data.experimental.prefetch_to_device(device)))
+            return iter(dataset.apply(tf.data.experimental.prefetch_to_device(device, READ_AHEAD)))
+
+    def next_of(self, tower: int, iterator: tf.data.Iterator):
+        """The next element of the tower's iterator, in the memory of its device."""
+        with self.on_host() if self._topology.on_cpu(tower) else self.on(tower):
+            return iterator.get_next()
 
     def check_equal(self, step: int) -> state.Values:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""

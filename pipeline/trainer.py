@@ -1,11 +1,13 @@
 """Trains towers from one step to another; knows nothing of files, reports or signals."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline import placement, state
+from pipeline import failures, placement, state
 from pipeline.assembly import Assembly
 from pipeline.batches import Batches
 from pipeline.placement import Placement
@@ -35,7 +37,14 @@ class Trainer:
         self._reached = -1  # the step that the iterators are at
 
     def advance(self, step: int, last: int) -> Outcome:
-        """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars."""
+        """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
+
+        Raises BadDataError for an example that cannot be read, UsageError where memory or a kernel is lacking.
+        """
+        with self._explained(step, last):
+            return self._advance(step, last)
+
+    def _advance(self, step: int, last: int) -> Outcome:
         if step != self._reached:
             datasets = [self._batches.dataset(step, shards) for shards in self._shards()]
             self._iterators = self.towers.iterators(datasets)
@@ -51,7 +60,8 @@ class Trainer:
 
     def gradient(self, step: int) -> Gradient:
         """The averaged gradient that `step` would apply to the parameters as they are now."""
-        loss, gradients = self._gradient(tf.constant(step, tf.int64))
+        with self._explained(step, step + 1):
+            loss, gradients = self._gradient(tf.constant(step, tf.int64))
         named = zip(self._parameter_names, gradients, strict=True)
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
@@ -70,6 +80,15 @@ class Trainer:
     def _gradient_of(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         sums = self._step.gradient(self._batches_at(step), step)
         return sums.loss, sums.gradients
+
+    @contextlib.contextmanager
+    def _explained(self, step: int, last: int) -> Iterator[None]:
+        def find_broken() -> None:
+            with self.towers.on_host():
+                self._batches.find_broken(step, last)
+
+        with failures.explained("global_batch", find_broken):
+            yield
 
     def _call(self, step: int, last: int) -> Outcome:
         outcome = self._train(self._iterators, tf.constant(step, tf.int64), tf.constant(last, tf.int64))

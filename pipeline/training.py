@@ -20,11 +20,11 @@ def run(asked: Config, preemption: Preemption) -> None:
     towers = topology.of(asked, devices.num_gpus())
     directory = RunDirectory(Path(asked.run_dir))
     checkpoints = Checkpoints(directory.checkpoints)
+    config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
     if asked.dry_run:
-        config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         dry_run.show(Assembly(config, towers))
         return
-    with directory.own():
+    with directory.own():  # made only now, and what was settled is settled again: until here it could be another's
         recorded = directory.recorded()
         config = resume.settle(asked, recorded, checkpoints.steps(), towers)
         if not _say_if_finished(config, directory):

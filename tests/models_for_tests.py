@@ -1,6 +1,7 @@
 """Models that a user might bring: given to --model as models_for_tests:NAME."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 
@@ -22,25 +23,17 @@ def batch_norm(image_shape, num_classes):
 
 def linear(image_shape, num_classes):
     """One matrix and nothing else, so that its gradient can be written down."""
-    return keras.Sequential(
-        [
-            keras.Input(image_shape),
-            layers.Flatten(),
-            layers.Dense(num_classes, use_bias=False, kernel_initializer=keras.initializers.RandomNormal(stddev=0.1)),
-        ]
-    )
+    images = keras.Input(image_shape)
+    start = keras.initializers.RandomNormal(stddev=0.1)
+    logits = layers.Dense(num_classes, use_bias=False, kernel_initializer=start, name="logits")
+    return keras.Model(images, logits(layers.Flatten()(images)))
 
 
 def normalized(image_shape, num_classes):
     """Running statistics of the pixels themselves, so that they too can be written down."""
-    return keras.Sequential(
-        [
-            keras.Input(image_shape),
-            layers.Flatten(),
-            layers.BatchNormalization(momentum=0.75),
-            layers.Dense(num_classes),
-        ]
-    )
+    images = keras.Input(image_shape)
+    pixels = layers.BatchNormalization(momentum=0.75, name="norm")(layers.Flatten()(images))
+    return keras.Model(images, layers.Dense(num_classes, name="logits")(pixels))
 
 
 class _Subclassed(keras.Model):
@@ -102,3 +95,20 @@ def no_parameters(image_shape, num_classes):
 
 
 not_a_function = 1
+
+
+class _OnGpuOnly(layers.Layer):
+    def call(self, images):
+        reduced = tf.raw_ops.NcclAllReduce(
+            input=tf.stop_gradient(images), reduction="sum", num_devices=1, shared_name="reduced"
+        )
+        return images + 0 * reduced
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def needs_a_gpu(image_shape, num_classes):
+    """Has an operation that TensorFlow has no kernel for on a CPU."""
+    images = keras.Input(image_shape)
+    return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(_OnGpuOnly()(images))))

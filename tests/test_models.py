@@ -82,16 +82,10 @@ def test_registered_models_give_logits_of_other_shapes_and_class_counts():
 def test_layers_of_the_convolutional_networks():
     for name, rate in (("convolutional", 0.5), ("cnn", 0.4)):
         layers = by_layer(name)
-        assert list(layers) == ["images", "conv1", "pool1", "conv2", "pool2", "flatten", "fc1", "dropout", "logits"]
+        assert list(layers) == ["images", "conv1", "conv2", "flatten", "fc1", "dropout", "logits"]
         assert layers["dropout"].rate == rate
-        activations = [layers[layer].activation.__name__ for layer in ("conv1", "conv2", "fc1", "logits")]
-        assert activations == ["relu", "relu", "relu", "linear"]
-        assert [layers[layer].output.shape[1:] for layer in ("conv1", "pool1", "conv2", "pool2")] == [
-            (28, 28, 32),
-            (14, 14, 32),
-            (14, 14, 64),
-            (7, 7, 64),
-        ]
+        assert [layers[layer].activation.__name__ for layer in ("fc1", "logits")] == ["relu", "linear"]
+        assert [layers[layer].output.shape[1:] for layer in ("conv1", "conv2")] == [(14, 14, 32), (7, 7, 64)]
 
 
 def test_hidden_is_a_rectified_layer_and_a_linear_one():

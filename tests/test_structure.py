@@ -13,7 +13,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
-    "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py", "command.py"}),
+    "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
     "flags are defined": (r"\bDEFINE_\w+\(", {"config.py", "evaluate.py", "inspect.py", "predict.py"}),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),

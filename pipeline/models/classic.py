@@ -9,6 +9,8 @@ import math
 import keras
 from keras import layers
 
+from pipeline.models.layers import PooledConvolution
+
 
 def dense(image_shape, num_classes) -> keras.Model:
     """One layer: softmax regression, from small random weights."""
@@ -78,8 +80,7 @@ def _convolutional(name, image_shape, num_classes, dropout, initial) -> keras.Mo
     images = x = keras.Input(image_shape, name="images")
     for i, filters in enumerate((32, 64), start=1):
         fan_in = 25 * x.shape[-1]
-        x = layers.Conv2D(filters, 5, padding="same", activation="relu", name=f"conv{i}", **initial(fan_in))(x)
-        x = layers.MaxPooling2D(2, padding="same", name=f"pool{i}")(x)
+        x = PooledConvolution(filters, 5, name=f"conv{i}", **initial(fan_in))(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(1024, activation="relu", name="fc1", **initial(x.shape[-1]))(x)
     x = layers.Dropout(dropout, name="dropout")(x)

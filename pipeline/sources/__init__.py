@@ -23,6 +23,12 @@ class Kind(NamedTuple):
     argument: str = ""  # what it is called in messages; in [brackets] where it may be left out
     default: str = ""  # what the module is given in place of one that was left out
 
+    @property
+    def form(self) -> str:
+        """What follows the name: "", ":DIR" or "[:NUMBER]"."""
+        colon = "[:" if self.argument.startswith("[") else ":"
+        return colon + self.argument.removeprefix("[") if self.argument else ""
+
 
 KINDS = {
     "digits": Kind("digits", "[NUMBER]", "60000"),

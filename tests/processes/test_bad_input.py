@@ -1,0 +1,305 @@
+"""What a user can do wrong, as command lines: one line on stderr with value, rule and remedy, and the exit code."""
+
+import fcntl
+import json
+import os
+import shutil
+import struct
+import subprocess
+
+import commands
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.exits import ExitCode
+
+USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
+
+# Arguments, and what the line must say. None of these gets as far as TensorFlow.
+WRONG_FLAGS = [
+    ("--model=dens", "model=dens is unknown; did you mean dense? known: dense, softmax"),
+    ("--model=a.b:", "model=a.b: is not of the form package.module:function"),
+    ("--source=digit", "source=digit is unknown; did you mean digits? known: digits, mnist, tfds"),
+    ("--source=idx", "source=idx lacks its DIR; use --source=idx:DIR"),
+    ("--optimizer=adm", "optimizer=adm is unknown; did you mean adam? known: sgd, momentum"),
+    ("--augment=flap", "augment: 'flap' is unknown; did you mean flip? known: shift, rotate"),
+    ("--sorce=fake", "--sorce is not a flag; did you mean --source? --help lists them"),
+    ("--zzz", "--zzz is not a flag; --help lists them"),
+    ("resume", "'resume' is not a flag; write flags as --name=value"),
+    ("--steps=ten", "steps=ten is not a whole number; write it as --steps=1000"),
+    ("--learning_rate=fast", "learning_rate=fast is not a number; write it as --learning_rate=0.001"),
+    ("--dry_run=maybe", "dry_run=maybe is not true or false; write it as --dry_run=false"),
+    ("--steps", "Missing value for flag --steps; write flags as --name=value"),
+    ("--steps=0", "steps=0 is too small; the least is 1"),
+    ("--momentum=2", "momentum=2.0 is too large; the most is 1"),
+    ("--learning_rate=nan", "learning_rate=nan is not a finite number of 32 bits; give one, as --learning_rate=0.001"),
+    ("--learning_rate=1e39", "learning_rate=1e+39 is not a finite number of 32 bits"),
+    (f"--seed={2**63}", "seed=9223372036854775808 is too large; the most is 9223372036854775807"),
+    ("--flagfile=missing.flags", "a flagfile cannot be opened (No such file or directory: 'missing.flags'); check"),
+    ("--flagfile=", "--flagfile= names no file; write it as --flagfile=FILE"),
+    ("--grad_shards=8", "global_batch=100 does not split into 8 shards; use"),
+    ("--tower_devices=cpu:0,cpu:0", "tower_devices=cpu:0,cpu:0 names a device twice; give each tower a device"),
+    ("--tower_devices=tpu:0", "tower_devices=tpu:0: 'tpu:0' is not a device; write cpu:N or gpu:N"),
+    ("--schedule=piecewise", "--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither"),
+]
+
+# The same, of command lines that TensorFlow has to be asked for, or that a module has to be imported for.
+WRONG_SURROUNDINGS = [
+    ("--tower_devices=gpu:0", USAGE, "tower_devices=gpu:0 needs gpu:0, but 0 GPU(s) are visible"),
+    ("--grad_shards=2 --towers=4", USAGE, "2 shards do not split over 4 towers; use 1, 2 towers, or another"),
+    ("--resume=required", USAGE, "resume=required, but run holds no checkpoint; check --run_dir, or --resume=auto"),
+    ("--model=no_such_module:function", USAGE, "module no_such_module cannot be imported (ModuleNotFoundError"),
+    ("--model=models_for_tests:raises", USAGE, "models_for_tests:raises raised ZeroDivisionError: division by zero at"),
+    ("--source=idx:nowhere", BAD_DATA, "nowhere is not a directory; give the one with the idx files, as idx:DIR"),
+]
+
+
+@pytest.mark.parametrize(("argument", "line"), WRONG_FLAGS)
+def test_a_wrong_flag_is_refused_before_anything_starts(argument, line, tmp_path):
+    told = commands.refuse(USAGE, "train", "--run_dir=run", argument, cwd=tmp_path)
+    assert told.startswith(f"usage: {line}")
+    assert commands.contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("arguments", "code", "line"), WRONG_SURROUNDINGS)
+def test_what_does_not_fit_the_surroundings_is_refused(arguments, code, line, tmp_path):
+    told = commands.refuse(code, "train", *commands.SMALL, *arguments.split(), "--run_dir=run", cwd=tmp_path)
+    assert line in told
+    left = commands.contents(tmp_path)
+    assert left.keys() <= {"run", "run/lock"}
+
+
+def idx(array: np.ndarray, dimensions: int | None = None) -> bytes:
+    header = struct.pack(f">{array.ndim}I", *array.shape)
+    return bytes([0, 0, 8, dimensions or array.ndim]) + header + array.astype(np.uint8).tobytes()
+
+
+def mnist_like(directory, **wrong):
+    """Four idx files; `wrong` replaces what one of them holds: train_labels=b'...'."""
+    directory.mkdir()
+    for prefix, count in (("train", 40), ("t10k", 10)):
+        files = {"images-idx3": idx(np.zeros((count, 28, 28))), "labels-idx1": idx(np.arange(count) % 10)}
+        for name, content in files.items():
+            content = wrong.get(f"{prefix}_{name.partition('-')[0]}", content)
+            (directory / f"{prefix}-{name}-ubyte").write_bytes(content)
+
+
+# What is wrong with a file, and what the line must say: tests/test_sources_idx.py has the others.
+WRONG_FILES = {
+    "truncated": ({"train_images": idx(np.zeros((40, 28, 28)))[:-7]}, "train-images-idx3-ubyte holds 31353 bytes"),
+    "wrong_magic": ({"t10k_labels": idx(np.zeros(10), dimensions=3)}, "begins with 00 00 08 03, not 00 00 08 01"),
+    "label_11": ({"train_labels": idx(np.full(40, 11))}, "train-labels-idx1-ubyte: label 0 is 11; labels are 0 to 9"),
+    "counts": ({"t10k_labels": idx(np.zeros(9))}, "holds 10 images and t10k-labels-idx1-ubyte 9 labels"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FILES)
+def test_a_wrong_idx_file_is_named(case, tmp_path):
+    wrong, line = WRONG_FILES[case]
+    mnist_like(tmp_path / "data", **wrong)
+    told = commands.refuse(BAD_DATA, "train", "--source=idx:data", "--run_dir=run", cwd=tmp_path)
+    assert told.startswith("bad data: data/") and line in told
+
+
+@pytest.fixture
+def torn_image(tmp_path):
+    """A folder of 32 images in two classes, of which one is cut off behind its header; and that one."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    path = tmp_path / "images" / "b" / "9.png"
+    path.write_bytes(path.read_bytes()[:60])
+    return path
+
+
+def test_an_image_found_torn_in_mid_training_is_named(torn_image, tmp_path):
+    arguments = ("--source=folder:images", "--validation_fraction=0.1", "--model=softmax", "--global_batch=4")
+    told = commands.refuse(BAD_DATA, "train", *arguments, "--run_dir=run", "--checkpoint_every=1", cwd=tmp_path)
+    assert told.startswith("bad data: images/b/9.png cannot be decoded (")
+    assert told.endswith("; replace or remove it")
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert max(steps) > 0, "it was the first batch: take another image"
+    assert (tmp_path / "run" / "checkpoints" / f"ckpt-{max(steps)}.manifest.json").exists()
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, "--run_dir=file/run", cwd=tmp_path)
+    assert told == "storage: run_dir=file/run cannot be written (Not a directory); choose another --run_dir"
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, "--run_dir=file", cwd=tmp_path)
+    assert told.startswith("storage: run_dir=file cannot be written (a file of that name is in the way);")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a file system in memory, of the options given, and returns where."""
+    directory = tmp_path / "mounted"
+    directory.mkdir()
+
+    def mount(options):
+        ended = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", directory], capture_output=True)
+        if ended.returncode:
+            pytest.skip(f"a file system cannot be mounted here: {ended.stderr.decode().strip()}")
+        return directory
+
+    yield mount
+    subprocess.run(["umount", directory], capture_output=True)
+
+
+def test_a_directory_that_is_read_only(mounted):
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, f"--run_dir={mounted('ro')}/run")
+    assert "cannot be written (Read-only file system); choose another --run_dir" in told
+
+
+def test_a_full_file_system_leaves_the_checkpoints_that_are_whole(mounted):
+    run = mounted("size=300k") / "run"
+    arguments = (*commands.SMALL, f"--run_dir={run}")
+    told = commands.refuse(STORAGE, "train", *arguments, "--steps=60")
+    assert "No space left on device" in told and "free some space" in told
+    kept = commands.succeed("inspect", f"--run_dir={run}", "--verify")
+    assert " 10 " in kept and " 60 " not in kept
+
+
+def test_a_file_that_may_not_grow_is_a_storage_error(tmp_path):
+    limited = ("bash", "-c", 'ulimit -f 64; exec "$@"', "bash")  # KiB; a checkpoint's data are 94
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, "--run_dir=run", cwd=tmp_path, prefix=limited)
+    assert "File too large" in told
+
+
+def test_a_live_run_keeps_its_directory(run_copy):
+    before = commands.contents(run_copy)
+    with (run_copy / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = commands.refuse(STORAGE, "train", *commands.SMALL, "--steps=30", f"--run_dir={run_copy}")
+    assert "belongs to a live run (process " in told
+    assert "wait for its end, or choose another --run_dir" in told
+    assert commands.contents(run_copy) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            "--steps=30 --seed=2",
+            "was started with another configuration (seed: 1 -> 2); use its own values, or another",
+        ),
+        ("--steps=30 --resume=never", "but {run} holds checkpoints; use another --run_dir, or --resume=auto"),
+        ("--steps=30 --towers=3", "2 shards do not split over 3 towers; use 1, 2 towers"),
+    ],
+)
+def test_a_run_that_cannot_go_on_so_is_not_touched(arguments, line, run_copy):
+    before = commands.contents(run_copy)
+    told = commands.refuse(USAGE, "train", *commands.SMALL, *arguments.split(), f"--run_dir={run_copy}")
+    assert line.format(run=run_copy) in told
+    assert commands.contents(run_copy) == before
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tear(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def test_a_start_from_scratch_never_buries_damaged_checkpoints(run_copy):
+    flip_a_bit(run_copy / "checkpoints" / "ckpt-20.data-00000-of-00001")
+    tear(run_copy / "checkpoints" / "ckpt-10.data-00000-of-00001")
+    before = commands.contents(run_copy)
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, "--steps=30", f"--run_dir={run_copy}")
+    assert "ckpt-20.data-00000-of-00001 is damaged" in told and "ckpt-10.data-00000-of-00001 is damaged" in told
+    after = commands.contents(run_copy)
+    assert after.pop("lock") != before.pop("lock")
+    assert after == before
+
+
+def test_a_foreign_checkpoint_is_not_restored(run_copy, tmp_path):
+    shutil.rmtree(run_copy / "checkpoints")
+    foreign = tf.train.Checkpoint(global_step=tf.Variable(20, dtype=tf.int64))
+    foreign.write(str(run_copy / "checkpoints" / "ckpt-20"))
+    told = commands.refuse(STORAGE, "train", *commands.SMALL, "--steps=30", f"--run_dir={run_copy}")
+    assert "ckpt-20 is not whole" in told and "ckpt-20.manifest.json is missing" in told
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_the_reason(run_copy):
+    flip_a_bit(run_copy / "checkpoints" / "ckpt-20.index")
+    told = commands.succeed("train", *commands.SMALL, "--steps=30", "--eval_batch=30", f"--run_dir={run_copy}")
+    lines = told.splitlines()
+    assert lines[0].startswith("passed over: ") and "ckpt-20.index is damaged" in lines[0]
+    assert lines[1].startswith("resumed at step 10, ")
+
+
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+def test_a_directory_without_a_run(entry_point, tmp_path):
+    files = ["image.png"] if entry_point == "predict" else []
+    told = commands.refuse(USAGE, entry_point, "--run_dir=nowhere", *files, cwd=tmp_path)
+    assert told == ("usage: run_dir=nowhere holds no run (no config.flags); give the --run_dir that a training printed")
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "arguments", "line"),
+    [
+        (
+            "evaluate",
+            "--checkpoint=nonsense",
+            "checkpoint=nonsense is not there; use latest, best or a step of: 10, 20",
+        ),
+        ("evaluate", "--split=tests", "split=tests is unknown; did you mean test? known: test, validation, train"),
+        ("evaluate", "--towers=2 --tower_devices=cpu:0", "towers=2 but tower_devices names 1; give one of the two"),
+        ("predict", "", "no FILE was given; name PNG, JPEG or .npy files after the flags"),
+        ("predict", "--format=xml image.png", "format=xml is unknown; known: table, json"),
+        ("inspect", "--checkpoint=15", "checkpoint=15 is not there; use latest, best or a step of: 10, 20"),
+    ],
+)
+def test_what_a_run_does_not_have(entry_point, arguments, line, finished_run):
+    told = commands.refuse(USAGE, entry_point, f"--run_dir={finished_run}", *arguments.split())
+    assert told == f"usage: {line}"
+
+
+def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):
+    told = commands.refuse(BAD_DATA, "predict", f"--run_dir={finished_run}", torn_image)
+    assert told == f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+
+
+@pytest.mark.parametrize("entry_point", ["train", "evaluate"])
+def test_a_configuration_edited_into_nonsense(entry_point, run_copy):
+    path = run_copy / "config.flags"
+    path.write_text(path.read_text().replace("--optimizer=adam", "--optimizer=best"))
+    before = commands.contents(run_copy)
+    flags = (*commands.SMALL, "--steps=30") if entry_point == "train" else ()
+    told = commands.refuse(STORAGE, entry_point, *flags, f"--run_dir={run_copy}")
+    assert f"{path} is damaged: optimizer=best is unknown; known: sgd" in told
+    assert told.endswith("bring the original back, or use another --run_dir")
+    assert commands.contents(run_copy) == before
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path):
+    arguments = (*commands.SMALL, "--optimizer=sgd", "--learning_rate=1e38", "--checkpoint_every=1", "--run_dir=run")
+    told = commands.refuse(DIVERGED, "train", *arguments, cwd=tmp_path)
+    assert told.startswith("diverged: at step 1 the loss is ")
+    assert "logits/kernel, logits/bias" in told and "--learning_rate" in told
+    assert " 1 " in commands.succeed("inspect", "--run_dir=run", "--verify", cwd=tmp_path)
+
+
+def test_an_operation_without_a_kernel_is_named(tmp_path):
+    arguments = ("--source=fake:600", "--model=models_for_tests:needs_a_gpu", "--run_dir=run")
+    told = commands.refuse(USAGE, "train", *arguments, cwd=tmp_path)
+    assert "/NcclAllReduce has no kernel for any device of this machine (those of NcclAllReduce are for GPU)" in told
+
+
+def test_a_reader_of_stdout_that_has_seen_enough(finished_run):
+    reading, writing = os.pipe()
+    os.close(reading)
+    for arguments in (["train", "--help"], ["inspect", f"--run_dir={finished_run}"]):
+        ended = commands.run(*arguments, stdout=writing)
+        assert (ended.returncode, ended.stderr) == (0, "")
+    os.close(writing)
+    with open("/dev/full", "w") as full:
+        told = commands.refuse(STORAGE, "train", "--help", stdout=full)
+    assert told == "storage: stdout cannot be written: no space is left; free some, or send it elsewhere"

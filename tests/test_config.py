@@ -1,0 +1,147 @@
+"""The rules of the configuration, what repeats it, and which part of it a resume may change."""
+
+import dataclasses
+
+import pytest
+
+from pipeline import config as configuration
+from pipeline.config import EXECUTION, KEPT, LENGTH, MATHEMATICS, Config
+from pipeline.exits import StorageError, UsageError
+from pipeline.run_directory import RunDirectory
+
+FIELDS = dataclasses.fields(Config)
+TOPICS = {"data", "model", "optimization", "devices", "run"}
+
+
+def refusal(**fields) -> str:
+    with pytest.raises(UsageError) as told:
+        Config(**fields).validate()
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_the_defaults_are_valid():
+    Config().validate()
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_field_says_what_it_is(field):
+    assert field.metadata["role"] in (MATHEMATICS, KEPT, LENGTH, EXECUTION)
+    assert field.metadata["topic"] in TOPICS
+    assert field.metadata["help"].endswith(".")
+    if field.metadata["role"] == KEPT:
+        assert field.default == 0, "0 asks for a value that fits"
+
+
+BROKEN_RULES = [
+    ({"model": "dens"}, "model=dens is unknown; did you mean dense? known: "),
+    ({"model": "a-b:c"}, "model=a-b:c is not of the form package.module:function; write"),
+    ({"source": "mnist:1"}, "source=mnist:1 says '1' but mnist takes no argument; use --source=mnist"),
+    ({"precision": "float8"}, "precision=float8 is unknown; did you mean float"),
+    ({"global_batch": 0}, "global_batch=0 is too small; the least is 1"),
+    ({"global_batch": 2**31}, "global_batch=2147483648 is too large; the most is 2147483647"),
+    ({"seed": -1}, "seed=-1 is too small; the least is 0"),
+    ({"seed": 2**63}, "seed=9223372036854775808 is too large; the most is 9223372036854775807"),
+    ({"towers": 1025}, "towers=1025 is too large; the most is 1024"),
+    ({"validation_fraction": 0.95}, "validation_fraction=0.95 is too large; the most is 0.9"),
+    ({"learning_rate": float("inf")}, "learning_rate=inf is not a finite number of 32 bits; give one, as"),
+    ({"weight_decay": float("nan")}, "weight_decay=nan is not a finite number of 32 bits; give one, as"),
+    ({"clip_norm": -1e39}, "clip_norm=-1e+39 is not a finite number of 32 bits; give one, as"),
+    ({"global_batch": 100, "grad_shards": 8}, "global_batch=100 does not split into 8 shards; use "),
+    ({"piecewise": "0:0.1"}, "--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither"),
+    ({"schedule": "piecewise", "piecewise": "5"}, "piecewise=5 is not a list of STEP:RATE; write it as 0:0.1,500:0.01"),
+    ({"schedule": "piecewise", "piecewise": "5:1,5:2"}, "piecewise=5:1,5:2 needs rising steps from 0 on"),
+    ({"schedule": "piecewise", "piecewise": "0:nan"}, "piecewise=0:nan needs rising steps from 0 on and rates of 0 or"),
+    ({"schedule": "cosine", "warmup_steps": 1000}, "warmup_steps=1000 leaves no step for the schedule, which ends at"),
+    ({"tower_devices": "gpu0"}, "tower_devices=gpu0: 'gpu0' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1"),
+    ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
+    ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
+    ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
+    ({"variables": "all"}, "variables=all is unknown; known: replicated, cpu, first"),
+    ({"resume": "yes"}, "resume=yes is unknown; known: auto, never, required"),
+]
+
+
+@pytest.mark.parametrize(("fields", "line"), BROKEN_RULES, ids=lambda value: str(value)[:40])
+def test_a_broken_rule_is_named(fields, line):
+    assert refusal(**fields).startswith(line)
+
+
+def test_what_lists_mean():
+    assert configuration.parse_piecewise("0:0.1,500:0.01") == [(0, 0.1), (500, 0.01)]
+    assert configuration.parse_tower_devices("gpu:2, CPU:0") == [("GPU", 2), ("CPU", 0)]
+
+
+def other(field: dataclasses.Field):
+    """A valid value that is not the default."""
+    if field.metadata["choices"]:
+        return field.metadata["choices"][-1]
+    odd = {"model": "my.models:net", "source": "folder:/a b/c=d", "augment": "shift:2,flip", "warmup_steps": 3}
+    odd |= {"tower_devices": "cpu:1,gpu:0"}
+    by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}
+    return odd.get(field.name, by_type[type(field.default)])
+
+
+# piecewise needs its --schedule, which here is another.
+OTHER = Config(**{field.name: other(field) for field in FIELDS if field.name != "piecewise"})
+
+
+def test_config_flags_give_the_same_configuration_again(tmp_path):
+    OTHER.validate()
+    run = RunDirectory(tmp_path)
+    run.record(OTHER)
+    of_this_start = {name: getattr(Config(), name) for name in ("run_dir", "dry_run", "resume", "reshard")}
+    assert run.recorded() == dataclasses.replace(OTHER, **of_this_start)
+
+
+NONSENSE = [
+    (b"--steps=ten\n", "'--steps=ten' has a value that cannot be read"),
+    (b"--dry=true\n", "'--dry=true' is not a flag of this version"),
+    (b"--fake_data=maybe\n", "'--fake_data=maybe' has a value that cannot be read"),
+    (b"hello\n", "'hello' is not a flag of this version"),
+    (b"--model=dens\n", "model=dens is unknown; did you mean dense?"),
+    (b"--grad_shards=7\n", "global_batch=100 does not split into 7 shards"),
+    (b"\xff\xfe", "'utf-8' codec can't decode"),
+    (b"", "is empty"),
+]
+
+
+@pytest.mark.parametrize(("content", "line"), NONSENSE)
+def test_a_config_file_edited_into_nonsense_is_a_storage_error(content, line, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.config.write_bytes(content)
+    with pytest.raises(StorageError) as told:
+        run.recorded()
+    assert str(run.config) in str(told.value) and line in str(told.value)
+    assert str(told.value).endswith("bring the original back, or use another --run_dir")
+
+
+def test_what_was_added_later_has_its_default(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.config.write_text("# a comment\n\n--seed=7\n")
+    assert run.recorded() == Config(seed=7)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_only_mathematics_makes_another_run(field):
+    changed = dataclasses.replace(Config(), **{field.name: other(field)})
+    decides = field.metadata["role"] in (MATHEMATICS, KEPT)
+    assert bool(configuration.differences(Config(), changed)) == decides
+    assert (changed.default_run_dir() != Config().default_run_dir()) == decides
+
+
+def test_differences_name_both_values():
+    assert configuration.differences(Config(), Config(seed=2, steps=5)) == ["seed: 1 -> 2"]
+
+
+def test_a_zero_is_resolved_once_and_then_kept():
+    first = configuration.resolve(Config(steps=300, intra_op_threads=2), num_towers=4)
+    assert (first.grad_shards, first.decay_steps, first.intra_op_threads) == (4, 300, 2)
+    again = configuration.keep(first, Config(steps=500, intra_op_threads=3))
+    assert (again.grad_shards, again.decay_steps, again.steps) == (4, 300, 500)
+    assert configuration.differences(first, again) == ["intra_op_threads: 2 -> 3"]
+
+
+def test_the_default_run_directory_is_a_plain_name():
+    path = Config(source="folder:/a b/../c", model="my.models:net").default_run_dir()
+    assert path.parent.name == "runs" and path.name.startswith("folder_a_b_.._c-my.models_net-")
