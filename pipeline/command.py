@@ -9,6 +9,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import absl.logging
 from absl import app, flags
@@ -28,6 +29,7 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
     """
     preemption.let_interrupts_end_it()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    absl.logging.get_absl_handler().addFilter(_concerns_users)
     foreign = set(flags.FLAGS)
     define_flags()
     names = [name for name in flags.FLAGS if name not in foreign]
@@ -45,6 +47,12 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
         app.run(_to_stdout, flags_parser=parse)
     except PipelineError as error:
         exits.exit_with(error)
+
+
+def _concerns_users(record: logging.LogRecord) -> bool:
+    """Whether this package warns, or anything fails; what libraries remark upon is not for users."""
+    own = Path(record.pathname).is_relative_to(Path(__file__).parent)
+    return record.levelno >= (logging.WARNING if own else logging.ERROR)
 
 
 def _parsed(argv: Sequence[str]) -> list[str]:

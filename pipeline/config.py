@@ -290,9 +290,9 @@ def from_flags() -> Config:
     if config.fake_data:
         config = dataclasses.replace(config, source="fake", fake_data=False)
     config.validate()
-    if not config.run_dir:
-        config = dataclasses.replace(config, run_dir=str(config.default_run_dir()))
-    return config
+    # The shell leaves the ~ in --run_dir=~/runs to us.
+    run_dir = os.path.expanduser(config.run_dir or config.default_run_dir())
+    return dataclasses.replace(config, run_dir=str(run_dir))
 
 
 def differences(recorded: Config, asked: Config) -> list[str]:

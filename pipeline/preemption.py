@@ -1,6 +1,8 @@
 """Signals become one flag that the loop looks at between steps."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -18,12 +20,19 @@ class Preemption:
         self.signal: signal.Signals | None = None
 
     @classmethod
-    def install(cls) -> "Preemption":
-        """Takes the signals over; call it first of all, so that start-up is covered too."""
+    @contextlib.contextmanager
+    def listening(cls) -> Iterator["Preemption"]:
+        """Takes the signals over, for as long as this process lives; enter it first of all, for start-up too."""
         preemption = cls()
         for number in SIGNALS:
             signal.signal(number, preemption._note)
-        return preemption
+        try:
+            yield preemption
+        finally:
+            # As Python ends it puts its handlers back to the default, by which a late signal would kill the process
+            # and so replace its exit code; those that are ignored stay so.
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = self.signal or signal.Signals(number)

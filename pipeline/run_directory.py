@@ -28,7 +28,7 @@ class RunDirectory:
     @classmethod
     def existing(cls, path: str) -> "RunDirectory":
         """A run directory to read from. Raises UsageError if there is no run."""
-        run = cls(Path(path))
+        run = cls(Path(os.path.expanduser(path)))
         if not path or not run.config.is_file():
             raise UsageError(
                 f"run_dir={path} holds no run (no config.flags); give the --run_dir that a training printed"
@@ -90,7 +90,8 @@ class RunDirectory:
             unfinished.write_text(text)
             unfinished.rename(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
             raise StorageError(f"{path} cannot be written: {error}; free some space or mend the file system") from None
 
     def events(self) -> list[dict[str, Any]]:

@@ -6,12 +6,12 @@ from pipeline.preemption import Preemption
 
 def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
-    preemption = Preemption.install()
-    asked = config.from_flags()
-    command.import_tensorflow(asked.log_device_placement)
-    from pipeline import training
+    with Preemption.listening() as preemption:
+        asked = config.from_flags()
+        command.import_tensorflow(asked.log_device_placement)
+        from pipeline import training
 
-    training.run(asked, preemption)
+        training.run(asked, preemption)
 
 
 def run() -> None:

@@ -22,7 +22,7 @@ def run(asked: Config, preemption: Preemption) -> None:
     checkpoints = Checkpoints(directory.checkpoints)
     config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
     if asked.dry_run:
-        dry_run.show(Assembly(config, towers))
+        dry_run.show(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
         return
     with directory.own():  # made only now, and what was settled is settled again: until here it could be another's
         recorded = directory.recorded()

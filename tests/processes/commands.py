@@ -16,11 +16,21 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": paths, **changes}
 
 
+def command(entry_point: str, *arguments) -> list[str]:
+    """`python -m pipeline.ENTRY_POINT ARGUMENTS`."""
+    return [sys.executable, "-m", f"pipeline.{entry_point}", *map(str, arguments)]
+
+
 def run(entry_point: str, *arguments, prefix=(), **options) -> subprocess.CompletedProcess:
-    """`python -m pipeline.ENTRY_POINT ARGUMENTS`, after the words in `prefix`; options are those of subprocess.run."""
-    command = [*prefix, sys.executable, "-m", f"pipeline.{entry_point}", *map(str, arguments)]
+    """A command that was run to its end, after the words in `prefix`; options are those of subprocess.run."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), "timeout": 120} | options
-    return subprocess.run(command, text=True, **options)
+    return subprocess.run([*prefix, *command(entry_point, *arguments)], text=True, **options)
+
+
+def start(entry_point: str, *arguments) -> subprocess.Popen:
+    """A command that runs, for the test to end."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(entry_point, *arguments), text=True, env=environment(), **pipes)
 
 
 def succeed(entry_point: str, *arguments, **options) -> str:

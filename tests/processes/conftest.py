@@ -4,6 +4,7 @@ import shutil
 
 import commands
 import pytest
+import trainings
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,17 @@ def finished_run(tmp_path_factory):
 def run_copy(finished_run, tmp_path):
     """A copy of that run, to do harm to."""
     return shutil.copytree(finished_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory):
+    """A run of `trainings.FLAGS` that was never stopped. Not to be changed."""
+    directory = tmp_path_factory.mktemp("straight") / "run"
+    trainings.train(directory, "--towers=2", f"--steps={trainings.STEPS}")
+    return directory
+
+
+@pytest.fixture
+def straight_copy(straight, tmp_path):
+    """A copy of that run, to do harm to."""
+    return shutil.copytree(straight, tmp_path / "run")

@@ -125,6 +125,17 @@ def test_an_image_found_torn_in_mid_training_is_named(torn_image, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / f"ckpt-{max(steps)}.manifest.json").exists()
 
 
+def test_an_image_found_torn_at_the_end_leaves_a_checkpoint(torn_image, tmp_path):
+    whole = tmp_path / "whole"
+    for split in ("train", "test"):
+        shutil.copytree(tmp_path / "images", whole / split)
+    (whole / "train" / "b" / torn_image.name).unlink()
+    arguments = ("--source=folder:whole", "--model=softmax", "--global_batch=4", "--steps=2", "--run_dir=run")
+    told = commands.refuse(BAD_DATA, "train", *arguments, cwd=tmp_path)
+    assert told.startswith("bad data: whole/test/b/9.png cannot be decoded (")
+    assert (tmp_path / "run" / "checkpoints" / "ckpt-2.manifest.json").exists()
+
+
 def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("kept")
     told = commands.refuse(STORAGE, "train", *commands.SMALL, "--run_dir=file/run", cwd=tmp_path)

@@ -1,0 +1,105 @@
+"""The claim about bits, in real processes, as a table: python -m tests.bits --source=idx:DIR
+
+`convolutional` with dropout and Adam, batch 256 in 8 shards: 60 steps must end with the same parameters_sha256 on 1, 2,
+4 and 8 towers, with the variables replicated, on the CPU and on the first tower, and after 10 kills (SIGKILL) at random
+moments with another number of towers at every restart. Ends with 0 if they do. DIR holds the four MNIST files.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.run_directory import RunDirectory
+
+TOWERS, MODES = (1, 2, 4, 8), ("replicated", "cpu", "first")
+FLAGS = (
+    *("--model=convolutional", "--optimizer=adam", "--learning_rate=1e-4", "--global_batch=256", "--grad_shards=8"),
+    *("--log_every=1", "--checkpoint_every=5", "--eval_every=0", "--keep_checkpoints=2"),
+)
+FORMAT = "{:<44} {:>7}  {}"
+
+
+def command(run_dir: Path, *flags) -> list[str]:
+    return [sys.executable, "-m", "pipeline.train", *FLAGS, f"--run_dir={run_dir}", *map(str, flags)]
+
+
+def train(run_dir: Path, *flags) -> str:
+    """Trains to the end; the parameters_sha256 in the result."""
+    ended = subprocess.run(command(run_dir, *flags), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(ended.stdout.splitlines()[-1])["parameters_sha256"]
+
+
+def logged(run_dir: Path) -> int:
+    """The last step that was logged."""
+    return max((e["step"] for e in RunDirectory(run_dir).events() if e["event"] == "train"), default=0)
+
+
+def kill(run_dir: Path, step: int, delay_s: float, *flags) -> str:
+    """Starts the training and kills it `delay_s` after `step` is logged (0: after its start); says when it was."""
+    process = subprocess.Popen(command(run_dir, *flags), stdout=subprocess.DEVNULL)
+    while step and logged(run_dir) < step and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    process.kill()
+    process.wait()
+    saving = bool(list(run_dir.glob("checkpoints/.writing-*")))
+    return f"killed at step {logged(run_dir)}" + (", in a checkpoint" if saving else "")
+
+
+def moments(kills: int, steps: int, start_s: float, draws: random.Random) -> list[tuple[int, float]]:
+    """When to kill: every third time in the start, the others after steps that rise, and then some part of a second."""
+    rising = iter(sorted(draws.sample(range(1, steps), kills)))
+    return [(0, draws.uniform(0, start_s)) if i % 3 == 2 else (next(rising), draws.uniform(0, 1)) for i in range(kills)]
+
+
+def row(what: str, started: float, result: str) -> None:
+    print(FORMAT.format(what, f"{time.monotonic() - started:.1f}", result), flush=True)
+
+
+def straight_runs(directory: Path, *flags) -> set[str]:
+    """A row and a run for every number of towers and home of the variables; the hashes they end with."""
+    hashes = set()
+    for towers, mode in itertools.product(TOWERS, MODES):
+        started = time.monotonic()
+        found = train(directory / f"{towers}-{mode}", f"--towers={towers}", f"--variables={mode}", *flags)
+        row(f"{towers} towers, variables {mode}", started, found)
+        hashes.add(found)
+    return hashes
+
+
+def killed_run(run_dir: Path, kills: int, steps: int, draws: random.Random, *flags) -> str:
+    """A row for every kill, and one for the run that ends; its hash."""
+    for number, (step, delay_s) in enumerate(moments(kills, steps, 10.0, draws), start=1):
+        towers, started = TOWERS[number % len(TOWERS)], time.monotonic()
+        row(f"kill {number}: {towers} towers", started, kill(run_dir, step, delay_s, f"--towers={towers}", *flags))
+    started = time.monotonic()
+    found = train(run_dir, f"--towers={TOWERS[(kills + 1) % len(TOWERS)]}", *flags)
+    row(f"the same run, after {kills} kills", started, found)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="digits", help="as pipeline.train takes it: idx:DIR for real MNIST")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    asked = parser.parse_args()
+    flags = (f"--source={asked.source}", f"--steps={asked.steps}")
+    print(FORMAT.format("run", "seconds", "parameters_sha256"))
+    with tempfile.TemporaryDirectory() as directory:
+        hashes = straight_runs(Path(directory), *flags)
+        draws = random.Random(asked.seed)
+        hashes.add(killed_run(Path(directory) / "killed", asked.kills, asked.steps, draws, *flags))
+    print("all equal" if len(hashes) == 1 else f"{len(hashes)} different results")
+    sys.exit(len(hashes) != 1)
+
+
+if __name__ == "__main__":
+    main()
