@@ -102,11 +102,9 @@ class Checkpoints:
         try:
             reader = tf.train.load_checkpoint(str(self._prefix(step)))
             values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
-            found = int(values.pop(GLOBAL_STEP))
-        except (tf.errors.OpError, ValueError, KeyError) as error:
-            raise StorageError(f"ckpt-{step} is not one of this project's checkpoints: {error}") from None
-        if found != step:
-            raise StorageError(f"ckpt-{step} holds global_step {found}; it was renamed")
+        except tf.errors.OpError as error:
+            raise StorageError(f"ckpt-{step} cannot be read: {error.message}") from None
+        del values[GLOBAL_STEP]  # the manifest says it too
         return Restored(manifest, values, {})
 
     def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
@@ -154,7 +152,7 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
     def tidy(self, damaged: Iterable[int]) -> None:
-        """Renames the files of damaged steps, so that they are no checkpoints any more, and deletes what was cut short."""
+        """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short."""
         for step in damaged:
             for path in self.directory.glob(f"ckpt-{step}.*"):
                 path.rename(path.with_name(f"damaged-{path.name}"))
@@ -178,8 +176,9 @@ class Checkpoints:
         except (OSError, tf.errors.OpError) as error:
             with contextlib.suppress(OSError):
                 self.tidy(())  # it may have been the last of the space
+            reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])
             raise StorageError(
-                f"checkpoint of step {step} could not be written in {self.directory}: {error}; "
+                f"checkpoint of step {step} could not be written in {self.directory}: {reason.partition(' [Op:')[0]}; "
                 "free some space or mend the file system, then start the same command again"
             ) from None
         shutil.rmtree(hidden, ignore_errors=True)

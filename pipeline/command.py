@@ -83,7 +83,8 @@ def _wrong_value(message: str) -> UsageError:
     flag = flags.FLAGS[name]
     if choices := getattr(flag.parser, "enum_values", None):
         return UsageError(f"{name}={value} is unknown{config.nearest(value, choices)}")
-    return UsageError(f"{name}={value} is not {_TYPES[flag.flag_type()]}; write it as --{name}={_default(flag)}")
+    wanted = _TYPES.get(flag.flag_type(), "what it takes")
+    return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={_default(flag)}")
 
 
 def _to_stdout(action: Callable[[], None]) -> None:

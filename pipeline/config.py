@@ -122,7 +122,7 @@ class Config:
         if self.grad_shards and self.global_batch % self.grad_shards:
             raise UsageError(
                 f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
-                f"use a multiple of {self.grad_shards} or another --grad_shards"
+                f"use a multiple of {self.grad_shards}, or other --grad_shards or --towers"
             )
         if (self.schedule == "piecewise") != bool(self.piecewise):
             raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
@@ -258,7 +258,8 @@ def flag(name: str) -> Any:
     return flags.FLAGS[name].value
 
 
-READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
+_READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
+_READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's: its devices are another machine's, often enough
 
 
 def define_reader_flags(computes: bool) -> None:
@@ -266,12 +267,9 @@ def define_reader_flags(computes: bool) -> None:
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
     for field in dataclasses.fields(Config):
-        if computes and field.name in READERS_FIELDS:
+        if computes and field.name in _READERS_FIELDS:
             as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
             _define_flag(field, None, _help(field) + as_recorded)
-
-
-_READERS_OWN = {"towers": 0, "tower_devices": ""}  # the devices are another machine's, as often as not
 
 
 def execution_from_flags() -> dict[str, Any]:
@@ -279,7 +277,7 @@ def execution_from_flags() -> dict[str, Any]:
 
     Raises UsageError for a value that breaks a rule.
     """
-    execution: dict[str, Any] = {**_READERS_OWN, **{n: flag(n) for n in READERS_FIELDS if flag(n) is not None}}
+    execution: dict[str, Any] = {**_READERS_OWN, **{n: flag(n) for n in _READERS_FIELDS if flag(n) is not None}}
     Config(**execution).validate()
     return execution
 

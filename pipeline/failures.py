@@ -39,8 +39,9 @@ def _of_memory(error: tf.errors.OpError, batch_flag: str) -> PipelineError | Non
     if not isinstance(error, tf.errors.ResourceExhaustedError):
         return None
     match = _MEMORY.search(error.message)
-    what = f"{match[2].rpartition('device:')[2]} has no memory left for an array of shape {match[1]}" if match else ""
-    what = what or "memory ran out"
+    what = "memory ran out"
+    if match:
+        what = f"{match[2].rpartition('device:')[2]} has no memory left for an array of shape {match[1]}"
     return UsageError(f"{what}; lower --{batch_flag}, or use more --towers or a smaller --model")
 
 

@@ -157,10 +157,13 @@ class Loop:
         bad = [name for name, value in gradient.by_parameter.items() if not np.isfinite(value).all()]
         self.checkpoints.wait()
         self.report.event("diverged", step, loss=gradient.loss, variables=bad)
+        kept = (
+            f"the last good checkpoint is of step {self.saved_step}" if self.saved_step else "no checkpoint was due yet"
+        )
         return DivergedError(
             f"at step {step} the loss is {gradient.loss} and the gradient of {', '.join(bad) or 'no variable'} is not "
-            f"finite; nothing of it was applied, the last good checkpoint is of step {self.saved_step}. "
-            "Lower --learning_rate, or bound the gradient with --clip_norm"
+            f"finite; nothing of it was applied, and {kept}. "
+            "Lower --learning_rate, or bound the gradient with --clip_norm, in another --run_dir"
         )
 
     def _finish(self, step: int) -> None:

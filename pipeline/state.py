@@ -67,7 +67,7 @@ class Replica:
 
 
 def sha256(values: Mapping[str, np.ndarray]) -> str:
-    """The hash of named arrays: for each, sorted by name, 'name dtype shape' and a newline, then its bytes in C order."""
+    """The hash of named arrays: for each, sorted by name, 'name dtype shape', a newline, and its bytes in C order."""
     digest = hashlib.sha256()
     for name, value in sorted(values.items()):
         digest.update(f"{name} {value.dtype.name} {list(value.shape)}\n".encode())

@@ -101,7 +101,7 @@ class Step:
             return Outcome(step + tf.cast(~diverged, tf.int64), diverged, total.loss, total.correct, norm, rate)
 
     def loop(self) -> Callable[..., Outcome]:
-        """The function train(iterators, first, last): steps first, first + 1, ... last - 1; stops where one diverges."""
+        """The function train(iterators, first, last): steps first, first + 1, ... last - 1; ends where one diverges."""
 
         @tf.function(autograph=False)
         def train(iterators, first, last) -> Outcome:

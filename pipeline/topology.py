@@ -64,10 +64,8 @@ def of(config: Config, num_gpus: int) -> Topology:
     gpus = sorted(index for kind, index in named if kind == "GPU")
     if gpus and gpus[-1] >= num_gpus:
         asked = f"tower_devices={config.tower_devices}" if config.tower_devices else f"towers={config.towers}"
-        raise UsageError(
-            f"{asked} needs gpu:{gpus[-1]}, but {num_gpus} GPU(s) are visible; "
-            f"ask for at most {num_gpus}, or name CPU towers as --tower_devices=cpu:0,cpu:1"
-        )
+        there = f"the visible ones are gpu:0 to gpu:{num_gpus - 1}" if num_gpus else "no GPU is visible"
+        raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {there}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
     return Topology(tuple(named))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import devices, dry_run, resume, topology
 from pipeline.assembly import Assembly
-from pipeline.checkpoint import Checkpoints, Restored
+from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
@@ -25,10 +25,9 @@ def run(asked: Config, preemption: Preemption) -> None:
         dry_run.show(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
         return
     with directory.own():  # made only now, and what was settled is settled again: until here it could be another's
-        recorded = directory.recorded()
-        config = resume.settle(asked, recorded, checkpoints.steps(), towers)
+        config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         if not _say_if_finished(config, directory):
-            _train(Assembly(config, towers), recorded, directory, checkpoints, preemption)
+            _train(Assembly(config, towers), directory, checkpoints, preemption)
 
 
 def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
@@ -41,13 +40,7 @@ def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
     return True
 
 
-def _train(
-    assembly: Assembly,
-    recorded: Config | None,
-    directory: RunDirectory,
-    checkpoints: Checkpoints,
-    preemption: Preemption,
-) -> None:
+def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, preemption: Preemption) -> None:
     initial = assembly.initial()
     restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
     if restored:
@@ -55,7 +48,9 @@ def _train(
     step = restored.manifest.step if restored else 0
     directory.record(assembly.config)
     report = Report(directory.path, step)
-    _report_start(report, assembly, recorded, restored)
+    _report_start(report, assembly, restored)
+    if restored:
+        _report_reshard(report, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
     trainer = Trainer(assembly, restored.values if restored else initial)
     try:
@@ -64,7 +59,7 @@ def _train(
         report.close()
 
 
-def _report_start(report: Report, assembly: Assembly, recorded: Config | None, restored: Restored | None) -> None:
+def _report_start(report: Report, assembly: Assembly, restored: Restored | None) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
         report.progress(f"passed over: {why}")
@@ -73,8 +68,13 @@ def _report_start(report: Report, assembly: Assembly, recorded: Config | None, r
         report.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
         report.text("configuration", markdown_table(dataclasses.asdict(config)), step)
-    if recorded and recorded.grad_shards != config.grad_shards:
-        report.event("reshard", step, grad_shards=config.grad_shards, before=recorded.grad_shards)
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
     report.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
     report.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _report_reshard(report: Report, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:
+    """Tells, once, from which step on the shards are others; whoever asked for it may have been killed before that."""
+    before = manifest.config["grad_shards"]
+    if before != grad_shards and not directory.told("reshard", manifest.step):
+        report.event("reshard", manifest.step, grad_shards=grad_shards, before=before)

@@ -1,4 +1,4 @@
-"""The claim of `python -m tests.bits` in a small form: real digits, the real model, a handful of steps in one process."""
+"""The claim of `python -m tests.bits` in a small form: real digits, the real model, a few steps in one process."""
 
 from small_run import trainer
 

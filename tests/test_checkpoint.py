@@ -86,7 +86,7 @@ def test_nothing_saved_is_nothing_restored(tmp_path):
 def test_whoever_saves_is_told_when_it_is_whole(tmp_path):
     told = []
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(10, values(10), ABOUT, lambda manifest, seconds: told.append((Checkpoints(tmp_path).verify(10))))
+    checkpoints.save(10, values(10), ABOUT, lambda manifest, seconds: told.append(Checkpoints(tmp_path).verify(10)))
     checkpoints.wait()
     assert [manifest.step for manifest in told] == [10]
 
@@ -96,7 +96,7 @@ def test_a_directory_that_cannot_be_written_is_an_error_at_the_next_call(tmp_pat
     checkpoints = Checkpoints(tmp_path / "taken")
     checkpoints.save(10, values(10), ABOUT, lambda manifest, seconds: None)
     with pytest.raises(
-        StorageError, match="checkpoint of step 10 could not be written .*; free some space or"
+        StorageError, match=r"checkpoint of step 10 could not be written .*; free some space or"
     ) as raised:
         checkpoints.wait()
     assert raised.value.code == ExitCode.STORAGE
@@ -145,6 +145,8 @@ def test_a_kill_at_any_moment_of_pruning_leaves_those_that_stay(tmp_path):
     for copy in tap.snapshots:
         for step in (2, 4, 5):
             assert_holds(Checkpoints(copy).read(step), step)
+        for manifest in copy.glob("*.manifest.json"):  # whatever has one is whole
+            Checkpoints(copy).verify(int(manifest.name.split(".")[0].removeprefix("ckpt-")))
         Checkpoints(copy).prune(newest=2, also={2})
         assert Checkpoints(copy).steps() == [2, 4, 5]
     assert len(tap.snapshots) == 7  # two steps of three files, and the end

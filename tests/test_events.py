@@ -1,8 +1,9 @@
 """Event files on their own: their names, and records cut short."""
 
+import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
-from told_run import event_files
+from told_run import curves, event_files
 
 from pipeline.events import drop_after
 from pipeline.report import Report
@@ -33,3 +34,12 @@ def test_a_record_cut_short_anywhere_is_dropped(tmp_path):
     path.write_bytes(whole + record)
     drop_after(path.parent, 5)
     assert path.read_bytes() == whole + record
+
+
+def test_a_start_from_the_beginning_tells_step_0_anew(tmp_path):
+    for number in range(3):
+        Report(tmp_path, 0).histograms(0, {"kernel": np.full(5, float(number))})
+    [(step, _, buckets)] = curves(tmp_path)["train", "kernel"]
+    assert (step, buckets[-1][1]) == (0, 2.0)
+    Report(tmp_path, 5).histograms(7, {"kernel": np.zeros(5)})
+    assert [step for step, _, _ in curves(tmp_path)["train", "kernel"]] == [0, 7]

@@ -69,5 +69,5 @@ def test_the_rate_is_computed_in_the_graph_of_the_step():
 
 def test_a_warm_up_as_long_as_the_schedule_is_refused():
     with pytest.raises(UsageError, match=r"^warmup_steps=100 leaves no step.* step 100; lower --warmup_steps"):
-        rate(0, schedule="linear", warmup_steps=100)
+        Config(schedule="linear", warmup_steps=100, decay_steps=100).validate()
     assert rate(99, schedule="linear", warmup_steps=99) == pytest.approx(0.5)

@@ -31,8 +31,8 @@ def test_towers_are_those_asked_for(fields, num_gpus, towers):
 @pytest.mark.parametrize(
     "fields, num_gpus, message",
     [
-        ({"towers": 3}, 2, r"towers=3 needs gpu:2, but 2 GPU\(s\) are visible; ask for at most 2, or name CPU towers"),
-        ({"tower_devices": "gpu:0"}, 0, r"tower_devices=gpu:0 needs gpu:0, but 0 GPU\(s\) are visible"),
+        ({"towers": 3}, 2, "towers=3 needs gpu:2, but the visible ones are gpu:0 to gpu:1; ask for others, as"),
+        ({"tower_devices": "gpu:0"}, 0, "tower_devices=gpu:0 needs gpu:0, but no GPU is visible; ask"),
         ({"tower_devices": "cpu:0", "towers": 2}, 0, "towers=2 but tower_devices names 1; give one of the two"),
     ],
 )

@@ -23,7 +23,7 @@ def command(entry_point: str, *arguments) -> list[str]:
 
 def run(entry_point: str, *arguments, prefix=(), **options) -> subprocess.CompletedProcess:
     """A command that was run to its end, after the words in `prefix`; options are those of subprocess.run."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), "timeout": 120} | options
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), "timeout": 300} | options
     return subprocess.run([*prefix, *command(entry_point, *arguments)], text=True, **options)
 
 

@@ -15,11 +15,12 @@ TOWERS = (4, 1, 2)
 
 
 def some_moment(live, draws: random.Random, reached: int) -> bool:
-    """Waits for a moment drawn at random; whether it came before the end."""
-    kind = draws.choice(["start-up", "step", "saving", "anything"])
+    """Waits for a moment drawn at random of a run that goes on from step `reached`; whether it came before the end."""
+    kind, step = draws.choice(["start-up", "step", "saving"]), draws.randint(reached, max(reached, STEPS - 10))
     if kind == "start-up":
-        return live.until_owned()
-    came = live.until_saving() if kind == "saving" else live.until_step(draws.randrange(reached, STEPS - 10))
+        came = live.until_owned()
+    else:
+        came = live.until(lambda: live.logged(step) or (kind == "saving" and live.saving()))
     time.sleep(draws.uniform(0, 0.03))  # so that it is no certain moment after what was waited for
     return came
 
@@ -28,11 +29,11 @@ def some_moment(live, draws: random.Random, reached: int) -> bool:
 def test_a_run_killed_at_random_moments_ends_as_one_never_killed(straight, tmp_path, seed):
     run, draws = RunDirectory(tmp_path / "run"), random.Random(seed)
     for number in range(NUM_KILLS):
-        steps = Checkpoints(run.checkpoints).steps()
+        reached = max(Checkpoints(run.checkpoints).steps(), default=0)
         with training(run.path, f"--towers={TOWERS[number % 3]}", f"--steps={STEPS}") as live:
-            assert some_moment(live, draws, max(steps, default=0))
+            assert some_moment(live, draws, reached)
             live.send(signal.SIGKILL)
-            assert live.end()[0] in (-signal.SIGKILL, 0)
+            assert live.end()[0] in (-signal.SIGKILL, 0)  # 0 where the kill came after the end
     train(run.path, f"--towers={TOWERS[NUM_KILLS % 3]}", f"--steps={STEPS}")
     assert_equal_runs(run.path, straight)
 

@@ -47,9 +47,13 @@ class Training:
             time.sleep(0.001)
         return True
 
+    def logged(self, step: int) -> bool:
+        """Whether this step, or a later one, was logged."""
+        return any(event["event"] == "train" and event["step"] >= step for event in self._run.events())
+
     def until_step(self, step: int) -> bool:
-        """The same, for a step to be logged."""
-        return self.until(lambda: any(e["event"] == "train" and e["step"] >= step for e in self._run.events()))
+        """Waits for a step to be logged; False if the training ended before."""
+        return self.until(lambda: self.logged(step))
 
     def until_owned(self) -> bool:
         """The same, for the run directory to be this training's."""
@@ -62,9 +66,9 @@ class Training:
         bit = 1 << (signal.SIGUSR1 - 1)
         return self.until(lambda: bool(int(status.read_text().partition("SigCgt:")[2].split()[0], 16) & bit))
 
-    def until_saving(self) -> bool:
-        """The same, for a checkpoint to be in the middle of its way to the disk."""
-        return self.until(lambda: any(self._run.checkpoints.glob(".writing-*")))
+    def saving(self) -> bool:
+        """Whether a checkpoint is in the middle of its way to the disk, or a kill left it there."""
+        return any(self._run.checkpoints.glob(".writing-*"))
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal; one that comes too late is lost."""
