@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from pipeline import state
 from pipeline.exits import StorageError
+from pipeline.storage import sync
 
 GLOBAL_STEP = "global_step"
 
@@ -169,10 +170,12 @@ class Checkpoints:
             hidden.mkdir(parents=True, exist_ok=True)
             manifest = self._write_hidden(hidden, step, values, about)
             self._manifest(step).unlink(missing_ok=True)
-            for path in sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json")):
-                _sync(path)
-                path.rename(self.directory / path.name)
-            _sync(self.directory)
+            *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
+            for group in (files, [manifest_file]):  # a power cut, too, leaves no manifest without its files
+                for path in group:
+                    sync(path)
+                    path.rename(self.directory / path.name)
+                sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
             with contextlib.suppress(OSError):
                 self.tidy(())  # it may have been the last of the space
@@ -235,11 +238,3 @@ def _sha256_of(fields: Mapping[str, Any]) -> str:
 def _described(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

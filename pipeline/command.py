@@ -14,8 +14,9 @@ from pathlib import Path
 import absl.logging
 from absl import app, flags
 
-from pipeline import config, exits, preemption
-from pipeline.exits import PipelineError, StorageError, UsageError
+from pipeline import exits, preemption
+from pipeline.exits import PipelineError, StorageError, UsageError, nearest
+from pipeline.flags import topic
 
 HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h", "--?", "-?")
 HELP_WIDTH = 100
@@ -82,7 +83,7 @@ def _wrong_value(message: str) -> UsageError:
     name, value = match.groups()
     flag = flags.FLAGS[name]
     if choices := getattr(flag.parser, "enum_values", None):
-        return UsageError(f"{name}={value} is unknown{config.nearest(value, choices)}")
+        return UsageError(f"{name}={value} is unknown{nearest(value, choices)}")
     wanted = _TYPES.get(flag.flag_type(), "what it takes")
     return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={_default(flag)}")
 
@@ -110,7 +111,7 @@ def help_text(usage: str, names: Sequence[str]) -> str:
     for name in names:
         flag = flags.FLAGS[name]
         line = textwrap.fill(f"{flag.help}", HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
-        topics.setdefault(config.topic(name), []).append(f"    --{name}={_default(flag)}\n{line}")
+        topics.setdefault(topic(name), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 

@@ -1,4 +1,4 @@
-"""The configuration: one frozen dataclass, one field = one absl flag.
+"""The configuration: one frozen dataclass, one field = one flag.
 
 A field says in its metadata which part of a run it can change:
 
@@ -9,17 +9,13 @@ A field says in its metadata which part of a run it can change:
 """
 
 import dataclasses
-import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
-from pipeline.exits import UsageError
+from pipeline.exits import UsageError, nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
 
@@ -116,7 +112,10 @@ class Config:
     # fmt: on
 
     def validate(self) -> None:
-        """Raises UsageError for the first rule that a value breaks; touches no device and no disk."""
+        """Raises UsageError for the first rule that a value breaks; touches no device and no disk.
+
+        Whether names are of a source, a model and an augmentation is checked with the flags.
+        """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
         if self.grad_shards and self.global_batch % self.grad_shards:
@@ -134,11 +133,6 @@ class Config:
                 "lower --warmup_steps or raise --decay_steps"
             )
         parse_tower_devices(self.tower_devices)
-        from pipeline import augment, models, sources  # registries of names: they import no TensorFlow here
-
-        sources.check(self.source)
-        models.check(self.model)
-        augment.parse(self.augment)
 
     def role(self, *roles: str) -> dict[str, Any]:
         """The fields of these roles and their values."""
@@ -182,13 +176,6 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         raise UsageError(f"{name}={value} is too large; the most is {most}")
 
 
-def nearest(value: str, known) -> str:
-    """The end of an error line about an unknown name: the nearest one, and all that are known."""
-    close = difflib.get_close_matches(value, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ";"
-    return f"{hint} known: {', '.join(known)}"
-
-
 def parse_piecewise(text: str) -> list[tuple[int, float]]:
     """'0:0.1,500:0.01' -> [(0, 0.1), (500, 0.01)]; steps must rise."""
     try:
@@ -214,83 +201,6 @@ def parse_tower_devices(text: str) -> list[tuple[str, int]]:
     if len(set(devices)) != len(devices):
         raise UsageError(f"tower_devices={text} names a device twice; give each tower a device of its own")
     return devices
-
-
-def define_flags() -> None:
-    """Makes one absl flag of every field."""
-    for field in dataclasses.fields(Config):
-        _define_flag(field, field.default, _help(field))
-
-
-def _define_flag(field: dataclasses.Field, default: Any, help_text: str) -> None:
-    define: dict[type, Callable] = {
-        str: flags.DEFINE_string,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_bool,
-    }
-    define[type(field.default)](field.name, default, help_text)
-
-
-def _help(field: dataclasses.Field) -> str:
-    """A field's help, with what it may be."""
-    from pipeline import models, sources  # they need this module first
-
-    known = {
-        "{models}": " | ".join(models.REGISTRY),
-        "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
-    }
-    text = field.metadata["help"]
-    for placeholder, names in known.items():
-        text = text.replace(placeholder, names)
-    choices = field.metadata["choices"]
-    return f"{text} One of {', '.join(choices)}." if choices else text
-
-
-def topic(name: str) -> str:
-    """What a flag is about, for --help."""
-    field = Config.__dataclass_fields__.get(name)
-    return field.metadata["topic"] if field else "run"
-
-
-def flag(name: str) -> Any:
-    """The value of a parsed flag."""
-    return flags.FLAGS[name].value
-
-
-_READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
-_READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's: its devices are another machine's, often enough
-
-
-def define_reader_flags(computes: bool) -> None:
-    """The flags of the entry points that read a run: which, and for those that compute, on what."""
-    flags.DEFINE_string("run_dir", "", "The directory of the run.")
-    flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
-    for field in dataclasses.fields(Config):
-        if computes and field.name in _READERS_FIELDS:
-            as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
-            _define_flag(field, None, _help(field) + as_recorded)
-
-
-def execution_from_flags() -> dict[str, Any]:
-    """The fields that a reading entry point takes from its flags, not from the run: its devices, and what was given.
-
-    Raises UsageError for a value that breaks a rule.
-    """
-    execution: dict[str, Any] = {**_READERS_OWN, **{n: flag(n) for n in _READERS_FIELDS if flag(n) is not None}}
-    Config(**execution).validate()
-    return execution
-
-
-def from_flags() -> Config:
-    """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
-    config = Config(**{field.name: flag(field.name) for field in dataclasses.fields(Config)})
-    if config.fake_data:
-        config = dataclasses.replace(config, source="fake", fake_data=False)
-    config.validate()
-    # The shell leaves the ~ in --run_dir=~/runs to us.
-    run_dir = os.path.expanduser(config.run_dir or config.default_run_dir())
-    return dataclasses.replace(config, run_dir=str(run_dir))
 
 
 def differences(recorded: Config, asked: Config) -> list[str]:

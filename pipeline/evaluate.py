@@ -3,9 +3,9 @@
 import json
 from typing import TYPE_CHECKING
 
-from absl import flags
+from absl.flags import DEFINE_enum
 
-from pipeline import command, config
+from pipeline import command, flags
 from pipeline.exits import BadDataError
 from pipeline.run_directory import RunDirectory
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def define_flags() -> None:
-    config.define_reader_flags(computes=True)
-    flags.DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
+    flags.define_for_readers(computes=True)
+    DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
 
 
 def main() -> None:
     """Prints a line for people, and last the same as JSON."""
-    execution, split = config.execution_from_flags(), config.flag("split")
-    directory = RunDirectory.existing(config.flag("run_dir"))
+    execution, split = flags.execution(), flags.value("split")
+    directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline.evaluation import Evaluator
     from pipeline.saved_run import SavedRun
 
     saved = SavedRun(directory)
-    restored = saved.restore(config.flag("checkpoint"))
+    restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)

@@ -7,7 +7,6 @@ their names) would take the newest for the oldest.
 """
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -18,45 +17,20 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.plugins.text.metadata import PLUGIN_NAME as TEXT
 
-from pipeline.exits import StorageError
+from pipeline.storage import replacing, storage_errors, sync
 
 # Of one record: its length (8 bytes), the length's checksum (4), the data, the data's checksum (4).
 _FRAME_BYTES = 16
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Raises StorageError for whatever the file system refuses about `path`."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).rpartition("; ")[2]
-        raise StorageError(
-            f"{path} cannot be read or written: {reason}; "
-            "free some space or allow access, then start the same command again"
-        ) from error
-
-
-def sync(path: Path) -> None:
-    """Returns when what was written to the file would survive a power cut. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to; what lies there takes the place of `path`, whole, or not at all."""
-    unfinished = path.with_name("unfinished")  # no name of an event file: TensorBoard must not read it
-    try:
-        yield unfinished
-        sync(unfinished)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Raises StorageError for what the file system refuses, also where TensorFlow is the one to say so."""
+    with storage_errors(path):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(None, str(error).rpartition("; ")[2]) from error
 
 
 class EventFile:
@@ -68,7 +42,7 @@ class EventFile:
 
     def __init__(self, directory: Path, start_step: int):
         """Raises StorageError, as every method does."""
-        with storage_errors(directory):
+        with _storage_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             self._path = directory / f"events.out.tfevents.{_next_number(directory):010d}.{socket.gethostname()}"
             self._records = tf.io.TFRecordWriter(str(self._path))
@@ -77,17 +51,17 @@ class EventFile:
 
     def add(self, **fields) -> None:
         """Appends one Event of these fields (step, and summary or graph_def), at the present time."""
-        with storage_errors(self._path):
+        with _storage_errors(self._path):
             self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
             self._records.flush()
 
     def sync(self) -> None:
         """Returns when all that was added would survive a power cut."""
-        with storage_errors(self._path):
+        with _storage_errors(self._path):
             sync(self._path)
 
     def close(self) -> None:
-        with storage_errors(self._path):
+        with _storage_errors(self._path):
             self._records.close()
 
 
@@ -110,7 +84,7 @@ def drop_after(directory: Path, start_step: int) -> None:
     Raises StorageError.
     """
     for path in _event_files(directory):
-        with storage_errors(path):
+        with _storage_errors(path):
             if sum(len(record) + _FRAME_BYTES for record in _kept(path, start_step)) != path.stat().st_size:
                 with replacing(path) as new, tf.io.TFRecordWriter(str(new)) as records:
                     for record in _kept(path, start_step):

@@ -4,8 +4,10 @@ The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a s
 scheduler what to do next.
 """
 
+import difflib
 import enum
 import sys
+from collections.abc import Collection
 
 
 class ExitCode(enum.IntEnum):
@@ -61,3 +63,10 @@ def exit_with(error: PipelineError) -> None:
     line = " ".join(str(error).split())
     print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
     sys.exit(int(error.code))
+
+
+def nearest(value: str, known: Collection[str]) -> str:
+    """The end of an error line about an unknown name: the nearest one, and all that are known."""
+    close = difflib.get_close_matches(value, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ";"
+    return f"{hint} known: {', '.join(known)}"

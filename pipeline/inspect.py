@@ -2,16 +2,16 @@
 
 import time
 
-from absl import flags
+from absl.flags import DEFINE_boolean
 
-from pipeline import command, config
+from pipeline import command, flags
 from pipeline.exits import StorageError
 from pipeline.run_directory import RunDirectory
 
 
 def define_flags() -> None:
-    config.define_reader_flags(computes=False)
-    flags.DEFINE_boolean("verify", False, "Read every file of every checkpoint and compare its hash.")
+    flags.define_for_readers(computes=False)
+    DEFINE_boolean("verify", False, "Read every file of every checkpoint and compare its hash.")
 
 
 def main() -> None:
@@ -19,14 +19,14 @@ def main() -> None:
 
     Raises StorageError, after all that, if one is damaged.
     """
-    directory = RunDirectory.existing(config.flag("run_dir"))
+    directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline import state
     from pipeline.saved_run import SavedRun
 
     saved = SavedRun(directory)
-    damaged = list_checkpoints(saved, config.flag("verify"))
-    restored = saved.restore(config.flag("checkpoint"))
+    damaged = list_checkpoints(saved, flags.value("verify"))
+    restored = saved.restore(flags.value("checkpoint"))
     print(f"\nckpt-{restored.manifest.step}")
     width = max(map(len, restored.values))
     for name, value in restored.values.items():

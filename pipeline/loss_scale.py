@@ -4,13 +4,10 @@ The scale doubles after 2,000 finite steps in a row; a step whose gradient is no
 counted, and halves it. Powers of two change no bits of what does not overflow or underflow.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-
-if TYPE_CHECKING:
-    from pipeline.state import Replica
 
 START, LEAST, MOST, GROW_AFTER = 2.0**15, 1.0, 2.0**24, 2000
 SCALE, GOOD_STEPS, SKIPPED_STEPS = "loss_scale/scale", "loss_scale/good_steps", "loss_scale/skipped_steps"
@@ -22,14 +19,14 @@ def initial() -> dict[str, np.ndarray]:
     return {SCALE: np.asarray(START, np.float32), GOOD_STEPS: zero, SKIPPED_STEPS: zero}
 
 
-def read(replica: "Replica") -> tf.Tensor | None:
+def read(variables: Mapping[str, tf.Variable]) -> tf.Tensor | None:
     """The scale [] float32, or None for a state without one."""
-    return replica.variables[SCALE].read_value() if SCALE in replica.variables else None
+    return variables[SCALE].read_value() if SCALE in variables else None
 
 
-def update(replica: "Replica", finite: tf.Tensor) -> None:
+def update(variables: Mapping[str, tf.Variable], finite: tf.Tensor) -> None:
     """Counts one step, and moves the scale as it asks."""
-    scale, good, skipped = (replica.variables[name] for name in (SCALE, GOOD_STEPS, SKIPPED_STEPS))
+    scale, good, skipped = (variables[name] for name in (SCALE, GOOD_STEPS, SKIPPED_STEPS))
     run = tf.where(finite, good + 1, 0)
     grown = tf.where(run >= GROW_AFTER, tf.minimum(scale * 2, MOST), scale)
     scale.assign(tf.where(finite, grown, tf.maximum(scale / 2, LEAST)))

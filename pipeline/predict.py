@@ -2,9 +2,9 @@
 
 import json
 
-from absl import flags
+from absl.flags import DEFINE_enum
 
-from pipeline import command, config
+from pipeline import command, flags
 from pipeline.exits import UsageError
 from pipeline.run_directory import RunDirectory
 
@@ -12,27 +12,27 @@ SHOWN_CLASSES = 3
 
 
 def define_flags() -> None:
-    config.define_reader_flags(computes=True)
-    flags.DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
+    flags.define_for_readers(computes=True)
+    DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
 
 
 def main(files: list[str]) -> None:
     """Prints a line for each image, in the order of the files."""
     if not files:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files after the flags")
-    execution = config.execution_from_flags()
-    directory = RunDirectory.existing(config.flag("run_dir"))
+    execution = flags.execution()
+    directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline import images
     from pipeline.evaluation import probabilities
     from pipeline.saved_run import SavedRun
 
     saved = SavedRun(directory)
-    restored = saved.restore(config.flag("checkpoint"))
+    restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     names, batch = images.read(files, assembly.spec.image_shape)
     rows = probabilities(assembly.model, towers, batch, assembly.config.eval_batch)
-    show = show_json if config.flag("format") == "json" else show_table
+    show = show_json if flags.value("format") == "json" else show_table
     show(names, rows.tolist(), assembly.spec.class_names)
 
 

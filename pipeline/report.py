@@ -21,8 +21,9 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from pipeline.events import EventFile, drop_after, replacing, storage_errors
+from pipeline.events import EventFile, drop_after
 from pipeline.exits import StorageError
+from pipeline.storage import replacing, storage_errors
 
 
 class Report:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import flags
 from pipeline.config import Config
 from pipeline.exits import StorageError, UsageError
+from pipeline.storage import replacing, storage_errors
 
 
 class RunDirectory:
@@ -85,14 +87,8 @@ class RunDirectory:
 
     def write(self, path: Path, text: str) -> None:
         """Writes a file of the run, whole or not at all. Raises StorageError."""
-        unfinished = path.with_name(path.name + ".writing")
-        try:
-            unfinished.write_text(text)
-            unfinished.rename(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise StorageError(f"{path} cannot be written: {error}; free some space or mend the file system") from None
+        with storage_errors(path), replacing(path) as new:
+            new.write_text(text)
 
     def events(self) -> list[dict[str, Any]]:
         """The objects of metrics.jsonl, in order; a line that is none, as one that a kill cut short, is left out."""
@@ -135,7 +131,7 @@ def _read_flagfile(path: Path) -> Config:
         lines = [line.strip() for line in path.read_text().splitlines()]
         values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
         config = Config(**values)
-        config.validate()
+        flags.check(config)
     except (UnicodeDecodeError, UsageError) as error:
         raise StorageError(f"{path} is damaged: {error}; bring the original back, or use another --run_dir") from None
     if not values:

@@ -57,12 +57,12 @@ class Step:
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
-            scale = loss_scale.read(self._towers.replicas[0])
+            scale = loss_scale.read(self._towers.replicas[0].variables)
             return seeds, factor if scale is None else factor * scale
 
     def _unscaled(self, total: forward.ShardSums) -> forward.ShardSums:
         """The sums without the loss scale, on the first tower."""
-        scale = loss_scale.read(self._towers.replicas[0])
+        scale = loss_scale.read(self._towers.replicas[0].variables)
         if scale is None:
             return total
         with self._towers.on(0):
@@ -76,7 +76,7 @@ class Step:
             with self._towers.at(replica), tf.name_scope("apply"):
                 tf.cond(finite, lambda r=replica: self._update(r, gradients, total.statistics, rate, step), tf.no_op)
                 if self._config.precision == "float16":
-                    loss_scale.update(replica, finite)
+                    loss_scale.update(replica.variables, finite)
 
     def _update(self, replica, gradients, statistics, rate, step) -> tf.Operation:
         slots = replica.slots(self._optimizer.slots)
@@ -94,7 +94,7 @@ class Step:
         with self._towers.on(0):
             norm = optimizers.norm(total.gradients)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(total.loss)
-        scale = loss_scale.read(self._towers.replicas[0])
+        scale = loss_scale.read(self._towers.replicas[0].variables)
         self.apply(total, norm, rate, step, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)

@@ -1,13 +1,13 @@
 """Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
 
-from pipeline import command, config
+from pipeline import command, flags
 from pipeline.preemption import Preemption
 
 
 def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
     with Preemption.listening() as preemption:
-        asked = config.from_flags()
+        asked = flags.configuration()
         command.import_tensorflow(asked.log_device_placement)
         from pipeline import training
 
@@ -16,7 +16,7 @@ def main() -> None:
 
 def run() -> None:
     """The console command."""
-    command.run(main, config.define_flags, usage="python -m pipeline.train [flags]")
+    command.run(main, flags.define, usage="python -m pipeline.train [flags]")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pipeline import devices, dry_run, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
+from pipeline.exits import UsageError
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
 from pipeline.report import Report, markdown_table
@@ -46,6 +47,8 @@ def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints
     if restored:
         resume.check_examples(restored, assembly.about())
     step = restored.manifest.step if restored else 0
+    if step > assembly.config.steps:
+        raise UsageError(f"steps={assembly.config.steps} lies before the newest checkpoint, of step {step}; give more")
     directory.record(assembly.config)
     report = Report(directory.path, step)
     _report_start(report, assembly, restored)

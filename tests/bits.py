@@ -9,6 +9,7 @@ import argparse
 import itertools
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,15 +48,17 @@ def kill(run_dir: Path, step: int, delay_s: float, *flags) -> str:
         time.sleep(0.01)
     time.sleep(delay_s)
     process.kill()
-    process.wait()
-    saving = bool(list(run_dir.glob("checkpoints/.writing-*")))
-    return f"killed at step {logged(run_dir)}" + (", in a checkpoint" if saving else "")
+    if process.wait() != -signal.SIGKILL:
+        raise SystemExit("the run ended before the kill: give it more --steps, or fewer --kills")
+    saving = any(run_dir.glob("checkpoints/.writing-*"))
+    return f"killed, step {logged(run_dir)} logged last" + (", a checkpoint half written" if saving else "")
 
 
-def moments(kills: int, steps: int, start_s: float, draws: random.Random) -> list[tuple[int, float]]:
-    """When to kill: every third time in the start, the others after steps that rise, and then some part of a second."""
-    rising = iter(sorted(draws.sample(range(1, steps), kills)))
-    return [(0, draws.uniform(0, start_s)) if i % 3 == 2 else (next(rising), draws.uniform(0, 1)) for i in range(kills)]
+def moment(reached: int, steps: int, kills_left: int, draws: random.Random) -> tuple[int, float]:
+    """The next step to kill after, and how long after it: every third time while it starts up."""
+    if draws.random() < 1 / 3:
+        return 0, draws.uniform(0, 5)
+    return reached + draws.randint(1, max(1, (steps - reached) // (kills_left + 1))), draws.uniform(0, 0.1)
 
 
 def row(what: str, started: float, result: str) -> None:
@@ -75,8 +78,9 @@ def straight_runs(directory: Path, *flags) -> set[str]:
 
 def killed_run(run_dir: Path, kills: int, steps: int, draws: random.Random, *flags) -> str:
     """A row for every kill, and one for the run that ends; its hash."""
-    for number, (step, delay_s) in enumerate(moments(kills, steps, 10.0, draws), start=1):
+    for number in range(1, kills + 1):
         towers, started = TOWERS[number % len(TOWERS)], time.monotonic()
+        step, delay_s = moment(logged(run_dir), steps, kills - number, draws)
         row(f"kill {number}: {towers} towers", started, kill(run_dir, step, delay_s, f"--towers={towers}", *flags))
     started = time.monotonic()
     found = train(run_dir, f"--towers={TOWERS[(kills + 1) % len(TOWERS)]}", *flags)

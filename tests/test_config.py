@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pipeline import config as configuration
+from pipeline import flags
 from pipeline.config import EXECUTION, KEPT, LENGTH, MATHEMATICS, Config
 from pipeline.exits import StorageError, UsageError
 from pipeline.run_directory import RunDirectory
@@ -15,13 +16,13 @@ TOPICS = {"data", "model", "optimization", "devices", "run"}
 
 def refusal(**fields) -> str:
     with pytest.raises(UsageError) as told:
-        Config(**fields).validate()
+        flags.check(Config(**fields))
     assert "\n" not in str(told.value)
     return str(told.value)
 
 
 def test_the_defaults_are_valid():
-    Config().validate()
+    flags.check(Config())
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

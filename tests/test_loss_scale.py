@@ -12,7 +12,7 @@ def after(scale: float, good: int, finite: bool) -> tuple[float, int, int]:
     replica = Replica.create(values, "CPU:0", "")
     replica.variables[SCALE].assign(scale)
     replica.variables[GOOD_STEPS].assign(good)
-    loss_scale.update(replica, tf.constant(finite))
+    loss_scale.update(replica.variables, tf.constant(finite))
     found = replica.read()
     assert {name: value.dtype for name, value in found.items()} == {n: v.dtype for n, v in values.items()}
     return float(found[SCALE]), int(found[GOOD_STEPS]), int(found[SKIPPED_STEPS])
@@ -34,4 +34,4 @@ def test_one_step(scale, good, finite, expected):
 
 
 def test_a_state_without_a_scale_has_none():
-    assert loss_scale.read(Replica.create({}, "CPU:0", "")) is None
+    assert loss_scale.read({}) is None

@@ -5,8 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.config import nearest
-from pipeline.exits import UsageError
+from pipeline.exits import UsageError, nearest
 
 if TYPE_CHECKING:
     import tensorflow as tf

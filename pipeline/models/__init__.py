@@ -8,8 +8,7 @@ when one is built.
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.config import nearest
-from pipeline.exits import UsageError
+from pipeline.exits import UsageError, nearest
 
 if TYPE_CHECKING:
     import keras

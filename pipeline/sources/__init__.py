@@ -9,10 +9,10 @@ import importlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.config import Config, nearest
-from pipeline.exits import BadDataError, UsageError
+from pipeline.exits import BadDataError, UsageError, nearest
 
 if TYPE_CHECKING:
+    from pipeline.config import Config
     from pipeline.sources.base import Splits
 
 

@@ -1,10 +1,17 @@
-"""Runs that several tests start from."""
+"""Runs that several tests start from; and the mark by which these tests can be left out: -m "not processes"."""
 
 import shutil
+from pathlib import Path
 
 import commands
 import pytest
 import trainings
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("processes")
 
 
 @pytest.fixture(scope="session")
