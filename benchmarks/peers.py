@@ -31,23 +31,25 @@ def training(options: argparse.Namespace) -> Iterator[Comparison]:
         task = Task("ours", batch, source=options.source, data_dir=options.data_dir)
         tasks = [
             dataclasses.replace(task, contender=name).with_rounds_of(options.images)
-            for name in ("ours", "keras_fit", "handwritten")
+            for name in ("ours", "keras_fit", "handwritten", "handwritten_pooled")
         ]
         alone = dataclasses.replace(task, contender="input_alone").with_rounds_of(options.images * INPUT_FACTOR)
-        ours, keras_fit, handwritten, batches = interleaved([*tasks, alone], options.rounds)
+        ours, keras_fit, handwritten, pooled, batches = interleaved([*tasks, alone], options.rounds)
         yield Comparison(IMAGES_PER_S, "ours", "keras_fit", batch, ours, keras_fit, ">= 1.00")
         yield Comparison(IMAGES_PER_S, "ours", "handwritten", batch, ours, handwritten, ">= 0.95")
+        yield Comparison(IMAGES_PER_S, "ours", "handwritten_pooled", batch, ours, pooled, "")
         yield Comparison(IMAGES_PER_S, "input_alone", "ours", batch, batches, ours, ">= 5")
 
 
 def towers(options: argparse.Namespace) -> Iterator[Comparison]:
-    """Four logical CPU towers beside one, at the same global batch."""
-    tasks = [
-        Task("ours", TOWERS_BATCH, tower_devices=devices, source=options.source, data_dir=options.data_dir)
-        for devices in ("cpu:0,cpu:1,cpu:2,cpu:3", "cpu:0")
-    ]
-    four, one = interleaved([task.with_rounds_of(options.images) for task in tasks], options.rounds)
-    yield Comparison(IMAGES_PER_S, "ours, 4 towers", "ours, 1 tower", TOWERS_BATCH, four, one, ">= 0.95")
+    """Four logical CPU towers beside one, at the same global batch; and beside one that computes the same bits."""
+    one = Task("ours", TOWERS_BATCH, source=options.source, data_dir=options.data_dir).with_rounds_of(options.images)
+    four = dataclasses.replace(one, tower_devices="cpu:0,cpu:1,cpu:2,cpu:3")
+    shared, shards = dataclasses.replace(four, variables="first"), dataclasses.replace(one, grad_shards=4)
+    replicated, first, single, same_bits = interleaved([four, shared, one, shards], options.rounds)
+    yield Comparison(IMAGES_PER_S, "ours, 4 towers", "ours, 1 tower", TOWERS_BATCH, replicated, single, ">= 0.95")
+    yield Comparison(IMAGES_PER_S, "4, variables=first", "ours, 1 tower", TOWERS_BATCH, first, single, ">= 0.95")
+    yield Comparison(IMAGES_PER_S, "ours, 4 towers", "1, grad_shards=4", TOWERS_BATCH, replicated, same_bits, "")
 
 
 def starts(options: argparse.Namespace) -> Iterator[Comparison]:

@@ -13,6 +13,8 @@ class Task:
     batch: int
     round_steps: int = STEPS_PER_CALL
     tower_devices: str = ""  # as the pipeline's flag; empty: one tower. The other contenders have one device.
+    variables: str = "replicated"  # as the pipeline's flag
+    grad_shards: int = 0  # as the pipeline's flag
     model: str = "convolutional"
     learning_rate: float = 1e-3
     source: str = "digits"

@@ -23,11 +23,18 @@ class Parameter:
         self.m, self.v = (tf.Variable(tf.zeros(shape)) for _ in range(2))
 
 
-def train(task: Task, pause: Callable[[], None]) -> None:
+def convolution(x, kernel, bias) -> tf.Tensor:
+    """A convolution, bias, ReLU and pool, as everyone writes them."""
+    return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")
+
+
+def train(task: Task, pause: Callable[[], None], convolution: Callable = convolution) -> None:
     """Calls of STEPS_PER_CALL steps, a round's worth at a time."""
     assert task.model == "convolutional", "this contender knows one model"
     images, labels, num_classes = training_examples(task)
-    call = _training_function(task, tf.constant(images, tf.float32) / 255, tf.constant(labels), num_classes)
+    call = _training_function(
+        task, tf.constant(images, tf.float32) / 255, tf.constant(labels), num_classes, convolution
+    )
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
             loss = call()
@@ -35,7 +42,7 @@ def train(task: Task, pause: Callable[[], None]) -> None:
         pause()
 
 
-def _training_function(task: Task, images, labels, num_classes: int) -> Callable[[], tf.Tensor]:
+def _training_function(task: Task, images, labels, num_classes: int, convolution: Callable) -> Callable[[], tf.Tensor]:
     parameters = _parameters(images.shape[1:], num_classes)
     step = tf.Variable(0, dtype=tf.int64)
 
@@ -44,7 +51,8 @@ def _training_function(task: Task, images, labels, num_classes: int) -> Callable
         loss = tf.constant(0.0)
         for _ in tf.range(STEPS_PER_CALL):
             chosen = tf.random.uniform([task.batch], maxval=len(labels), dtype=tf.int32)
-            loss = _step(parameters, tf.gather(images, chosen), tf.gather(labels, chosen), step, task.learning_rate)
+            batch = tf.gather(images, chosen), tf.gather(labels, chosen)
+            loss = _step(parameters, *batch, step, task.learning_rate, convolution)
         return loss
 
     return call
@@ -57,10 +65,12 @@ def _parameters(image_shape, num_classes: int) -> list[Parameter]:
     return [parameter for shape in shapes for parameter in (Parameter(*shape), Parameter(shape[-1], bias=True))]
 
 
-def _step(parameters: list[Parameter], images, labels, step: tf.Variable, learning_rate: float) -> tf.Tensor:
+def _step(
+    parameters: list[Parameter], images, labels, step: tf.Variable, learning_rate: float, convolution
+) -> tf.Tensor:
     variables = [p.variable for p in parameters]
     with tf.GradientTape() as tape:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, _logits(images, *variables))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, _logits(convolution, images, *variables))
         loss = tf.reduce_mean(losses)
     gradients = tape.gradient(loss, variables)
     count = tf.cast(step.assign_add(1), tf.float32)
@@ -80,15 +90,8 @@ def _step(parameters: list[Parameter], images, labels, step: tf.Variable, learni
     return loss
 
 
-def _logits(images, conv1, bias1, conv2, bias2, fc1, bias3, fc2, bias4) -> tf.Tensor:
-    x = _convolution(images, conv1, bias1)
-    x = _convolution(x, conv2, bias2)
+def _logits(convolution, images, conv1, bias1, conv2, bias2, fc1, bias3, fc2, bias4) -> tf.Tensor:
+    x = convolution(images, conv1, bias1)
+    x = convolution(x, conv2, bias2)
     x = tf.nn.relu(tf.reshape(x, [-1, fc1.shape[0]]) @ fc1 + bias3)
     return tf.nn.dropout(x, DROPOUT) @ fc2 + bias4
-
-
-def _convolution(x, kernel, bias) -> tf.Tensor:
-    # Pooled before bias and ReLU: the largest of four stays the largest through both, and they then pass over a
-    # quarter of the memory. A plain sum, since BiasAdd's gradient is fused into a slower one of the kernel on the CPU.
-    x = tf.nn.conv2d(x, kernel, 1, "SAME")
-    return tf.nn.relu(tf.nn.max_pool2d(x, 2, 2, "SAME") + bias)
