@@ -23,7 +23,7 @@ def decode_batch(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
 
 def map_images(function, elements: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """`function` of each of n elements, each an image: [n, height, width, channels] uint8."""
-    # Inside tf.data a loop's iterations do run side by side: 1,500 JPEGs/s against 800 one by one on 4 cores.
+    # Inside tf.data a loop's iterations do run side by side.
     signature = tf.TensorSpec(image_shape, tf.uint8)
     return tf.map_fn(function, elements, fn_output_signature=signature, parallel_iterations=16)
 

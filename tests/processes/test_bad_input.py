@@ -293,6 +293,17 @@ def test_a_configuration_edited_into_nonsense(entry_point, run_copy):
     assert commands.contents(run_copy) == before
 
 
+def test_steps_before_the_newest_checkpoint_of_an_unfinished_run(run_copy):
+    metrics = run_copy / "metrics.jsonl"
+    metrics.write_text("".join(line for line in metrics.open() if '"result"' not in line))
+    before = commands.contents(run_copy)
+    told = commands.refuse(USAGE, "train", *commands.SMALL, "--steps=10", f"--run_dir={run_copy}")
+    assert told == "usage: steps=10 lies before the newest checkpoint, of step 20; give more"
+    after = commands.contents(run_copy)
+    assert after.pop("lock") != before.pop("lock")  # who held it last: it takes a verified checkpoint to refuse this
+    assert after == before
+
+
 def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path):
     arguments = (*commands.SMALL, "--optimizer=sgd", "--learning_rate=1e38", "--checkpoint_every=1", "--run_dir=run")
     told = commands.refuse(DIVERGED, "train", *arguments, cwd=tmp_path)
