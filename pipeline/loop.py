@@ -11,7 +11,7 @@ from pipeline.clock import Clock
 from pipeline.evaluation import Evaluator, Scores
 from pipeline.exits import DivergedError, PreemptedError
 from pipeline.preemption import Preemption
-from pipeline.report import Report
+from pipeline.journal import Journal
 from pipeline.run_directory import RunDirectory
 from pipeline.step import Outcome
 from pipeline.trainer import Trainer
@@ -25,7 +25,7 @@ class Loop:
     trainer: Trainer
     run: RunDirectory
     checkpoints: Checkpoints
-    report: Report
+    journal: Journal
     preemption: Preemption
     saved_step: int  # the step of the newest checkpoint; 0 if there is none
 
@@ -88,8 +88,8 @@ class Loop:
         if not self._config.soft_device_placement:
             placement.check(placed, self.assembly.topology.devices)
         if step == 0:
-            self.report.graph(self.trainer.graph())
-            self.report.text("placement", f"```\n{text}\n```", step)
+            self.journal.graph(self.trainer.graph())
+            self.journal.text("placement", f"```\n{text}\n```", step)
 
     def _log(self, step: int, outcome: Outcome) -> None:
         rate = self._clock.images_per_second_lately()
@@ -100,8 +100,8 @@ class Loop:
             "gradient_norm": float(outcome.gradient_norm),
             "images_per_second": rate,
         }
-        self.report.scalars("train", step, values)
-        self.report.progress(
+        self.journal.scalars("train", step, values)
+        self.journal.progress(
             f"step {step}/{self._config.steps} ({step / self._config.steps:.0%})  loss {values['loss']:.4f}  "
             f"accuracy {values['accuracy']:.1%}  {rate:,.0f} images/s"
         )
@@ -110,7 +110,7 @@ class Loop:
         values = self.trainer.towers.replicas[0].read()
         parameters = {name: value for name, value in values.items() if name.startswith("parameters/")}
         gradients = self.trainer.gradient(step).by_parameter
-        self.report.histograms(step, parameters | {f"gradients/{name}": g for name, g in gradients.items()})
+        self.journal.histograms(step, parameters | {f"gradients/{name}": g for name, g in gradients.items()})
 
     def _validate(self, step: int) -> bool:
         """Scores the validation split, unless that was done before; whether it is the run's best accuracy."""
@@ -118,8 +118,8 @@ class Loop:
         scores = None if step in before else self._scores("validation")
         if scores is None:
             return False
-        self.report.scalars("validation", step, {"loss": scores.loss, "accuracy": scores.accuracy})
-        self.report.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
+        self.journal.scalars("validation", step, {"loss": scores.loss, "accuracy": scores.accuracy})
+        self.journal.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
         return scores.accuracy > max(before.values(), default=-1.0)
 
     def _scores(self, split: str) -> Scores | None:
@@ -130,14 +130,14 @@ class Loop:
         """Starts a checkpoint of this step, unless it is there, after comparing the replicas."""
         if step == self.saved_step:
             return
-        self.report.flush()  # so that a checkpoint never stands before the lines that led to it
+        self.journal.flush()  # so that a checkpoint never stands before the lines that led to it
         with self._clock.timing("saving"):
             values = self.trainer.towers.check_equal(step)
             self.checkpoints.save(step, values, self.assembly.about(), self._saved)
         self.saved_step = step
 
     def _saved(self, manifest: Manifest, seconds: float) -> None:
-        self.report.event("checkpoint", manifest.step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
+        self.journal.event("checkpoint", manifest.step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
         best = self.run.best_step(self.checkpoints.steps())
         self.checkpoints.prune(self._config.keep_checkpoints, also=set() if best is None else {best})
 
@@ -148,7 +148,7 @@ class Loop:
             self._save(step)
         self.checkpoints.wait()
         name = self.preemption.signal.name
-        self.report.event("preempted", step, signal=name)
+        self.journal.event("preempted", step, signal=name)
         raise PreemptedError(f"{name} at step {step}, and all of it is saved; the same command goes on from there")
 
     def _diverged(self, step: int) -> DivergedError:
@@ -156,7 +156,7 @@ class Loop:
         gradient = self.trainer.gradient(step)
         bad = [name for name, value in gradient.by_parameter.items() if not np.isfinite(value).all()]
         self.checkpoints.wait()
-        self.report.event("diverged", step, loss=gradient.loss, variables=bad)
+        self.journal.event("diverged", step, loss=gradient.loss, variables=bad)
         kept = (
             f"the last good checkpoint is of step {self.saved_step}" if self.saved_step else "no checkpoint was due yet"
         )
@@ -171,10 +171,10 @@ class Loop:
         self._stop_if_asked(step)
         assert scores is not None  # None only if a signal came, and then the line above raised
         if not self.run.told("test", step):  # by a start that was killed before its result
-            self.report.scalars("test", step, {"loss": scores.loss, "accuracy": scores.accuracy})
-        self.report.progress(f"finished at step {step}: test accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
-        self.report.progress(self.run.how_to_look())
-        self.report.result(
+            self.journal.scalars("test", step, {"loss": scores.loss, "accuracy": scores.accuracy})
+        self.journal.progress(f"finished at step {step}: test accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
+        self.journal.progress(self.run.how_to_look())
+        self.journal.result(
             step,
             test_accuracy=scores.accuracy,
             test_loss=scores.loss,

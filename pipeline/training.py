@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.exits import UsageError
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
-from pipeline.report import Report, markdown_table
+from pipeline.journal import Journal, markdown_table
 from pipeline.run_directory import RunDirectory
 from pipeline.trainer import Trainer
 
@@ -50,34 +50,34 @@ def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints
     if step > assembly.config.steps:
         raise UsageError(f"steps={assembly.config.steps} lies before the newest checkpoint, of step {step}; give more")
     directory.record(assembly.config)
-    report = Report(directory.path, step)
-    _report_start(report, assembly, restored)
+    journal = Journal(directory.path, step)
+    _tell_start(journal, assembly, restored)
     if restored:
-        _report_reshard(report, directory, restored.manifest, assembly.config.grad_shards)
+        _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
     trainer = Trainer(assembly, restored.values if restored else initial)
     try:
-        Loop(assembly, trainer, directory, checkpoints, report, preemption, saved_step=step).go(step)
+        Loop(assembly, trainer, directory, checkpoints, journal, preemption, saved_step=step).go(step)
     finally:
-        report.close()
+        journal.close()
 
 
-def _report_start(report: Report, assembly: Assembly, restored: Restored | None) -> None:
+def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
-        report.progress(f"passed over: {why}")
+        journal.progress(f"passed over: {why}")
     if restored:
-        report.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
-        report.event("resume", step, passed_over=list(restored.passed_over.values()))
+        journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
+        journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        report.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
-    report.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
-    report.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
+    journal.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
+    journal.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
 
 
-def _report_reshard(report: Report, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:
+def _tell_reshard(journal: Journal, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:
     """Tells, once, from which step on the shards are others; whoever asked for it may have been killed before that."""
     before = manifest.config["grad_shards"]
     if before != grad_shards and not directory.told("reshard", manifest.step):
-        report.event("reshard", manifest.step, grad_shards=grad_shards, before=before)
+        journal.event("reshard", manifest.step, grad_shards=grad_shards, before=before)

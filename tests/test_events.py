@@ -6,7 +6,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from told_run import curves, event_files
 
 from pipeline.events import drop_after
-from pipeline.report import Report
+from pipeline.journal import Journal
 
 
 def test_event_files_are_named_in_the_order_of_their_steps_whatever_the_clock_says(tmp_path):
@@ -15,13 +15,13 @@ def test_event_files_are_named_in_the_order_of_their_steps_whatever_the_clock_sa
     future = directory / "events.out.tfevents.4000000000.elsewhere"
     future.touch()
     for step in range(3):
-        Report(tmp_path, step)
+        Journal(tmp_path, step)
     numbers = [int(path.name.split(".")[3]) for path in event_files(tmp_path)]
     assert numbers == [4000000000 + i for i in range(4)]
 
 
 def test_a_record_cut_short_anywhere_is_dropped(tmp_path):
-    Report(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
+    Journal(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
     [path] = event_files(tmp_path)
     whole = path.read_bytes()
     with tf.io.TFRecordWriter(str(tmp_path / "record")) as record:
@@ -38,8 +38,8 @@ def test_a_record_cut_short_anywhere_is_dropped(tmp_path):
 
 def test_a_start_from_the_beginning_tells_step_0_anew(tmp_path):
     for number in range(3):
-        Report(tmp_path, 0).histograms(0, {"kernel": np.full(5, float(number))})
+        Journal(tmp_path, 0).histograms(0, {"kernel": np.full(5, float(number))})
     [(step, _, buckets)] = curves(tmp_path)["train", "kernel"]
     assert (step, buckets[-1][1]) == (0, 2.0)
-    Report(tmp_path, 5).histograms(7, {"kernel": np.zeros(5)})
+    Journal(tmp_path, 5).histograms(7, {"kernel": np.zeros(5)})
     assert [step for step, _, _ in curves(tmp_path)["train", "kernel"]] == [0, 7]

@@ -28,7 +28,7 @@ LAYERS = [
     ["topology", "models", "augment", "sources", "storage"],
     ["flags", "events"],
     ["command", "run_directory"],
-    ["devices", "schedules", "optimizers", "batches", "forward", "report", "placement", "loss_scale", "images"],
+    ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
     ["step", "evaluation", "resume"],

@@ -59,10 +59,10 @@ def test_a_live_tensorboard_shows_all_that_was_told_and_no_step_twice(tmp_path, 
     assert tensorboard.points("run/tensorboard/train", "loss", [1, 2, 3, 4, 5, 6])[2] == pytest.approx(loss(3))
     assert tensorboard.points("run/tensorboard/validation", "loss", [2, 4, 6])[0] == pytest.approx(loss(2) + 1)
 
-    report = start(run_dir, 4)
-    report.scalars("train", 5, {"loss": 50.0})
+    journal = start(run_dir, 4)
+    journal.scalars("train", 5, {"loss": 50.0})
     assert tensorboard.points("run/tensorboard/train", "loss", [1, 2, 3, 4, 5])[-1] == 50.0
-    report.scalars("validation", 5, {"loss": 51.0})
+    journal.scalars("validation", 5, {"loss": 51.0})
     assert tensorboard.points("run/tensorboard/validation", "loss", [2, 4, 5])[-1] == 51.0
 
     histograms = tensorboard.get("histograms/histograms", run="run/tensorboard/train", tag="parameters/conv1/kernel")

@@ -1,4 +1,4 @@
-"""A run whose every word is a function of the step, told through a real report and read back."""
+"""A run whose every word is a function of the step, told through a real journal and read back."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
-from pipeline.report import Report, markdown_table
+from pipeline.journal import Journal, markdown_table
 
 LAST = 8  # the step at which the runs told here are finished
 
@@ -40,22 +40,22 @@ def loss(step: int) -> float:
     return 1 / step
 
 
-def tell(report: Report, first: int, last: int) -> None:
+def tell(journal: Journal, first: int, last: int) -> None:
     """What a run tells of steps first ... last; all that is told is a function of the step."""
     for step in range(first, last + 1):
-        report.scalars("train", step, {"loss": loss(step), "accuracy": step / 10})
+        journal.scalars("train", step, {"loss": loss(step), "accuracy": step / 10})
         if step % 2 == 0:
-            report.scalars("validation", step, {"loss": loss(step) + 1, "accuracy": 0.5})
-            report.histograms(step, {"parameters/conv1/kernel": np.arange(step + 1.0)})
-            report.event("checkpoint", step, bytes=1000)
+            journal.scalars("validation", step, {"loss": loss(step) + 1, "accuracy": 0.5})
+            journal.histograms(step, {"parameters/conv1/kernel": np.arange(step + 1.0)})
+            journal.event("checkpoint", step, bytes=1000)
 
 
-def start(run_dir: Path, step: int) -> Report:
+def start(run_dir: Path, step: int) -> Journal:
     """A start of the run from `step`."""
-    report = Report(run_dir, step)
-    report.text("configuration", markdown_table({"towers": 2}), step)
-    report.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
-    return report
+    journal = Journal(run_dir, step)
+    journal.text("configuration", markdown_table({"towers": 2}), step)
+    journal.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
+    return journal
 
 
 def num_graphs(run_dir: Path) -> int:

@@ -1,4 +1,4 @@
-"""A report is read back by the programs that people use, after kills, on full disks, and straight through."""
+"""A journal is read back by the programs that people use, after kills, on full disks, and straight through."""
 
 import contextlib
 import json
@@ -13,14 +13,14 @@ import pytest
 from told_run import LAST, curves, event_files, lines, loss, num_graphs, start, tell
 
 from pipeline.exits import ExitCode, StorageError
-from pipeline.report import Report, markdown_table
+from pipeline.journal import Journal, markdown_table
 
 # --- one run, never stopped ---
 
 
 def test_a_line_holds_event_step_time_and_values(tmp_path):
-    report = Report(tmp_path, 0)
-    report.event("checkpoint", 5, seconds=0.25, bytes=np.int64(7), accuracy=np.float32(0.5), names=("a", "b"))
+    journal = Journal(tmp_path, 0)
+    journal.event("checkpoint", 5, seconds=0.25, bytes=np.int64(7), accuracy=np.float32(0.5), names=("a", "b"))
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert list(line) == ["event", "step", "time", "seconds", "bytes", "accuracy", "names"]
     assert line.pop("time") == pytest.approx(time.time(), abs=10)
@@ -30,15 +30,17 @@ def test_a_line_holds_event_step_time_and_values(tmp_path):
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):
-    report = Report(tmp_path, 0)
-    report.event("diverged", 5, loss=float("nan"), norms=[np.float32("inf"), -np.inf, 1.0], array=np.array([np.nan, 2]))
+    journal = Journal(tmp_path, 0)
+    journal.event(
+        "diverged", 5, loss=float("nan"), norms=[np.float32("inf"), -np.inf, 1.0], array=np.array([np.nan, 2])
+    )
     expected = {"event": "diverged", "step": 5, "loss": None, "norms": [None, None, 1.0], "array": [None, 2.0]}
     assert lines(tmp_path) == [expected]
 
 
 def test_everything_told_is_in_its_file_at_once(tmp_path):
-    report = start(tmp_path, 0)
-    tell(report, 1, 4)  # neither flushed nor closed
+    journal = start(tmp_path, 0)
+    tell(journal, 1, 4)  # neither flushed nor closed
     assert [(line["event"], line["step"]) for line in lines(tmp_path)] == [
         ("train", 1), ("train", 2), ("validation", 2), ("checkpoint", 2),
         ("train", 3), ("train", 4), ("validation", 4), ("checkpoint", 4),
@@ -51,7 +53,7 @@ def test_everything_told_is_in_its_file_at_once(tmp_path):
 
 def test_histograms_count_finite_values(tmp_path):
     array = np.array([[0.0, 1.0, 2.0], [2.0, np.nan, np.inf]], np.float32)
-    Report(tmp_path, 0).histograms(3, {"parameters/kernel": array, "constant": np.ones(5)})
+    Journal(tmp_path, 0).histograms(3, {"parameters/kernel": array, "constant": np.ones(5)})
     [(step, shape, buckets)] = curves(tmp_path)["train", "parameters/kernel"]
     assert (step, shape) == (3, (30, 3))
     assert sum(count for _, _, count in buckets) == 4
@@ -60,11 +62,11 @@ def test_histograms_count_finite_values(tmp_path):
 
 
 def test_result_is_the_last_line_of_the_file_and_of_stdout(tmp_path, capsys):
-    report = Report(tmp_path, 0)
-    report.progress("step 10 of 10")
-    report.result(10, test_accuracy=0.99, test_loss=float("inf"))
-    report.flush()
-    report.close()
+    journal = Journal(tmp_path, 0)
+    journal.progress("step 10 of 10")
+    journal.result(10, test_accuracy=0.99, test_loss=float("inf"))
+    journal.flush()
+    journal.close()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "step 10 of 10"
     assert printed[-1] == (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
@@ -81,11 +83,11 @@ def test_a_run_killed_anywhere_and_resumed_anywhere_tells_what_one_never_stopped
     for restored in range(LAST + 1):
         run_dir = tmp_path / str(restored)
         tell(start(run_dir, 0), 1, LAST)  # killed: never closed
-        report = start(run_dir, restored)
+        journal = start(run_dir, restored)
         if restored == 4:
-            tell(report, restored + 1, LAST - 1)
-            report = start(run_dir, restored)  # killed again before the next checkpoint
-        tell(report, restored + 1, LAST)
+            tell(journal, restored + 1, LAST - 1)
+            journal = start(run_dir, restored)  # killed again before the next checkpoint
+        tell(journal, restored + 1, LAST)
         assert lines(run_dir) == lines(straight)
         resumed, expected = curves(run_dir), curves(straight)
         texts = resumed.pop(("train", "configuration")), expected.pop(("train", "configuration"))
@@ -95,38 +97,38 @@ def test_a_run_killed_anywhere_and_resumed_anywhere_tells_what_one_never_stopped
 
 
 def test_starting_from_the_end_leaves_the_files_as_they_are(tmp_path):
-    tell(Report(tmp_path, 0), 1, LAST)
+    tell(Journal(tmp_path, 0), 1, LAST)
     paths = [tmp_path / "metrics.jsonl", *event_files(tmp_path)]
     before = [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
-    Report(tmp_path, LAST)
+    Journal(tmp_path, LAST)
     assert [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
     assert not list(tmp_path.rglob("unfinished"))
 
 
 def test_a_line_cut_short_anywhere_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    report = Report(tmp_path, 0)
-    report.event("train", 1, loss=1.0)
+    journal = Journal(tmp_path, 0)
+    journal.event("train", 1, loss=1.0)
     whole = path.read_bytes()
-    report.event("train", 2, name="ü", loss=2.0)
+    journal.event("train", 2, name="ü", loss=2.0)
     both = path.read_bytes()
     for cut in range(len(whole), len(both)):
         path.write_bytes(both[:cut])
-        Report(tmp_path, 2)
+        Journal(tmp_path, 2)
         assert path.read_bytes() == whole
     path.write_bytes(whole + b"\0" * 100)  # what a power cut may leave
-    Report(tmp_path, 2).event("train", 2, loss=2.0)
+    Journal(tmp_path, 2).event("train", 2, loss=2.0)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2]
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xfe", b"[1, 2]", b'{"a": 1}', b'{"step": null}', b"", b'{"step": 1'])
 def test_a_line_that_is_no_line_of_ours_is_an_error_and_stays(tmp_path, garbage):
     path = tmp_path / "metrics.jsonl"
-    Report(tmp_path, 0).event("train", 1, loss=1.0)
+    Journal(tmp_path, 0).event("train", 1, loss=1.0)
     content = path.read_bytes() + garbage + b"\n" + path.read_bytes()
     path.write_bytes(content)
     with pytest.raises(StorageError, match=r"metrics\.jsonl:2: .*mend or delete that line") as raised:
-        Report(tmp_path, 0)
+        Journal(tmp_path, 0)
     assert raised.value.code == ExitCode.STORAGE
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == content
@@ -159,45 +161,45 @@ def tiny_disk(tmp_path):
 
 
 def test_a_metrics_file_that_cannot_grow_is_an_error_and_recovers(tmp_path):
-    report = Report(tmp_path, 0)
-    report.event("train", 1, loss=1.0)
+    journal = Journal(tmp_path, 0)
+    journal.event("train", 1, loss=1.0)
     before = lines(tmp_path)
     limit = file_size_limit((tmp_path / "metrics.jsonl").stat().st_size + 10)
     with limit, pytest.raises(StorageError, match=r"metrics\.jsonl cannot be .* written: File too large; free some"):
-        report.event("train", 2, loss=2.0)
-    Report(tmp_path, 1)
+        journal.event("train", 2, loss=2.0)
+    Journal(tmp_path, 1)
     assert lines(tmp_path) == before
 
 
 def test_an_event_file_that_cannot_grow_is_an_error_at_that_very_call(tmp_path):
-    report = Report(tmp_path, 0)
-    report.histograms(1, {"kernel": np.arange(5.0)})
+    journal = Journal(tmp_path, 0)
+    journal.histograms(1, {"kernel": np.arange(5.0)})
     [path] = event_files(tmp_path)
     limit = file_size_limit(path.stat().st_size + 10)
     with limit, pytest.raises(StorageError, match=r"tfevents\.\S* cannot be .* written: File too large; free some"):
-        report.histograms(2, {"kernel": np.arange(5.0)})
-    Report(tmp_path, 2)
+        journal.histograms(2, {"kernel": np.arange(5.0)})
+    Journal(tmp_path, 2)
     assert [step for step, _, _ in curves(tmp_path)["train", "kernel"]] == [1]
 
 
 def test_a_full_disk_is_an_error_at_every_call_and_costs_nothing_told_before(tiny_disk):
-    report = Report(tiny_disk, 0)
-    tell(report, 1, 4)
+    journal = Journal(tiny_disk, 0)
+    tell(journal, 1, 4)
     with contextlib.suppress(OSError), (tiny_disk / "ballast").open("wb", buffering=0) as ballast:
         while True:
             ballast.write(bytes(512))
     calls = [
-        lambda: [report.event("train", 5, text="x" * 100) for _ in range(100)],
-        lambda: [report.histograms(5, {"kernel": np.arange(5.0)}) for _ in range(10)],
-        lambda: [report.scalars("test", 5, {"loss": 1.0}) for _ in range(100)],
-        lambda: Report(tiny_disk, 3),
+        lambda: [journal.event("train", 5, text="x" * 100) for _ in range(100)],
+        lambda: [journal.histograms(5, {"kernel": np.arange(5.0)}) for _ in range(10)],
+        lambda: [journal.scalars("test", 5, {"loss": 1.0}) for _ in range(100)],
+        lambda: Journal(tiny_disk, 3),
     ]
     for call in calls:
         with pytest.raises(StorageError, match="No space left on device"):
             call()
     assert not list(tiny_disk.rglob("unfinished"))
     (tiny_disk / "ballast").unlink()
-    Report(tiny_disk, 4)
+    Journal(tiny_disk, 4)
     assert [line["step"] for line in lines(tiny_disk)] == [1, 2, 2, 2, 3, 4, 4, 4]
     assert [step for step, _, _ in curves(tiny_disk)["train", "loss"]] == [1, 2, 3, 4]
 
@@ -207,7 +209,7 @@ def test_a_path_that_is_something_else_is_an_error(tmp_path, taken):
     (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / taken).touch()
     with pytest.raises(StorageError, match=f"{taken.partition('/')[0]}.* cannot be read or written"):
-        Report(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
+        Journal(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
 
 
 def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
@@ -215,13 +217,13 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
     if os.access(tmp_path, os.W_OK):
         pytest.skip("root may write everywhere")
     with pytest.raises(StorageError, match="Permission denied; free some space or allow access"):
-        Report(tmp_path / "run", 0)
+        Journal(tmp_path / "run", 0)
 
 
 def test_a_stdout_that_is_gone_is_an_error_with_its_own_exit_code(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from pipeline import exits; from pipeline.report import Report\n"
-        "try: Report(Path(sys.argv[1]), 0).progress('step 1')\n"
+        "import sys; from pathlib import Path; from pipeline import exits; from pipeline.journal import Journal\n"
+        "try: Journal(Path(sys.argv[1]), 0).progress('step 1')\n"
         "except exits.PipelineError as error: exits.exit_with(error)"
     )
     command = [sys.executable, "-c", program, tmp_path]

@@ -26,7 +26,7 @@ from pipeline.exits import StorageError
 from pipeline.storage import replacing, storage_errors
 
 
-class Report:
+class Journal:
     """The one owner of a run directory's metrics.jsonl and tensorboard/, and of what goes to stdout.
 
     Everything told is at once in its file, where another process can read it. `event` may be called from any thread,
@@ -88,7 +88,7 @@ class Report:
             event_file.sync()
 
     def close(self) -> None:
-        """Ends the report; nothing can be told after it."""
+        """Ends the journal; nothing can be told after it."""
         os.close(self._lines)
         for event_file in self._event_files.values():
             event_file.close()
