@@ -23,6 +23,9 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+# What is said anew at every start, and so is not recorded.
+OF_ONE_START = ("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index")
+
 MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
 MOST_TOWERS = 1024
@@ -92,6 +95,22 @@ class Config:
     soft_device_placement: bool = _field(False, "Move an operation without a kernel on its tower's device, instead of "
         "stopping.", topic="devices", role=EXECUTION)
 
+    worker_addresses: str = _field("", "Every worker's HOST:PORT, in order, as h1:9000,h2:9000 (default: as TF_CONFIG "
+        "or Slurm say, else one worker alone).", topic="workers", role=EXECUTION)
+    worker_index: int = _field(-1, "Which of --worker_addresses this process is (-1: as TF_CONFIG or Slurm say).",
+        topic="workers", role=EXECUTION, least=-1)
+    all_reduce: str = _field("exact", "How gradients are added over workers. exact: in rounds of pairs, by the same "
+        "tree on any number of workers; fast: in one ring, whose bits are those of its number of workers.",
+        topic="workers", choices=("exact", "fast"))
+    wire: str = _field("float32", "What gradients travel as between workers; bfloat16 halves the traffic and rounds "
+        "them.", topic="workers", choices=("float32", "bfloat16"))
+    start_timeout: int = _field(300, "Seconds to wait for all workers at the start, and for the first step.",
+        topic="workers", role=EXECUTION, least=1)
+    stall_timeout: int = _field(20, "Seconds without a word or a step of a worker after which the others leave it.",
+        topic="workers", role=EXECUTION, least=5)
+    preemption_deadline: int = _field(60, "Seconds that a stop may take, saving included, before the process ends "
+        "itself.", topic="workers", role=EXECUTION, least=1)
+
     run_dir: str = _field("", "Where the run lives (default: runs/ and a name made of what it trains).", topic="run",
         role=EXECUTION)
     resume: str = _field("auto", "auto: go on where checkpoints lie; never: only start; required: only go on.",
@@ -152,7 +171,7 @@ class Config:
         """An absl flagfile that repeats the run, in whichever --run_dir it is then given."""
         lines = []
         for field in dataclasses.fields(self):
-            if field.name not in ("run_dir", "dry_run", "resume", "reshard"):
+            if field.name not in OF_ONE_START:
                 lines.append(f"--{field.name}={_text(getattr(self, field.name))}")
         return "\n".join(lines) + "\n"
 

@@ -10,8 +10,8 @@ from pipeline.checkpoint import Checkpoints, Manifest
 from pipeline.clock import Clock
 from pipeline.evaluation import Evaluator, Scores
 from pipeline.exits import DivergedError, PreemptedError
-from pipeline.preemption import Preemption
 from pipeline.journal import Journal
+from pipeline.preemption import Preemption
 from pipeline.run_directory import RunDirectory
 from pipeline.step import Outcome
 from pipeline.trainer import Trainer

@@ -9,9 +9,9 @@ from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import UsageError
+from pipeline.journal import Journal, markdown_table
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
-from pipeline.journal import Journal, markdown_table
 from pipeline.run_directory import RunDirectory
 from pipeline.trainer import Trainer
 

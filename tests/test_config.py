@@ -11,7 +11,7 @@ from pipeline.exits import StorageError, UsageError
 from pipeline.run_directory import RunDirectory
 
 FIELDS = dataclasses.fields(Config)
-TOPICS = {"data", "model", "optimization", "devices", "run"}
+TOPICS = {"data", "model", "optimization", "devices", "run", "workers"}
 
 
 def refusal(**fields) -> str:
@@ -91,7 +91,7 @@ def test_config_flags_give_the_same_configuration_again(tmp_path):
     OTHER.validate()
     run = RunDirectory(tmp_path)
     run.record(OTHER)
-    of_this_start = {name: getattr(Config(), name) for name in ("run_dir", "dry_run", "resume", "reshard")}
+    of_this_start = {name: getattr(Config(), name) for name in configuration.OF_ONE_START}
     assert run.recorded() == dataclasses.replace(OTHER, **of_this_start)
 
 

@@ -25,7 +25,8 @@ HOMES = {
 LAYERS = [
     ["exits"],
     ["config", "preemption", "clock", "reduce", "plan"],
-    ["topology", "models", "augment", "sources", "storage"],
+    ["surroundings", "models", "augment", "sources", "storage"],
+    ["topology"],
     ["flags", "events"],
     ["command", "run_directory"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
