@@ -58,6 +58,11 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
+def pass_on(code: int) -> None:
+    """Ends the process with the exit code of another, that it stood for."""
+    sys.exit(code)
+
+
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
     line = " ".join(str(error).split())

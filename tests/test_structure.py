@@ -15,20 +15,24 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
-    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
-    "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
+    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py", "supervise.py"}),
+    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
+    "checkpoint files are read or written": (
+        r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
+        {"checkpoint.py", "manifests.py"},
+    ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
 
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan"],
+    ["config", "preemption", "clock", "reduce", "plan", "hostlists", "manifests", "ports"],
     ["surroundings", "models", "augment", "sources", "storage"],
     ["topology"],
     ["flags", "events"],
-    ["command", "run_directory"],
+    ["command", "run_directory", "supervisor_log", "worker_process"],
+    ["supervisor"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
@@ -37,7 +41,7 @@ LAYERS = [
     ["trainer", "saved_run", "dry_run"],
     ["loop"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect"],
+    ["train", "evaluate", "predict", "inspect", "supervise", "preflight"],
 ]
 
 
