@@ -65,9 +65,13 @@ def pass_on(code: int) -> None:
 
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
-    line = " ".join(str(error).split())
-    print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
+    print(told(error.code, str(error)), file=sys.stderr, flush=True)
     sys.exit(int(error.code))
+
+
+def told(code: int, message: str) -> str:
+    """The line that says why a process ends with a code."""
+    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
 def nearest(value: str, known: Collection[str]) -> str:

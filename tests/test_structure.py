@@ -28,8 +28,8 @@ HOMES = {
 LAYERS = [
     ["exits"],
     ["config", "preemption", "clock", "reduce", "plan", "hostlists", "manifests", "ports"],
-    ["surroundings", "models", "augment", "sources", "storage"],
-    ["topology"],
+    ["surroundings", "readiness", "models", "augment", "sources", "storage"],
+    ["topology", "roll_call"],
     ["flags", "events"],
     ["command", "run_directory", "supervisor_log", "worker_process"],
     ["supervisor"],
