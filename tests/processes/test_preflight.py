@@ -10,7 +10,7 @@ import pytest
 from pipeline import ports
 from pipeline.exits import ExitCode
 
-WAIT = "--start_timeout=2"
+WAIT = "--start_timeout=6"
 
 
 def local_addresses(count: int) -> list[str]:
