@@ -12,11 +12,12 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # effect -> (pattern, the files that may have it)
 HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
+    "the collective runtime is touched": (r"Collective\w+\(|MultiWorkerMirroredStrategy", {"cluster.py"}),
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
     "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
-    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
+    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
     "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
@@ -25,14 +26,16 @@ HOMES = {
 LAYERS = [
     ["exits"],
     ["config", "preemption", "clock", "reduce", "plan"],
-    ["surroundings", "models", "augment", "sources", "storage"],
-    ["topology"],
+    ["surroundings"],
+    ["topology", "models", "augment", "sources", "storage", "ownership", "peers"],
     ["flags", "events"],
     ["command", "run_directory"],
+    ["watchdog"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
-    ["step", "evaluation", "resume"],
+    ["cluster"],
+    ["step", "evaluation", "resume", "job", "start"],
     ["assembly"],
     ["trainer", "saved_run", "dry_run"],
     ["loop"],
