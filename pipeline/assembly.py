@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from pipeline import devices, models, optimizers, sources, state
+from pipeline.cluster import Cluster
 from pipeline.config import Config
 from pipeline.plan import Plan
 from pipeline.sources.base import ExampleSpec, Splits
@@ -17,7 +18,10 @@ from pipeline.towers import Towers, on_host
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """A configuration's parts. Making one starts TensorFlow's devices; each part is made when first asked for."""
+    """A configuration's parts. Making one starts TensorFlow's devices, and waits for those of all workers.
+
+    Each part is made when first asked for.
+    """
 
     config: Config
     topology: Topology
@@ -25,6 +29,12 @@ class Assembly:
 
     def __post_init__(self):
         devices.start(self.topology, self.config)
+        self.cluster.start()
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """All workers together."""
+        return Cluster(self.topology, self.config)
 
     @cached_property
     def splits(self) -> Splits:

@@ -55,7 +55,7 @@ def main() -> None:
             workers,
             _limits(config),
             newest_checkpoint=functools.partial(manifests.newest_step, checkpoints),
-            stop_signal=lambda: preemption.signal or stdin.ended(),
+            stop_signal=lambda: signal.Signals[preemption.reason] if preemption.reason else stdin.ended(),
             say=SupervisorLog(Path(config.run_dir)).say,
         )
         exits.pass_on(supervisor.run())

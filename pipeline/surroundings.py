@@ -43,6 +43,13 @@ class Workers:
         hosts = [host_and_port(address)[0] for address in self.addresses]
         return tuple(k for k, host in enumerate(hosts) if host == hosts[self.index]) or (self.index,)
 
+    def name(self, index: int) -> str:
+        """A worker as an error line names it."""
+        return f"worker {index} ({self.addresses[index]})"
+
+
+ALONE = Workers()
+
 
 def workers(config: Config, environment: Mapping[str, str] = os.environ) -> Workers:
     """The workers that a configuration and the environment name. Raises UsageError."""
@@ -50,7 +57,7 @@ def workers(config: Config, environment: Mapping[str, str] = os.environ) -> Work
     if config.worker_addresses:
         index = found.index if found and found.count > 1 else -1
         found = Workers(tuple(hostlists.hosts(config.worker_addresses)), index)
-    found = found or Workers(index=0)
+    found = found or ALONE
     if config.worker_index >= 0:
         found = dataclasses.replace(found, index=config.worker_index)
     return _checked(found, config)
@@ -81,7 +88,7 @@ def _checked(found: Workers, config: Config) -> Workers:
             f"worker_index={found.index} is out of range of {found.count} worker(s), whose indices are 0 to "
             f"{found.count - 1}; correct it, or {names}"
         )
-    return found if found.count > 1 else Workers()
+    return found if found.count > 1 else ALONE
 
 
 def _named(config: Config, environment: Mapping[str, str]) -> Workers | None:
@@ -198,3 +205,23 @@ def for_child(**changes: str) -> dict[str, str]:
 def wants_colour(stream: TextIO) -> bool:
     """Whether a stream is a terminal, and NO_COLOR (no-color.org) is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """One start of a job that a scheduler may start again; a later one takes the run over from an earlier one."""
+
+    job: str
+    number: int
+
+
+def life() -> Life | None:
+    """The scheduler's name for this start, if there is one."""
+    job, restarts = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "0")
+    return Life(f"slurm {job}", int(restarts)) if job and restarts.isdecimal() else None
+
+
+def pulse_fd() -> int | None:
+    """The pipe to which this process gives signs of life, if whoever started it asked for them."""
+    value = os.environ.get(PULSE_FD, "")
+    return int(value) if value.isdecimal() else None

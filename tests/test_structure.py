@@ -12,6 +12,7 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # effect -> (pattern, the files that may have it)
 HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
+    "the collective runtime is touched": (r"Collective\w+\(|MultiWorkerMirroredStrategy", {"cluster.py"}),
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
@@ -28,15 +29,16 @@ HOMES = {
 LAYERS = [
     ["exits"],
     ["config", "preemption", "clock", "reduce", "plan", "hostlists", "manifests", "ports"],
-    ["surroundings", "readiness", "models", "augment", "sources", "storage"],
-    ["topology", "roll_call"],
+    ["surroundings", "readiness"],
+    ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["flags", "events"],
     ["command", "run_directory", "supervisor_log", "worker_process"],
-    ["supervisor"],
+    ["watchdog", "supervisor"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
-    ["step", "evaluation", "resume"],
+    ["cluster"],
+    ["step", "evaluation", "resume", "job", "start"],
     ["assembly"],
     ["trainer", "saved_run", "dry_run"],
     ["loop"],

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def main(told: dict) -> None:
     with Preemption.listening() as preemption:
         newest = functools.partial(manifests.newest_step, Path(told.get("checkpoints", "/nonexistent")))
         say = functools.partial(print, file=sys.stderr, flush=True)
-        supervisor = Supervisor(workers, Limits(**told["limits"]), newest, lambda: preemption.signal, say)
+        stop_signal = lambda: preemption.reason and signal.Signals[preemption.reason]  # noqa: E731
+        supervisor = Supervisor(workers, Limits(**told["limits"]), newest, stop_signal, say)
         exits.pass_on(supervisor.run())
 
 

@@ -21,7 +21,7 @@ def supervised(run_dir, *flags):
 
 def trainer(run: RunDirectory) -> int:
     """The process number of the trainer, as the run directory's lock tells it."""
-    return int(re.match(r"process (\d+) ", (run.path / "lock").read_text())[1])
+    return int(re.search(r"process (\d+) on", (run.path / "lock").read_text())[1])
 
 
 def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
