@@ -5,10 +5,7 @@ It runs as the trainer does, a process a worker, on the workers' own addresses; 
 
 import contextlib
 import dataclasses
-import hashlib
-import importlib.metadata
 import os
-import platform
 import socket
 import sys
 import time
@@ -17,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from pipeline import command, exits, flags, ports, surroundings
 from pipeline.config import OF_ONE_START, Config
 from pipeline.exits import ExitCode
@@ -25,10 +21,10 @@ from pipeline.readiness import Facts, Problem, Report, problems, remarks, table,
 from pipeline.roll_call import RollCall
 from pipeline.supervisor import most_telling
 from pipeline.surroundings import Workers, host_and_port
+from pipeline.versions import versions
 
 LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
 SHARED_FILES_S = 3.0  # until a file that one host made is seen by another
-LIBRARIES = ("tensorflow", "keras", "numpy")
 
 
 def main() -> None:
@@ -96,28 +92,7 @@ def _read(told: dict[str, Any]) -> Report:
 
 def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
     shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in OF_ONE_START}
-    versions = {
-        "python": platform.python_version(),
-        **{name: _version(name) for name in LIBRARIES},
-        "pipeline": _code(),
-    }
-    return Facts(socket.gethostname(), workers.addresses, versions, len(surroundings.gpus()), shared, found)
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
-
-
-def _code() -> str:
-    """The version of this project, and a hash of its code."""
-    package = Path(pipeline.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return f"{pipeline.__version__}-{digest.hexdigest()[:8]}"
+    return Facts(socket.gethostname(), workers.addresses, versions(), len(surroundings.gpus()), shared, found)
 
 
 def _taken(workers: Workers) -> list[Problem]:

@@ -28,7 +28,7 @@ HOMES = {
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "hostlists", "manifests", "ports"],
+    ["config", "preemption", "clock", "reduce", "plan", "hostlists", "manifests", "ports", "versions"],
     ["surroundings", "readiness"],
     ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["flags", "events"],

@@ -1,7 +1,7 @@
 """A real Slurm of several nodes on this machine, that lives in one directory and ends with the `with` it is made in.
 
-Its nodes are named by addresses of the loopback, 127.0.0.11 and so on, so that what they run can reach each other by
-their nodes' names.
+Every node is a host with a network of its own, named by its address, so that what runs there reaches the others by
+their nodes' names. The controller and all commands run on the first host.
 """
 
 import contextlib
@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.ports import free
+from cluster import hosts
+from cluster.hosts import Hosts
 
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 DEADLINE_S = 60
 CONF = """\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
+SlurmctldHost={host}({controller})
+SlurmctldPort=6817
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -54,15 +55,17 @@ PreemptMode=REQUEUE
 PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
 PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr={name} Port={port} CPUs=4 RealMemory=8000\n"
+NODE = "NodeName={name} NodeHostname={host} NodeAddr={name} Port=6818 CPUs=4 RealMemory=8000\n"
 
 
 def missing() -> str:
     """Why there can be no Slurm here; '' if there can."""
-    if os.geteuid() != 0:
-        return "Slurm's daemons are started as root here"
     absent = [tool for tool in TOOLS if not _path(tool)]
-    return f"{', '.join(absent)} not installed (Debian: slurmctld slurmd slurm-client munge)" if absent else ""
+    return (
+        f"{', '.join(absent)} not installed (Debian: slurmctld slurmd slurm-client munge)"
+        if absent
+        else hosts.missing()
+    )
 
 
 def _path(tool: str) -> str | None:
@@ -72,16 +75,17 @@ def _path(tool: str) -> str | None:
 class Slurm:
     """A cluster that runs."""
 
-    def __init__(self, directory: Path, nodes: list[str]):
-        self.directory, self.nodes = directory, nodes
+    def __init__(self, directory: Path, hosts: Hosts):
+        self.directory, self.hosts = directory, hosts
+        self.nodes = hosts.addresses[1:]
         self.environment = {**os.environ, "SLURM_CONF": str(directory / "slurm.conf")}
         self.daemons: dict[str, subprocess.Popen] = {}
 
-    def start(self, name: str, *command: str) -> None:
-        """Starts a daemon in the foreground mode of its own."""
+    def start(self, host: int, name: str, *command: str) -> None:
+        """Starts a daemon on a host, in the foreground mode of its own."""
         with (self.directory / f"{name}.out").open("w") as out:
             self.daemons[name] = subprocess.Popen(
-                [_path(command[0]), *command[1:]],
+                [*self.hosts[host], _path(command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -92,7 +96,7 @@ class Slurm:
     def run(self, *command: str, **options) -> str:
         """What a command of Slurm's prints."""
         options = {"check": True, "timeout": DEADLINE_S, "env": self.environment} | options
-        return subprocess.run(command, text=True, stdout=subprocess.PIPE, **options).stdout
+        return subprocess.run([*self.hosts[0], *command], text=True, stdout=subprocess.PIPE, **options).stdout
 
     def job(self, number: str) -> dict[str, str]:
         """What `scontrol show job` says: JobState, Restarts, ExitCode, …"""
@@ -144,34 +148,33 @@ class Slurm:
 def slurm(num_nodes: int = 2, further: str = "") -> Iterator[Slurm]:
     """A cluster with the partitions low, whose jobs may be preempted, and high. further: lines of slurm.conf."""
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: there is a limit for the paths of sockets
-    cluster = Slurm(directory, [f"127.0.0.{11 + k}" for k in range(num_nodes)])
-    try:
-        _configure(cluster, further)
-        files = [
-            f"--{kind}={directory}/munge.{kind}" for kind in ("key-file", "socket", "pid-file", "seed-file", "log-file")
-        ]
-        cluster.start("munged", "munged", "--foreground", "--force", *files)
-        cluster.until("munge", (directory / "munge.socket").exists)
-        cluster.start("slurmctld", "slurmctld", "-D")
-        for node in cluster.nodes:
-            cluster.start(node, "slurmd", "-D", "-N", node)
-        cluster.until("all nodes up", cluster.is_up)
-        yield cluster
-    finally:
-        cluster.end()
-        shutil.rmtree(directory, ignore_errors=True)
+    with hosts.hosts(1 + num_nodes) as network:
+        cluster = Slurm(directory, network)
+        try:
+            _configure(cluster, further)
+            kinds = ("key-file", "socket", "pid-file", "seed-file", "log-file")
+            files = [f"--{kind}={directory}/munge.{kind}" for kind in kinds]
+            cluster.start(0, "munged", "munged", "--foreground", "--force", *files)
+            cluster.until("munge", (directory / "munge.socket").exists)
+            cluster.start(0, "slurmctld", "slurmctld", "-D")
+            for k, node in enumerate(cluster.nodes, start=1):
+                cluster.start(k, node, "slurmd", "-D", "-N", node)
+            cluster.until("all nodes up", cluster.is_up)
+            yield cluster
+        finally:
+            cluster.end()
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _configure(cluster: Slurm, further: str) -> None:
     directory, host = cluster.directory, socket.gethostname().partition(".")[0]
-    ports = free(1 + len(cluster.nodes))
-    conf = CONF.format(host=host, ports=ports, directory=directory) + further
-    nodes = [NODE.format(name=n, host=host, port=p) for n, p in zip(cluster.nodes, ports[1:], strict=True)]
+    conf = CONF.format(host=host, controller=cluster.hosts.addresses[0], directory=directory)
     (directory / "state").mkdir()
     for node in cluster.nodes:
         (directory / f"spool.{node}").mkdir()
     (directory / "munge.key-file").touch(mode=0o600)
     (directory / "munge.key-file").write_bytes(os.urandom(1024))
-    (directory / "slurm.conf").write_text("".join([*nodes, conf]))
+    nodes = [NODE.format(name=node, host=host) for node in cluster.nodes]
+    (directory / "slurm.conf").write_text("".join([*nodes, conf, further]))
     # Of this plugin's kinds (22.05) the first does nothing; without one it looks for cgroups that may not be there.
     (directory / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
