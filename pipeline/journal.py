@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from pipeline import summaries
@@ -65,7 +64,7 @@ class Journal:
 
     def points(self, split: str, step: int, values: Mapping[str, float]) -> None:
         """Shows numbers of a split in charts alone."""
-        self._show(split, step, [scalar_pb(tag, value) for tag, value in values.items()])
+        self._show(split, step, [summaries.scalar(name, value) for name, value in values.items()])
 
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Shows how each array's finite values are distributed."""

@@ -121,7 +121,7 @@ class Loop:
         }
         shares = self._clock.shares_lately()
         self.journal.scalars("train", step, values)
-        self.journal.points("train", step, {f"time/{phase}": share for phase, share in shares.items()})
+        self.journal.points("train", step, {f"speed/time_{phase}": share for phase, share in shares.items()})
         self.journal.points("train", step, {"restarts": self._restarts})
         self.journal.terminal.still(
             f"step {step}/{self._config.steps} ({step / self._config.steps:.0%})  loss {values['loss']:.4f}  "

@@ -54,7 +54,7 @@ class Step:
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
-        with self._towers.on_host():
+        with self._towers.on_host(), tf.name_scope("seeds"):
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
@@ -89,7 +89,7 @@ class Step:
 
     def one(self, batches, step) -> Outcome:
         """Computes and applies one step."""
-        with self._towers.on_host():
+        with self._towers.on_host(), tf.name_scope("learning_rate"):
             rate = schedules.learning_rate(self._config, step)
         total = self.gradient(batches, step)
         with self._towers.on(0):

@@ -73,7 +73,7 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None,
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
         journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
-        journal.job(step, hparams.start(config, config.run_dir))
+        journal.job(step, hparams.start(config))
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
     if restarts:
         journal.text("restarts", f"restart {restarts}, at step {step}, on {towers}", step)
