@@ -103,6 +103,7 @@ class Loop:
         else:
             self._clock.images += (last - step) * self._config.global_batch
             self._clock.seconds["input"] += float(outcome.input_seconds)
+            self._clock.seconds["reduction"] += float(outcome.reduction_seconds)
         if outcome.diverged:
             raise self._diverged(int(outcome.next_step))
         self._show_progress(last, outcome)

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from pipeline import forward, loss_scale, optimizers, reduce, schedules
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, Total
 from pipeline.config import Config
 from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     gradient_norm: tf.Tensor  # [] float32, before clipping
     learning_rate: tf.Tensor  # [] float32
     input_seconds: tf.Tensor  # [] float64: what all steps of a call waited for their examples
+    reduction_seconds: tf.Tensor  # [] float64: that the first tower waited for the other workers' gradients
 
 
 class Step:
@@ -34,11 +35,11 @@ class Step:
         self._config, self._plan, self._model, self._towers, self._cluster = config, plan, model, towers, cluster
         self._optimizer = optimizers.make(config)
 
-    def gradient(self, batches, step, asked=0.0) -> tuple[forward.ShardSums, tf.Tensor]:
+    def gradient(self, batches, step, asked=0.0) -> Total:
         """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
 
         batches: for every tower of this worker, its images [shards, shard_batch, h, w, c] and labels
-        [shards, shard_batch]. asked: [] float32, 1 if this worker asks to stop. Returns also [] float32, how many do.
+        [shards, shard_batch]. asked: [] float32, 1 if this worker asks to stop.
         """
         seeds, factor = self._before_towers(step)
         leaves = []
@@ -53,20 +54,8 @@ class Step:
                             images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
                         # fmt: on
                     leaves.append(Placed(tower, sums))
-        total, asking = self._over_workers(reduce.tree(leaves, self._towers.add).sums, step, asked)
-        return self._unscaled(total), asking
-
-    def _over_workers(self, sums: forward.ShardSums, step, asked) -> tuple[forward.ShardSums, tf.Tensor]:
-        """The sums over all workers: gradients, whatever else a step adds up, and how many ask to stop, in one."""
-        if self._cluster.alone:
-            return sums, tf.convert_to_tensor(asked, tf.float32)
-        others = [tf.cast(tensor, tf.float32) for tensor in (asked, sums.loss, sums.correct, *sums.statistics)]
-        self._cluster.arrive(step, done=sums.gradients)
-        with self._towers.on(0), tf.name_scope("all_reduce"):
-            added = iter(self._cluster.all_reduce(sums.gradients, others))
-            gradients = [next(added) for _ in sums.gradients]
-            asking, loss, correct, *statistics = added
-            return forward.ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics), asking
+        total = self._cluster.add(reduce.tree(leaves, self._towers.add).sums, step, asked)
+        return total._replace(sums=self._unscaled(total.sums))
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
@@ -107,16 +96,17 @@ class Step:
         """Computes and applies one step."""
         with self._towers.on_host(), tf.name_scope("learning_rate"):
             rate = schedules.learning_rate(self._config, step)
-        total, asking = self.gradient(batches, step, asked)
+        total = self.gradient(batches, step, asked)
+        sums = total.sums
         with self._towers.on(0):
-            norm = optimizers.norm(total.gradients)
-            finite = tf.math.is_finite(norm) & tf.math.is_finite(total.loss)
+            norm = optimizers.norm(sums.gradients)
+            finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
         scale = loss_scale.read(self._towers.replicas[0].variables)
-        self.apply(total, norm, rate, step, finite)
+        self.apply(sums, norm, rate, step, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            reached, waited = step + tf.cast(~diverged, tf.int64), tf.zeros([], tf.float64)
-            return Outcome(reached, diverged, asking > 0, total.loss, total.correct, norm, rate, waited)
+            reached, told = step + tf.cast(~diverged, tf.int64), (sums.loss, sums.correct, norm, rate)
+            return Outcome(reached, diverged, total.asking > 0, *told, tf.zeros([], tf.float64), total.seconds)
 
     def loop(self) -> Callable[..., Outcome]:
         """The function train(iterators, first, last, asked): steps first, first + 1, ... last - 1.
@@ -132,11 +122,12 @@ class Step:
             def body(outcome: Outcome):
                 batches, seconds = self._towers.next_of_all(iterators)
                 one = self.one(batches, outcome.next_step, asked)
-                return (one._replace(input_seconds=outcome.input_seconds + seconds),)
+                reduction = outcome.reduction_seconds + one.reduction_seconds
+                return (one._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
 
             with self._towers.on_host():
                 zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
-                start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time)
+                start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time, no_time)
                 return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
 
         return train

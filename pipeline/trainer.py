@@ -79,7 +79,7 @@ class Trainer:
             return [self._batches.at(step, shards) for shards in self._shards()]
 
     def _gradient_of(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        sums, _asking = self._step.gradient(self._batches_at(step), step)
+        sums = self._step.gradient(self._batches_at(step), step).sums
         return sums.loss, sums.gradients
 
     @contextlib.contextmanager
