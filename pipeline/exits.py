@@ -60,6 +60,11 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
+def pass_on(code: int) -> None:
+    """Ends the process with the exit code of another, that it stood for."""
+    sys.exit(code)
+
+
 class PeerLostError(PipelineError):
     """Another worker of the job is gone, or no longer does its part."""
 
@@ -74,20 +79,21 @@ def error_of(code: int, message: str) -> PipelineError:
 
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
-    print(_line(error), file=sys.stderr, flush=True)
+    print(told(error.code, str(error)), file=sys.stderr, flush=True)
     sys.exit(int(error.code))
 
 
 def exit_now(error: PipelineError) -> None:
     """The same from any thread, whatever the others are doing or waiting for."""
     with contextlib.suppress(OSError):
-        os.write(2, f"{_line(error)}\n".encode())  # past Python's buffers, whose locks another thread may hold
+        line = told(error.code, str(error))
+        os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
     os._exit(int(error.code))
 
 
-def _line(error: PipelineError) -> str:
-    line = " ".join(str(error).split())
-    return f"{error.code.name.lower().replace('_', ' ')}: {line}"
+def told(code: int, message: str) -> str:
+    """The line that says why a process ends with a code."""
+    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
 def nearest(value: str, known: Collection[str]) -> str:

@@ -52,6 +52,12 @@ def value(name: str) -> Any:
     return flags.FLAGS[name].value
 
 
+def given() -> dict[str, str]:
+    """The fields that the command line and its flagfiles gave, each as one argument that gives it again."""
+    names = [field.name for field in dataclasses.fields(Config) if flags.FLAGS[field.name].present]
+    return {name: flags.FLAGS[name].serialize() for name in names}
+
+
 _READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
 _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's: its devices are another machine's, often enough
 

@@ -16,33 +16,26 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
+    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py", "supervise.py"}),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
-    "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
+    "checkpoint files are read or written": (
+        r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
+        {"checkpoint.py", "manifests.py"},
+    ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
 
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays"],
-    ["surroundings"],
-    ["topology", "models", "augment", "sources", "storage", "ownership", "peers"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "hostlists", "manifests", "ports", "versions"],
+    ["surroundings", "readiness"],
+    ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["progress", "pictures", "summaries", "graphs", "profiling"],
     ["flags", "events", "hparams"],
-    ["command", "run_directory"],
-    ["watchdog"],
-    [
-        "devices",
-        "schedules",
-        "optimizers",
-        "batches",
-        "forward",
-        "journal",
-        "placement",
-        "loss_scale",
-        "images",
-    ],
+    ["command", "run_directory", "supervisor_log", "worker_process"],
+    ["watchdog", "supervisor"],
+    ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
     ["cluster"],
@@ -52,7 +45,7 @@ LAYERS = [
     ["trainer", "saved_run", "dry_run"],
     ["loop"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect"],
+    ["train", "evaluate", "predict", "inspect", "supervise", "preflight"],
 ]
 
 

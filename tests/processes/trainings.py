@@ -89,9 +89,9 @@ class Training:
 
 
 @contextmanager
-def training(run_dir: Path, *flags) -> Iterator[Training]:
-    """Starts `pipeline.train` with these flags after FLAGS."""
-    process = commands.start("train", *FLAGS, f"--run_dir={run_dir}", *flags)
+def training(run_dir: Path, *flags, entry_point: str = "train") -> Iterator[Training]:
+    """Starts `pipeline.train` with these flags after FLAGS, or another entry point that takes them."""
+    process = commands.start(entry_point, *FLAGS, f"--run_dir={run_dir}", *flags)
     try:
         yield Training(process, run_dir)
     finally:
