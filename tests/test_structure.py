@@ -15,7 +15,7 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
+    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py"}),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
     "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
@@ -31,13 +31,13 @@ LAYERS = [
     ["command", "run_directory"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
-    ["checkpoint", "towers"],
+    ["checkpoint", "towers", "formats"],
     ["step", "evaluation", "resume"],
     ["assembly"],
-    ["trainer", "saved_run", "dry_run"],
+    ["trainer", "saved_run", "dry_run", "exporting"],
     ["loop"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect"],
+    ["train", "evaluate", "predict", "inspect", "export"],
 ]
 
 

@@ -249,7 +249,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(run_copy):
     assert lines[1].startswith("resumed at step 10, ")
 
 
-@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect", "export"])
 def test_a_directory_without_a_run(entry_point, tmp_path):
     files = ["image.png"] if entry_point == "predict" else []
     told = commands.refuse(USAGE, entry_point, "--run_dir=nowhere", *files, cwd=tmp_path)
