@@ -47,7 +47,7 @@ LAYERS = [
     ["step", "evaluation", "prediction", "resume"],
     ["assembly"],
     ["trainer", "saved_run", "dry_run", "exporting"],
-    ["loop"],
+    ["loop", "watch"],
     ["training"],
     ["train", "evaluate", "predict", "inspect", "export"],
 ]
