@@ -4,11 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, resume, topology
+from pipeline import devices, dry_run, importing, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import UsageError
+from pipeline.importing import Match, Source
 from pipeline.journal import Journal, markdown_table
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
@@ -22,6 +23,8 @@ def run(asked: Config, preemption: Preemption) -> None:
     directory = RunDirectory(Path(asked.run_dir))
     checkpoints = Checkpoints(directory.checkpoints)
     config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    if config.init_from and not checkpoints.steps():
+        importing.check(config.init_from)
     if asked.dry_run:
         dry_run.show(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
         return
@@ -42,6 +45,9 @@ def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
 
 
 def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, preemption: Preemption) -> None:
+    source = importing.read(assembly.config) if assembly.config.init_from and not checkpoints.steps() else None
+    if source:
+        assembly = dataclasses.replace(assembly, config=importing.pinned(assembly.config, source))
     initial = assembly.initial()
     restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
     if restored:
@@ -49,13 +55,16 @@ def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints
     step = restored.manifest.step if restored else 0
     if step > assembly.config.steps:
         raise UsageError(f"steps={assembly.config.steps} lies before the newest checkpoint, of step {step}; give more")
+    match = importing.match(initial, source, assembly.config.init_from) if source else None
     directory.record(assembly.config)
     journal = Journal(directory.path, step)
     _tell_start(journal, assembly, restored)
+    if source and match:
+        _tell_import(journal, source, match)
     if restored:
         _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
-    trainer = Trainer(assembly, restored.values if restored else initial)
+    trainer = Trainer(assembly, restored.values if restored else match.values if match else initial)
     try:
         Loop(assembly, trainer, directory, checkpoints, journal, preemption, saved_step=step).go(step)
     finally:
@@ -74,6 +83,12 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None)
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
     journal.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
     journal.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _tell_import(journal: Journal, source: Source, match: Match) -> None:
+    journal.event("import", 0, source=source.name, parameters_sha256=source.parameters_sha256, **match.told())
+    for line in match.lines(source):
+        journal.progress(line)
 
 
 def _tell_reshard(journal: Journal, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:

@@ -46,7 +46,7 @@ LAYERS = [
     ["checkpoint", "towers", "formats"],
     ["step", "evaluation", "prediction", "resume"],
     ["assembly"],
-    ["trainer", "saved_run", "dry_run", "exporting"],
+    ["trainer", "saved_run", "dry_run", "exporting", "importing"],
     ["loop", "watch"],
     ["training"],
     ["train", "evaluate", "predict", "inspect", "export"],
