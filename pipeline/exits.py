@@ -4,8 +4,10 @@ The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a s
 scheduler what to do next.
 """
 
+import contextlib
 import difflib
 import enum
+import os
 import sys
 from collections.abc import Collection
 
@@ -58,11 +60,34 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
+class PeerLostError(PipelineError):
+    """Another worker of the job is gone, or no longer does its part."""
+
+    code = ExitCode.PEER_LOST
+
+
+def error_of(code: int, message: str) -> PipelineError:
+    """The error that another process ended with."""
+    kinds = {int(kind.code): kind for kind in PipelineError.__subclasses__()}
+    return kinds.get(code, PeerLostError)(message)
+
+
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
-    line = " ".join(str(error).split())
-    print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
+    print(_line(error), file=sys.stderr, flush=True)
     sys.exit(int(error.code))
+
+
+def exit_now(error: PipelineError) -> None:
+    """The same from any thread, whatever the others are doing or waiting for."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{_line(error)}\n".encode())  # past Python's buffers, whose locks another thread may hold
+    os._exit(int(error.code))
+
+
+def _line(error: PipelineError) -> str:
+    line = " ".join(str(error).split())
+    return f"{error.code.name.lower().replace('_', ' ')}: {line}"
 
 
 def nearest(value: str, known: Collection[str]) -> str:

@@ -4,7 +4,6 @@ This acts at step 0 alone: what was taken lies in the first checkpoint, and no r
 parameters_sha256 is kept with the configuration, so that a start that finds another one there is refused.
 """
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,9 +31,10 @@ class Source(NamedTuple):
     parameters_sha256: str
 
 
-class Match(NamedTuple):
+class Imported(NamedTuple):
     """A state at step 0, and where its parameters and statistics come from."""
 
+    source: Source
     values: state.Values
     taken: list[str]
     fresh: dict[str, str]  # those that keep the model's own initial values -> why
@@ -43,75 +43,72 @@ class Match(NamedTuple):
 
     def told(self) -> dict[str, Any]:
         """What to tell programs."""
-        return {"how": self.how, "taken": self.taken, "fresh": self.fresh, "unused": self.unused}
+        said = {"how": self.how, "taken": self.taken, "fresh": self.fresh, "unused": self.unused}
+        return {"source": self.source.name, "parameters_sha256": self.source.parameters_sha256, **said}
 
-    def lines(self, source: Source) -> list[str]:
+    def lines(self) -> list[str]:
         """What to tell people."""
-        total = len(self.taken) + len(self.fresh)
-        told = f"{source.name}, parameters_sha256 {source.parameters_sha256[:16]}"
+        name, total = self.source.name, len(self.taken) + len(self.fresh)
         return [
-            f"starts from {told}: {len(self.taken)} of {total} arrays taken, {self.how}",
+            f"starts from {name}, {self.source.parameters_sha256[:16]}: {len(self.taken)} of {total} arrays {self.how}",
             *(f"  kept fresh: {name} ({why})" for name, why in self.fresh.items()),
             *(f"  not used: {name}" for name in self.unused),
         ]
 
 
-def check(init_from: str) -> None:
-    """Raises UsageError unless something lies there that may be a source; reads nothing of it."""
-    path = _path(init_from)
-    if not path.is_file() and not RunDirectory(path).config.is_file():
+def check(config: Config) -> None:
+    """Raises UsageError unless something lies where --init_from says that may be a source; reads nothing of it."""
+    path = _path(config)
+    if config.init_from and not path.is_file() and not RunDirectory(path).config.is_file():
         raise UsageError(
-            f"init_from={init_from} is no .keras file and holds no run; give FILE.keras, or a run's --run_dir"
+            f"init_from={config.init_from} is no .keras file and holds no run; give FILE.keras, or a run's --run_dir"
         )
 
 
-def read(config: Config) -> Source:
-    """The source that --init_from names.
+def imported(config: Config, initial: state.Values) -> Imported | None:
+    """The state at step 0 of a run with --init_from; None without.
 
-    Raises UsageError if there is none, or another than at the first start; BadDataError if it cannot be loaded.
+    Raises UsageError if nothing of the source fits, or it is another than at the first start; BadDataError if it cannot
+    be loaded, StorageError for a run whose checkpoints are all damaged.
     """
-    check(config.init_from)
-    path = _path(config.init_from)
-    source = _of_keras_file(config, path) if path.is_file() else _of_run(config, path)
+    if not config.init_from:
+        return None
+    check(config)
+    source = _of_keras_file(config) if _path(config).is_file() else _of_run(config)
     if config.init_sha256 not in ("", source.parameters_sha256):
         raise UsageError(
             f"init_from={config.init_from} has parameters_sha256 {source.parameters_sha256}, not --init_sha256="
             f"{config.init_sha256}, from which this run was started; bring that back, or use another --run_dir"
         )
-    return source
+    return match(initial, source)
 
 
-def pinned(config: Config, source: Source) -> Config:
-    """The configuration with the source's hash, which is kept from then on."""
-    return dataclasses.replace(config, init_sha256=source.parameters_sha256)
-
-
-def match(initial: state.Values, source: Source, init_from: str) -> Match:
+def match(initial: state.Values, source: Source) -> Imported:
     """`initial` with every parameter and statistic that the source has in the same shape; slots stay fresh.
 
-    Arrays belong together by name. Where more of them do by their order in the two models, as where a model elsewhere
-    has other names for the same layers, they belong together by that. Raises UsageError if nothing does.
+    Arrays belong together by name. Where more of them fit by their order in the two models, as where a model elsewhere
+    has other names for the same layers, they belong together by that. Raises UsageError if nothing fits.
     """
-    ways = {"by name": {name: name for name in _of_model(initial) if name in source.arrays}}
+    needed = _of_model(initial)
+    ways = {"by name": {name: name for name in needed if name in source.arrays}}
     if source.in_order:
-        ways["by order"] = _by_order(_of_model(initial), list(source.arrays))
-    found = {how: _matched(initial, source, pairs, how) for how, pairs in ways.items()}
-    best = max(found.values(), key=lambda candidate: len(candidate.taken))  # the first of equals
+        ways["by order"] = _by_order(needed, list(source.arrays))
+    found = [_matched(initial, source, pairs, how) for how, pairs in ways.items()]
+    best = max(found, key=lambda candidate: len(candidate.taken))  # the first of equals
     if not best.taken:
         raise UsageError(
-            f"init_from={init_from}: none of its {len(source.arrays)} arrays ({_some(source)}) has a name and shape of "
-            f"this model ({', '.join(f'{n} {list(initial[n].shape)}' for n in _of_model(initial)[:2])}, ...); "
-            "give a source of the same --model, or leave --init_from out"
+            f"nothing in {source.name} ({_some(source.arrays)}) has a name and shape of this model "
+            f"({_some({name: initial[name] for name in needed})}); give a source of the same --model, or no --init_from"
         )
     return best
 
 
-def _path(init_from: str) -> Path:
-    return Path(os.path.expanduser(init_from))
+def _path(config: Config) -> Path:
+    return Path(os.path.expanduser(config.init_from))
 
 
-def _of_run(config: Config, path: Path) -> Source:
-    restored = Checkpoints(RunDirectory(path).checkpoints).newest()
+def _of_run(config: Config) -> Source:
+    restored = Checkpoints(RunDirectory(_path(config)).checkpoints).newest()
     if restored is None:
         raise UsageError(f"init_from={config.init_from} holds no checkpoint yet; wait for its first")
     arrays = {name: restored.values[name] for name in _of_model(restored.values)}
@@ -119,11 +116,11 @@ def _of_run(config: Config, path: Path) -> Source:
     return Source(name, arrays, False, restored.manifest.parameters_sha256)
 
 
-def _of_keras_file(config: Config, path: Path) -> Source:
+def _of_keras_file(config: Config) -> Source:
     models.function(config.model)  # its module may register the classes that the file needs
     try:
         with keras.device("cpu:0"):
-            model = keras.saving.load_model(path, compile=False)
+            model = keras.saving.load_model(_path(config), compile=False)
     except Exception as error:  # whatever a foreign file makes Keras, or a class that it names, raise
         reason = " ".join(str(error).split())[:SHOWN_CHARACTERS]
         raise BadDataError(
@@ -149,7 +146,7 @@ def _by_order(needed: Sequence[str], there: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _matched(initial: state.Values, source: Source, pairs: Mapping[str, str], how: str) -> Match:
+def _matched(initial: state.Values, source: Source, pairs: Mapping[str, str], how: str) -> Imported:
     values, taken, fresh = dict(initial), [], {}
     for name in _of_model(initial):
         array = source.arrays[pairs[name]] if name in pairs else None
@@ -157,11 +154,12 @@ def _matched(initial: state.Values, source: Source, pairs: Mapping[str, str], ho
             values[name] = array.astype(initial[name].dtype)
             taken.append(name)
         else:
-            there = "not there" if array is None else f"there {list(array.shape)}"
+            there = "none there" if array is None else f"{list(array.shape)} there"
             fresh[name] = f"{list(initial[name].shape)} here, {there}"
     used = {pairs[name] for name in taken}
-    return Match(values, taken, fresh, [name for name in source.arrays if name not in used], how)
+    return Imported(source, values, taken, fresh, [name for name in source.arrays if name not in used], how)
 
 
-def _some(source: Source) -> str:
-    return ", ".join(f"{name} {list(array.shape)}" for name, array in list(source.arrays.items())[:2]) + ", ..."
+def _some(arrays: Mapping[str, np.ndarray]) -> str:
+    shown = [f"{name} {list(array.shape)}" for name, array in arrays.items()]
+    return ", ".join([*shown[:2], "..."] if len(shown) > 2 else shown)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
@@ -103,6 +103,47 @@ class Journal:
         if split not in self._event_files:
             self._event_files[split] = EventFile(self._tensorboard / split, self._start_step)
         return self._event_files[split]
+
+
+class Aside(Journal):
+    """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
+
+    def __init__(self, log: IO[str], start_step: int):
+        self._start_step, self._log = start_step, log
+
+    def progress(self, line: str) -> None:
+        """Notes a line for people, with the time of day."""
+        self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def flush(self) -> None:
+        """Returns at once: there is nothing that must survive."""
+
+    def close(self) -> None:
+        """Ends the log."""
+        self._log.close()
+
+    def result(self, step: int, **values: Any) -> None:
+        """Notes the result line."""
+        self.progress(_line("result", step, values))
+
+    def _append(self, line: str) -> None:
+        pass
+
+    def _event_file(self, split: str) -> EventFile:
+        return _NOWHERE
+
+
+class _Nowhere(EventFile):
+    """An event file that keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, **fields) -> None:
+        """Forgets an event."""
+
+
+_NOWHERE = _Nowhere()
 
 
 def markdown_table(values: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from pipeline import forward, loss_scale, optimizers, reduce, schedules
+from pipeline.cluster import Cluster
 from pipeline.config import Config
 from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
@@ -18,6 +19,7 @@ class Outcome(NamedTuple):
 
     next_step: tf.Tensor  # [] int64: the global step reached; of a diverged step, that step itself
     diverged: tf.Tensor  # [] bool
+    stop: tf.Tensor  # [] bool: whether a worker asked to stop after this step
     loss: tf.Tensor  # [] float32, mean over the global batch
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
@@ -27,14 +29,15 @@ class Outcome(NamedTuple):
 class Step:
     """Towers, model and optimizer bound together; what it computes depends on the step alone."""
 
-    def __init__(self, config: Config, plan: Plan, model: keras.Model, towers: Towers):
-        self._config, self._plan, self._model, self._towers = config, plan, model, towers
+    def __init__(self, config: Config, plan: Plan, model: keras.Model, towers: Towers, cluster: Cluster):
+        self._config, self._plan, self._model, self._towers, self._cluster = config, plan, model, towers, cluster
         self._optimizer = optimizers.make(config)
 
-    def gradient(self, batches, step) -> forward.ShardSums:
+    def gradient(self, batches, step, asked=0.0) -> tuple[forward.ShardSums, tf.Tensor]:
         """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
 
-        batches: for every tower, its images [shards, shard_batch, h, w, c] and labels [shards, shard_batch].
+        batches: for every tower of this worker, its images [shards, shard_batch, h, w, c] and labels
+        [shards, shard_batch]. asked: [] float32, 1 if this worker asks to stop. Returns also [] float32, how many do.
         """
         seeds, factor = self._before_towers(step)
         leaves = []
@@ -49,7 +52,20 @@ class Step:
                             images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
                         # fmt: on
                     leaves.append(Placed(tower, sums))
-        return self._unscaled(reduce.tree(leaves, self._towers.add).sums)
+        total, asking = self._over_workers(reduce.tree(leaves, self._towers.add).sums, step, asked)
+        return self._unscaled(total), asking
+
+    def _over_workers(self, sums: forward.ShardSums, step, asked) -> tuple[forward.ShardSums, tf.Tensor]:
+        """The sums over all workers: gradients, whatever else a step adds up, and how many ask to stop, in one."""
+        if self._cluster.alone:
+            return sums, tf.convert_to_tensor(asked, tf.float32)
+        others = [tf.cast(tensor, tf.float32) for tensor in (asked, sums.loss, sums.correct, *sums.statistics)]
+        self._cluster.arrive(step, done=sums.gradients)
+        with self._towers.on(0), tf.name_scope("all_reduce"):
+            added = iter(self._cluster.all_reduce(sums.gradients, others))
+            gradients = [next(added) for _ in sums.gradients]
+            asking, loss, correct, *statistics = added
+            return forward.ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics), asking
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
@@ -86,11 +102,11 @@ class Step:
             variable.assign(total / self._plan.grad_shards)
         return tf.no_op()
 
-    def one(self, batches, step) -> Outcome:
+    def one(self, batches, step, asked=0.0) -> Outcome:
         """Computes and applies one step."""
         with self._towers.on_host():
             rate = schedules.learning_rate(self._config, step)
-        total = self.gradient(batches, step)
+        total, asking = self.gradient(batches, step, asked)
         with self._towers.on(0):
             norm = optimizers.norm(total.gradients)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(total.loss)
@@ -98,23 +114,27 @@ class Step:
         self.apply(total, norm, rate, step, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            return Outcome(step + tf.cast(~diverged, tf.int64), diverged, total.loss, total.correct, norm, rate)
+            next_step = step + tf.cast(~diverged, tf.int64)
+            return Outcome(next_step, diverged, asking > 0, total.loss, total.correct, norm, rate)
 
     def loop(self) -> Callable[..., Outcome]:
-        """The function train(iterators, first, last): steps first, first + 1, ... last - 1; ends where one diverges."""
+        """The function train(iterators, first, last, asked): steps first, first + 1, ... last - 1.
+
+        Ends where one diverges, and, on all workers, after the first step if one of them asked to stop.
+        """
 
         @tf.function(autograph=False)
-        def train(iterators, first, last) -> Outcome:
+        def train(iterators, first, last, asked) -> Outcome:
             def more(outcome: Outcome):
-                return (outcome.next_step < last) & ~outcome.diverged
+                return (outcome.next_step < last) & ~outcome.diverged & ~outcome.stop
 
             def body(outcome: Outcome):
                 batches = [self._towers.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
-                return (self.one(batches, outcome.next_step),)
+                return (self.one(batches, outcome.next_step, asked),)
 
             with self._towers.on_host():
                 zero = tf.zeros([])
-                start = Outcome(first, tf.constant(False), zero, tf.constant(0), zero, zero)
+                start = Outcome(first, tf.constant(False), tf.constant(False), zero, tf.constant(0), zero, zero)
                 return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
 
         return train
