@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
     learning_rate: tf.Tensor  # [] float32
+    input_seconds: tf.Tensor  # [] float64: what all steps of a call waited for their examples
 
 
 class Step:
@@ -69,7 +70,7 @@ class Step:
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
-        with self._towers.on_host():
+        with self._towers.on_host(), tf.name_scope("seeds"):
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
@@ -104,7 +105,7 @@ class Step:
 
     def one(self, batches, step, asked=0.0) -> Outcome:
         """Computes and applies one step."""
-        with self._towers.on_host():
+        with self._towers.on_host(), tf.name_scope("learning_rate"):
             rate = schedules.learning_rate(self._config, step)
         total, asking = self.gradient(batches, step, asked)
         with self._towers.on(0):
@@ -114,8 +115,8 @@ class Step:
         self.apply(total, norm, rate, step, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            next_step = step + tf.cast(~diverged, tf.int64)
-            return Outcome(next_step, diverged, asking > 0, total.loss, total.correct, norm, rate)
+            reached, waited = step + tf.cast(~diverged, tf.int64), tf.zeros([], tf.float64)
+            return Outcome(reached, diverged, asking > 0, total.loss, total.correct, norm, rate, waited)
 
     def loop(self) -> Callable[..., Outcome]:
         """The function train(iterators, first, last, asked): steps first, first + 1, ... last - 1.
@@ -129,12 +130,13 @@ class Step:
                 return (outcome.next_step < last) & ~outcome.diverged & ~outcome.stop
 
             def body(outcome: Outcome):
-                batches = [self._towers.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
-                return (self.one(batches, outcome.next_step, asked),)
+                batches, seconds = self._towers.next_of_all(iterators)
+                one = self.one(batches, outcome.next_step, asked)
+                return (one._replace(input_seconds=outcome.input_seconds + seconds),)
 
             with self._towers.on_host():
-                zero = tf.zeros([])
-                start = Outcome(first, tf.constant(False), tf.constant(False), zero, tf.constant(0), zero, zero)
+                zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
+                start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time)
                 return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
 
         return train

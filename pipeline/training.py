@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, importing, resume, state, surroundings, topology
+from pipeline import devices, dry_run, hparams, importing, progress, resume, state, surroundings, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
@@ -43,16 +43,15 @@ def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, pr
     config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
     if not checkpoints.steps():
         importing.check(config)
-    with directory.own(
-        surroundings.life()
-    ) as ownership:  # made only now, and what was settled is settled again: until here it could be another's
+    # The directory is made only now, and what was settled is settled again: until here it could be another's.
+    with directory.own(surroundings.life()) as ownership:
         config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         job.watchdog.check_owner = checkpoints.check_owner = ownership.check
         result = directory.result()
         finished = result is not None and result["step"] >= config.steps
         config, _ = job.meet(config, finished)
         if finished:
-            _say_finished(directory)
+            _say_finished(directory, asked.quiet)
         else:
             _train(Assembly(config, towers), directory, checkpoints, job, preemption)
 
@@ -64,12 +63,13 @@ def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, 
         _train(Assembly(config, towers), directory, Checkpoints(directory.checkpoints), job, preemption)
 
 
-def _say_finished(directory: RunDirectory) -> None:
+def _say_finished(directory: RunDirectory, quiet: bool) -> None:
     result = directory.result()
     assert result is not None
-    print(f"finished already, at step {result['step']}: a larger --steps goes on from there")
-    print(directory.how_to_look())
-    print(json.dumps(result))
+    terminal = progress.Terminal(quiet)
+    terminal.line(f"finished already, at step {result['step']}: a larger --steps goes on from there")
+    terminal.line(progress.table(directory.where()))
+    terminal.result(json.dumps(result))
 
 
 def _train(
@@ -128,15 +128,16 @@ def _opened_journal(
     if not workers.is_chief:
         return Aside(directory.log(workers.index), step)
     directory.record(assembly.config)
-    journal = Journal(directory.path, step)
-    _tell_start(journal, assembly, restored)
+    config = assembly.config
+    journal = Journal(directory.path, step, progress.Terminal(config.quiet, config.verbose))
+    _tell_start(journal, assembly, restored, restarts=directory.starts())
     if restored:
         _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
     return journal
 
 
-def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None) -> None:
+def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None, restarts: int) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
         journal.progress(f"passed over: {why}")
@@ -145,11 +146,14 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None)
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
         journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.job(step, hparams.start(config))
     towers, workers = assembly.topology, assembly.topology.workers
     devices = ", ".join(f"{kind.lower()}:{index}" for kind, index in towers.towers)
+    where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
+    if restarts:
+        journal.text("restarts", f"restart {restarts}, at step {step}, on {where}", step)
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
     journal.event("start", step, devices=devices, **counts)
-    where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
 
 

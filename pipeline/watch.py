@@ -68,8 +68,8 @@ class _Patience:
 
     def check(self) -> None:
         """Raises PreemptedError if a signal came."""
-        if self.stop.signal:
-            raise PreemptedError(f"{self.stop.signal.name}; what was scored is kept, and the same command goes on")
+        if self.stop.requested:
+            raise PreemptedError(f"{self.stop.reason}; what was scored is kept, and the same command goes on")
 
 
 class _Scorer:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 
 import pytest
 import small_run
@@ -181,7 +180,7 @@ def test_a_signal_ends_it_and_what_was_scored_stays(run, meanwhile):
     for step in (2, 4):
         run.save(step)
     stop = Preemption()
-    meanwhile[4] = lambda: stop._note(signal.SIGTERM, None)
+    meanwhile[4] = lambda: stop.ask("SIGTERM")
     with pytest.raises(PreemptedError, match="SIGTERM; what was scored is kept, and the same command goes on"):
         run.watch(stop=stop)
     assert run.found() == {2: run.expected[2]}

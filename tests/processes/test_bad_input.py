@@ -1,6 +1,5 @@
 """What a user can do wrong, as command lines: one line on stderr with value, rule and remedy, and the exit code."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.exits import ExitCode
+from pipeline.run_directory import RunDirectory
 
 USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
 
@@ -185,13 +185,12 @@ def test_a_file_that_may_not_grow_is_a_storage_error(tmp_path):
 
 
 def test_a_live_run_keeps_its_directory(run_copy):
-    before = commands.contents(run_copy)
-    with (run_copy / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with RunDirectory(run_copy).own():
+        before = commands.contents(run_copy)
         told = commands.refuse(STORAGE, "train", *commands.SMALL, "--steps=30", f"--run_dir={run_copy}")
-    assert "belongs to a live run (process " in told
+        assert commands.contents(run_copy) == before
+    assert f"belongs to a live run (process {os.getpid()} on " in told
     assert "wait for its end, or choose another --run_dir" in told
-    assert commands.contents(run_copy) == before
 
 
 @pytest.mark.parametrize(

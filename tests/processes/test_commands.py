@@ -55,7 +55,7 @@ def test_help_is_short_and_quick(entry_point):
 
 def test_help_of_train_has_every_flag_by_topic_with_what_it_may_be():
     told = commands.succeed("train", "--help")
-    assert re.findall(r"^\w+$", told, re.MULTILINE) == ["data", "model", "optimization", "devices", "run"]
+    assert re.findall(r"^\w+$", told, re.MULTILINE) == ["data", "model", "optimization", "devices", "workers", "run"]
     for name, value in vars(Config()).items():
         assert f"    --{name}={str(value).lower() if isinstance(value, bool) else value}\n" in told
     assert "digits[:NUMBER] | mnist | tfds:NAME" in told and "dense | softmax | hidden" in told
