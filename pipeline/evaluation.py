@@ -165,7 +165,7 @@ def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch:
     def softmax(part):
         parameters, statistics = towers.read(0)
         with towers.on(0):
-            return tf.nn.softmax(forward.evaluate(model, parameters, statistics, part))
+            return forward.probabilities(model, parameters, statistics, part)
 
     padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
     with failures.explained("eval_batch"):

@@ -56,6 +56,12 @@ class Towers:
         with tf.device(device):
             return state.Replica.create(values, device, scope)
 
+    def load(self, values: state.Values) -> None:
+        """Gives every replica these values in place of its own."""
+        for replica in self.replicas:
+            with self.at(replica):
+                replica.write(values)
+
     def __len__(self) -> int:
         return self._topology.num_towers
 

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, hparams, progress, resume, state, surroundings, topology
+from pipeline import devices, dry_run, hparams, importing, progress, resume, state, surroundings, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import BadDataError, PeerLostError, UsageError
+from pipeline.importing import Imported
 from pipeline.job import Job
 from pipeline.journal import Aside, Journal, markdown_table
 from pipeline.loop import Loop
@@ -39,7 +40,9 @@ def run(asked: Config, preemption: Preemption) -> None:
 def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
     """The chief's part: the run directory is its own, and what lies there decides."""
     checkpoints = Checkpoints(directory.checkpoints)
-    resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    if not checkpoints.steps():
+        importing.check(config)
     # The directory is made only now, and what was settled is settled again: until here it could be another's.
     with directory.own(surroundings.life()) as ownership:
         config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
@@ -76,8 +79,13 @@ def _train(
     initial = assembly.initial()
     _check_same_examples(assembly)
     restored = _restore(assembly, checkpoints, initial) if job.is_chief else None
+    imported = importing.imported(assembly.config, initial) if job.is_chief and not restored else None
+    if imported:
+        initial, assembly = imported.values, assembly.started_from(imported.source.parameters_sha256)
     start = start_of_all(assembly.cluster, Start.at(restored, initial, directory))
     journal = _opened_journal(assembly, directory, checkpoints, restored, start.step)
+    if imported:
+        _tell_import(journal, imported)
     job.watch(directory, journal, assembly.cluster)
     trainer = Trainer(assembly, start.values)
     try:
@@ -147,6 +155,12 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None,
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
     journal.event("start", step, devices=devices, **counts)
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _tell_import(journal: Journal, imported: Imported) -> None:
+    journal.event("import", 0, **imported.told())
+    for line in imported.lines():
+        journal.progress(line)
 
 
 def _tell_reshard(journal: Journal, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:

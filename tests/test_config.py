@@ -31,7 +31,7 @@ def test_every_field_says_what_it_is(field):
     assert field.metadata["topic"] in TOPICS
     assert field.metadata["help"].endswith(".")
     if field.metadata["role"] == KEPT:
-        assert field.default == 0, "0 asks for a value that fits"
+        assert not field.default, "0 asks for a value that fits"
 
 
 BROKEN_RULES = [

@@ -16,7 +16,10 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py", "supervise.py"}),
+    "flags are defined": (
+        r"\bDEFINE_\w+\(",
+        {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py", "supervise.py"},
+    ),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
@@ -36,16 +39,17 @@ LAYERS = [
     ["command", "run_directory", "supervisor_log", "worker_process"],
     ["watchdog", "supervisor"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
+    ["inputs", "verdicts"],
     ["state", "failures"],
-    ["checkpoint", "towers"],
+    ["checkpoint", "towers", "formats"],
     ["cluster"],
-    ["step", "evaluation", "resume", "job", "start"],
+    ["step", "evaluation", "prediction", "resume", "job", "start"],
     ["gallery"],
     ["assembly"],
-    ["trainer", "saved_run", "dry_run"],
-    ["loop"],
+    ["trainer", "saved_run", "dry_run", "exporting", "importing"],
+    ["loop", "watch"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect", "supervise", "preflight"],
+    ["train", "evaluate", "predict", "inspect", "export", "supervise", "preflight"],
 ]
 
 

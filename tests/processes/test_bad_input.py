@@ -248,7 +248,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(run_copy):
     assert lines[1].startswith("resumed at step 10, ")
 
 
-@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect", "export"])
 def test_a_directory_without_a_run(entry_point, tmp_path):
     files = ["image.png"] if entry_point == "predict" else []
     told = commands.refuse(USAGE, entry_point, "--run_dir=nowhere", *files, cwd=tmp_path)
@@ -265,7 +265,7 @@ def test_a_directory_without_a_run(entry_point, tmp_path):
         ),
         ("evaluate", "--split=tests", "split=tests is unknown; did you mean test? known: test, validation, train"),
         ("evaluate", "--towers=2 --tower_devices=cpu:0", "towers=2 but tower_devices names 1; give one of the two"),
-        ("predict", "", "no FILE was given; name PNG, JPEG or .npy files after the flags"),
+        ("predict", "", "no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -"),
         ("predict", "--format=xml image.png", "format=xml is unknown; known: table, json"),
         ("inspect", "--checkpoint=15", "checkpoint=15 is not there; use latest, best or a step of: 10, 20"),
     ],
@@ -277,7 +277,8 @@ def test_what_a_run_does_not_have(entry_point, arguments, line, finished_run):
 
 def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):
     told = commands.refuse(BAD_DATA, "predict", f"--run_dir={finished_run}", torn_image)
-    assert told == f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+    line = f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+    assert told == f"{line}, or leave such files out by --skip_unreadable"
 
 
 @pytest.mark.parametrize("entry_point", ["train", "evaluate"])

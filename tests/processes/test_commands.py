@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.exits import ExitCode
 from pipeline.plan import Plan
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect")
+ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "export")
 
 
 def last_line(stdout: str) -> dict:
@@ -70,7 +70,7 @@ def test_config_flags_repeat_a_run_from_any_directory(finished_run, tmp_path):
     assert (tmp_path / "again" / "config.flags").read_text() == (finished_run / "config.flags").read_text()
 
 
-@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect", "export"])
 def test_every_entry_point_takes_a_flagfile(entry_point, tmp_path):
     (tmp_path / "some.flags").write_text("# where\n--run_dir=nowhere\n")
     files = ["image.png"] if entry_point == "predict" else []
