@@ -59,6 +59,7 @@ class Evaluator:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
         length, shard_batch, num_towers = len(source), self._shard_batch, len(self._towers)
 
+        @tf.autograph.experimental.do_not_convert
         def shard(number):
             positions = (number * num_towers + tower) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
