@@ -16,13 +16,11 @@ from absl import logging
 
 from pipeline.config import Config
 from pipeline.exits import BadDataError, UsageError, similar
-from pipeline.sources import images
+from pipeline.sources import files, images
 from pipeline.sources.base import Splits, carve
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-CHECKED_FILES = 50_000  # whose first bytes are looked at before training starts, of each split
+CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # what PNG and JPEG files begin with
 
 
 class Folder:
@@ -76,12 +74,12 @@ def _open(directory: Path, config: Config, train: Folder | None = None) -> Folde
         )
     if len(class_names) < 2:
         raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")
-    files = [(path, class_names.index(name)) for name in found for path in _files(directory / name)]
+    labelled = [(path, class_names.index(name)) for name in found for path in _files(directory / name)]
     start = len(os.fspath(directory)) + 1
-    files.sort(key=lambda file: hashlib.sha256(os.fsencode(file[0][start:])).digest())
-    paths, labels = [path for path, _ in files], [label for _, label in files]
+    labelled.sort(key=lambda example: hashlib.sha256(os.fsencode(example[0][start:])).digest())
+    paths, labels = [path for path, _ in labelled], [label for _, label in labelled]
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(_check_signature, paths[:CHECKED_FILES]))
+        list(threads.map(files.check, paths[:CHECKED_FILES]))
     return Folder(paths, labels, class_names, train.image_shape if train else _image_shape(paths, config.image_size))
 
 
@@ -92,14 +90,14 @@ def _class_names(directory: Path) -> tuple[str, ...]:
 def _files(directory: Path) -> list[str]:
     """The images of one class."""
     entries = _entries(directory)
-    found = [entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.is_file()]
+    found = [entry.path for entry in entries if entry.name.lower().endswith(files.SUFFIXES) and entry.is_file()]
     if not found:
-        raise BadDataError(f"{directory} holds no {', '.join(SUFFIXES)} files; put images there or remove it")
+        raise BadDataError(f"{directory} holds no {', '.join(files.SUFFIXES)} files; put images there or remove it")
     if len(found) < len(entries):
         other = min({entry.path for entry in entries} - set(found))
         logging.warning(
             "%s: %d entries are no %s files and are left out, as %s",
-            directory, len(entries) - len(found), ", ".join(SUFFIXES), other,
+            directory, len(entries) - len(found), ", ".join(files.SUFFIXES), other,
         )  # fmt: skip
     return found
 
@@ -113,22 +111,10 @@ def _entries(directory: Path) -> list[os.DirEntry]:
         raise BadDataError(f"{directory} cannot be read ({error.strerror}); make it readable") from None
 
 
-def _check_signature(path: str) -> None:
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
-    if not start.startswith(_SIGNATURES):
-        raise BadDataError(
-            f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it"
-        )
-
-
 def _image_shape(paths: Sequence[str], image_size: int) -> tuple[int, int, int]:
     """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
     with ThreadPoolExecutor(16) as threads:
-        shapes = list(threads.map(_shape, paths[:SAMPLED_FILES]))
+        shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))
     height, width = shapes[0][:2]
     for path, shape in zip(paths, shapes, strict=False):
         if not image_size and shape[:2] != (height, width):
@@ -138,11 +124,3 @@ def _image_shape(paths: Sequence[str], image_size: int) -> tuple[int, int, int]:
             )
     colour = any(channels > 2 for _, _, channels in shapes)
     return image_size or height, image_size or width, 3 if colour else 1
-
-
-def _shape(path: str) -> tuple[int, int, int]:
-    try:
-        height, width, channels = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).shape
-    except tf.errors.OpError:
-        raise BadDataError(f"{path} cannot be decoded; replace or remove it") from None
-    return height, width, channels
