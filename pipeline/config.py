@@ -50,9 +50,11 @@ class Config:
     fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width that folder and TFDS images are resized to (0: their own).",
+    image_size: int = _field(0, "Height and width of the images: others are cropped around the middle and resized "
+        "(0: their own).",
         topic="data", least=0)
-    augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+    augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
+        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
         "cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")

@@ -98,6 +98,10 @@ def told(code: int, message: str) -> str:
 
 def nearest(value: str, known: Collection[str]) -> str:
     """The end of an error line about an unknown name: the nearest one, and all that are known."""
+    return f";{similar(value, known)} known: {', '.join(known)}"
+
+
+def similar(value: str, known: Collection[str]) -> str:
+    """' did you mean NAME?' with the nearest name, or '' where none is near."""
     close = difflib.get_close_matches(value, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ";"
-    return f"{hint} known: {', '.join(known)}"
+    return f" did you mean {close[0]}?" if close else ""
