@@ -1,16 +1,11 @@
 """Entry point: python -m pipeline.evaluate --run_dir=R. Scores a checkpoint on a split, every example once."""
 
 import json
-from typing import TYPE_CHECKING
 
 from absl.flags import DEFINE_enum
 
 from pipeline import command, flags
-from pipeline.exits import BadDataError
 from pipeline.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    from pipeline.sources.base import ExampleSpec
 
 
 def define_flags() -> None:
@@ -24,7 +19,7 @@ def main() -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline.evaluation import Evaluator
-    from pipeline.saved_run import SavedRun
+    from pipeline.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))
@@ -36,16 +31,6 @@ def main() -> None:
     step = restored.manifest.step
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
     print(json.dumps({"event": split, "step": step, **scores._asdict()}))
-
-
-def check_examples(trained: "ExampleSpec", found: "ExampleSpec") -> None:
-    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
-    for name in ("class_names", "image_shape"):
-        then, now = getattr(trained, name), getattr(found, name)
-        if then != now:
-            raise BadDataError(
-                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
-            )
 
 
 def run() -> None:

@@ -15,7 +15,7 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
+    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py", "report.py"}),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
     "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
@@ -29,15 +29,16 @@ LAYERS = [
     ["topology"],
     ["flags", "events"],
     ["command", "run_directory"],
+    ["chronicle"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
     ["step", "evaluation", "resume"],
     ["assembly"],
     ["trainer", "saved_run", "dry_run"],
-    ["loop"],
+    ["loop", "reporting"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect"],
+    ["train", "evaluate", "predict", "inspect", "report"],
 ]
 
 
