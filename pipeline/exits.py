@@ -65,8 +65,17 @@ def exit_with(error: PipelineError) -> None:
     sys.exit(int(error.code))
 
 
+def kind_of(code: int) -> type[PipelineError] | None:
+    """The error that ends a process with this code; None if none of ours does."""
+    return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
+
+
+def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
+    """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near."""
+    close = difflib.get_close_matches(value, known, n=1)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
+
+
 def nearest(value: str, known: Collection[str]) -> str:
     """The end of an error line about an unknown name: the nearest one, and all that are known."""
-    close = difflib.get_close_matches(value, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ";"
-    return f"{hint} known: {', '.join(known)}"
+    return f"; {did_you_mean(value, known)}known: {', '.join(known)}"

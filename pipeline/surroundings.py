@@ -1,8 +1,10 @@
 """Which workers a job has, and which of them this process is."""
 
 import dataclasses
+import os
 
 from pipeline.config import Config
+from pipeline.exits import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,3 +30,11 @@ def workers(config: Config) -> Workers:
     if not config.worker_addresses:
         return Workers()
     return Workers(tuple(config.worker_addresses.split(",")), config.worker_index)
+
+
+def array_task() -> int | None:
+    """Which task of a Slurm array this process is, from 0 on; None if of none. Raises UsageError."""
+    text = os.environ.get("SLURM_ARRAY_TASK_ID")
+    if text is not None and not text.isdecimal():
+        raise UsageError(f"SLURM_ARRAY_TASK_ID={text} is not a number; start the array with sbatch --array=0-N")
+    return None if text is None else int(text)

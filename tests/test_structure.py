@@ -15,8 +15,12 @@ HOMES = {
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py", "report.py"}),
-    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
+    "flags are defined": (
+        r"\bDEFINE_\w+\(",
+        {"flags.py", "evaluate.py", "inspect.py", "predict.py", "report.py", "sweep.py"},
+    ),
+    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
+    "other processes are started": (r"\bsubprocess\.|\bos\.fork\(", {"series.py"}),
     "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
@@ -24,12 +28,15 @@ HOMES = {
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan"],
+    ["config", "preemption", "clock", "reduce", "plan", "figures"],
     ["surroundings", "models", "augment", "sources", "storage"],
     ["topology"],
-    ["flags", "events"],
+    ["flags", "events", "grid"],
     ["command", "run_directory"],
     ["chronicle"],
+    ["standings"],
+    ["series"],
+    ["repeat"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["state", "failures"],
     ["checkpoint", "towers"],
@@ -38,7 +45,7 @@ LAYERS = [
     ["trainer", "saved_run", "dry_run"],
     ["loop", "reporting"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect", "report"],
+    ["train", "evaluate", "predict", "inspect", "report", "sweep"],
 ]
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from pipeline.chronicle import Points
-from pipeline.reporting.scales import Scale, fitted, number, percent, thinned
+from pipeline.figures import number, percent
+from pipeline.reporting.scales import Scale, fitted, thinned
 
 WIDE, NARROW = 560, 368  # widths that show texts in one size where two wide charts or three narrow ones fill a row
 HEIGHT = 230

@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 
 import pipeline
+from pipeline.figures import accuracy, number, percent
 from pipeline.reporting.comparison import Comparison
-from pipeline.reporting.scales import accuracy, number, percent
 from pipeline.reporting.views import RunView
 
 

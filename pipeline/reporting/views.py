@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from pipeline.chronicle import UNFINISHED, Chronicle, Points
 from pipeline.config import OF_ONE_START, Config
+from pipeline.figures import accuracy, duration, number, percent
 from pipeline.reporting import charts
 from pipeline.reporting.charts import Line, Mark
-from pipeline.reporting.scales import accuracy, duration, number, percent
 from pipeline.reporting.scored import Scored
 
 NONE = "\N{EN DASH}"
@@ -208,7 +208,7 @@ class RunView:
         """What lies on each device in sum, as placement.txt says."""
         found = []
         for section in re.split(r"\n(?=/job:)", self.placement or "")[1:]:
-            sums = dict(_SUMS.findall(section))
+            sums: dict[str, str] = dict(_SUMS.findall(section))
             variables, num_bytes, *_ = [*sums.get("variables", "").split(), NONE, NONE]
             operations, *_ = [*sums.get("operations", "").split(), NONE]
             name = section.split("\n", 1)[0].rpartition("device:")[2].lower()
