@@ -165,10 +165,9 @@ class Config:
         return self.role(MATHEMATICS, KEPT)
 
     def default_run_dir(self) -> Path:
-        """runs/SOURCE-MODEL-HASH, a function of the mathematics: the same command finds the same run, or runs."""
+        """runs/SOURCE-MODEL-HASH, a function of the mathematics: the same command finds the same run."""
         mathematics = repr(sorted(self.mathematics().items())).encode()
-        words = [self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8]]
-        words += ["seeds"] if self.repeat > 1 else []
+        words = (self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)
 
     def to_flags(self) -> str:
