@@ -24,7 +24,10 @@ SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecyc
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 # What is said anew at every start, and so is not recorded.
-OF_ONE_START = ("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index", "repeat")
+OF_ONE_START = (
+    *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
+    *("quiet", "verbose", "profile", "repeat"),
+)
 
 MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
@@ -127,8 +130,13 @@ class Config:
     eval_batch: int = _field(500, "Examples that a tower evaluates at a time.", topic="run", role=EXECUTION, least=1)
     log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
-    summary_every: int = _field(0, "Steps between histograms of parameters and gradients (0: never).", topic="run",
-        role=EXECUTION, least=0)
+    summary_every: int = _field(0, "Steps between histograms of gradients (0: never); those of parameters come with "
+        "them, with each evaluation and at the end.", topic="run", role=EXECUTION, least=0)
+    quiet: bool = _field(False, "Print nothing but the result.", topic="run", role=EXECUTION)
+    verbose: bool = _field(False, "Print details too: checkpoints, where the time goes, rates and norms.", topic="run",
+        role=EXECUTION)
+    profile: str = _field("", "START:END; write TensorFlow's profiler trace of steps START to END - 1.", topic="run",
+        role=EXECUTION)
     dry_run: bool = _field(False, "Print what would run, and the first steps' examples and rates; then exit.",
         topic="run", role=EXECUTION)
     # fmt: on
@@ -155,6 +163,12 @@ class Config:
                 "lower --warmup_steps or raise --decay_steps"
             )
         parse_tower_devices(self.tower_devices)
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose exclude each other; give one of them")
+        if parse_profile(self.profile)[1] > self.steps:
+            raise UsageError(
+                f"profile={self.profile} ends after the last of steps={self.steps}; lower its END, or raise --steps"
+            )
 
     def role(self, *roles: str) -> dict[str, Any]:
         """The fields of these roles and their values."""
@@ -218,6 +232,15 @@ def parse_piecewise(text: str) -> list[tuple[int, float]]:
     if steps != sorted(set(steps)) or any(step < 0 or not 0 <= rate < 1e308 for step, rate in pairs):
         raise UsageError(f"piecewise={text} needs rising steps from 0 on and rates of 0 or more; write 0:0.1,500:0.01")
     return pairs
+
+
+def parse_profile(text: str) -> tuple[int, int]:
+    """'100:110' -> (100, 110), the first step and the one after the last; '' -> (0, 0), no step."""
+    match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
+    first, end = (int(match[1]), int(match[2])) if match else (0, 0)
+    if text and first >= end:
+        raise UsageError(f"profile={text} names no steps; write --profile=START:END with START below END, as 100:110")
+    return first, end
 
 
 def parse_tower_devices(text: str) -> list[tuple[str, int]]:

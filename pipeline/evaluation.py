@@ -1,5 +1,6 @@
 """Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,33 +22,71 @@ class Scores(NamedTuple):
     examples: int
 
 
+class Mistake(NamedTuple):
+    """An example that was taken for another class."""
+
+    confidence: float  # probability of the class it was taken for
+    example: int  # its index in the split
+    label: int
+    predicted: int
+
+
+MISTAKES_KEPT = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """What was counted over a split; of parts of a split, each field can be joined to that of the whole."""
+
+    shard_losses: np.ndarray  # [shards] float32: sums over the examples of each shard
+    confusion: np.ndarray  # [classes, classes] int64: examples of the row's class, taken for the column's
+    mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
+
+    @property
+    def scores(self) -> Scores:
+        """Loss and accuracy; the sum over shards is made in float64, in their order."""
+        examples = int(self.confusion.sum())
+        loss = sum(self.shard_losses.astype(np.float64).tolist())
+        return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
+
+
+class _Verdicts(NamedTuple):
+    """What the towers say of their next shards, padding included; NumPy arrays or tensors."""
+
+    loss: np.ndarray  # [num_towers] float32: sums over the examples
+    labels: np.ndarray  # [num_towers, shard_batch] int32
+    predicted: np.ndarray  # [num_towers, shard_batch] int32
+    confidence: np.ndarray  # [num_towers, shard_batch] float32
+
+
 class Evaluator:
     """Slices a split into fixed shards, lets each tower take every num_towers-th one, and adds them up in order.
 
-    The shards, and so the bits, do not depend on the number of towers. Sums over shards are made in float64 on
-    the host.
+    The shards, and so the bits, do not depend on the number of towers. Counts and sums over shards are made on the
+    host.
     """
 
     def __init__(self, model: keras.Model, towers: Towers, shard_batch: int):
         self._model, self._towers, self._shard_batch = model, towers, shard_batch
-        self._score = tf.function(self._score_round, autograph=False)
+        self._judge = tf.function(self._judge_round, autograph=False)
 
     def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
         """The scores of a split, or None as soon as `stop` says so."""
-        rounds = -(-len(source) // (self._shard_batch * len(self._towers)))
-        datasets = [self._dataset(source, rounds, tower) for tower in range(len(self._towers))]
+        tally = self.tally(source, stop)
+        return None if tally is None else tally.scores
+
+    def tally(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Tally | None:
+        """The scores of a split and which classes were taken for which, or None as soon as `stop` says so."""
+        num_rounds = -(-len(source) // (self._shard_batch * len(self._towers)))
+        datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
-        losses, correct = [], []
-        for number in range(rounds):
+        rounds = []
+        for number in range(num_rounds):
             if stop():
                 return None
             with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
-                loss, hits = self._score(iterators)
-            losses.append(loss.numpy())
-            correct.append(hits.numpy())
-        examples = len(source)
-        total = sum(np.concatenate(losses).astype(np.float64).tolist())
-        return Scores(total / examples, int(np.concatenate(correct).sum()) / examples, examples)
+                rounds.append(_Verdicts(*(value.numpy() for value in self._judge(iterators))))
+        return _tally(_Verdicts(*map(np.concatenate, zip(*rounds, strict=True))), source)
 
     def _find_broken(self, source: Source, number: int) -> None:
         """Raises BadDataError naming the first example of a round that cannot be decoded."""
@@ -67,18 +106,31 @@ class Evaluator:
 
         return tf.data.Dataset.range(rounds).map(shard, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def _score_round(self, iterators) -> tuple[tf.Tensor, tf.Tensor]:
-        """Loss sums and correct counts of the next shard of every tower: [num_towers] each."""
-        losses, correct = [], []
+    def _judge_round(self, iterators) -> _Verdicts:
+        """The verdicts on the next shard of every tower."""
+        shards = []
         for tower, iterator in enumerate(iterators):
             parameters, statistics = self._towers.read(tower)
             images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 logits = forward.evaluate(self._model, parameters, statistics, images)
-                losses.append(tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32)))
-                correct.append(tf.reduce_sum(forward.hits(logits, labels) * mask))
+                loss = tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32))
+                predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+                shards.append(_Verdicts(loss, labels, predicted, tf.reduce_max(tf.nn.softmax(logits), axis=-1)))
         with self._towers.on_host():
-            return tf.stack(losses), tf.stack(correct)
+            return _Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+
+
+def _tally(verdicts: _Verdicts, source: Source) -> Tally:
+    """Counts the verdicts on all shards of a split, given in order; the padding lies at their end."""
+    labels, predicted, confidence = (v.reshape(-1)[: len(source)] for v in verdicts[1:])
+    classes = len(source.class_names)
+    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    wrong = np.flatnonzero(labels != predicted)
+    kept = wrong[np.lexsort((wrong, -confidence[wrong]))][:MISTAKES_KEPT]
+    columns = (confidence[kept], kept, labels[kept], predicted[kept])
+    mistakes = tuple(Mistake(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return Tally(verdicts.loss, counts.reshape(classes, classes), mistakes)
 
 
 def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:

@@ -25,13 +25,19 @@ def run(asked: Config, preemption: Preemption) -> None:
         return
     series.go(runs, preemption)
     ended = [Standing.of(run) for run in runs]
+    if not asked.quiet:
+        _tell(ended)
+    print(json.dumps(summary(ended)))
+    if diverged := [standing.run for standing in ended if standing.status != FINISHED]:
+        raise DivergedError(f"{', '.join(diverged)} of {len(ended)} runs; lower --learning_rate or set --clip_norm")
+
+
+def _tell(ended: list[Standing]) -> None:
+    """Prints the table, and means and deviations."""
     print(f"\n{standings.table(ended)}\n")
     for name, form in SUMMARY:
         if spread := standings.spread(ended, name):
             print(f"{name.replace('_', ' ')}: {spread.written(form)}")
-    print(json.dumps(summary(ended)))
-    if diverged := [standing.run for standing in ended if standing.status != FINISHED]:
-        raise DivergedError(f"{', '.join(diverged)} of {len(ended)} runs; lower --learning_rate or set --clip_norm")
 
 
 def summary(ended: list[Standing]) -> dict:

@@ -115,10 +115,16 @@ class RunDirectory:
         """The accuracy on validation at every step that was evaluated."""
         return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
 
-    def how_to_look(self) -> str:
-        """Where the run lies, and the command that shows it."""
+    def starts(self) -> int:
+        """How many times the run was started, as far as its kept steps know."""
+        return sum(event["event"] == "start" for event in self.events())
+
+    def where(self) -> dict[str, str]:
+        """Where things lie, and the command that shows them."""
         tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-        return f"run directory: {self.path}\nlook at it: {tensorboard} --logdir={self.tensorboard}"
+        # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
+        command = f"{tensorboard} --logdir={self.path}"
+        return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
 
     def best_step(self, among: list[int]) -> int | None:
         """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""

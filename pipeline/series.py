@@ -46,11 +46,12 @@ def go(runs: Sequence[Run], preemption: Preemption) -> None:
     what ended the run where that is a user's to mend.
     """
     for number, run in enumerate(runs, start=1):
-        what = f"run {number} of {len(runs)}: {run.name}"
-        if is_done(run):
-            print(f"{what}: done already", flush=True)
+        done = is_done(run)
+        if not run.config.quiet:
+            where = ": done already" if done else f", in {run.config.run_dir}"
+            print(f"run {number} of {len(runs)}: {run.name}{where}", flush=True)
+        if done:
             continue
-        print(f"{what}, in {run.config.run_dir}", flush=True)
         _stop_if_asked(preemption)
         code = make(run, preemption)
         _stop_if_asked(preemption)

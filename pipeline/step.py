@@ -22,6 +22,7 @@ class Outcome(NamedTuple):
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
     learning_rate: tf.Tensor  # [] float32
+    input_seconds: tf.Tensor  # [] float64: what all steps of a call waited for their examples
 
 
 class Step:
@@ -98,7 +99,8 @@ class Step:
         self.apply(total, norm, rate, step, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            return Outcome(step + tf.cast(~diverged, tf.int64), diverged, total.loss, total.correct, norm, rate)
+            reached, waited = step + tf.cast(~diverged, tf.int64), tf.zeros([], tf.float64)
+            return Outcome(reached, diverged, total.loss, total.correct, norm, rate, waited)
 
     def loop(self) -> Callable[..., Outcome]:
         """The function train(iterators, first, last): steps first, first + 1, ... last - 1; ends where one diverges."""
@@ -109,12 +111,13 @@ class Step:
                 return (outcome.next_step < last) & ~outcome.diverged
 
             def body(outcome: Outcome):
-                batches = [self._towers.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
-                return (self.one(batches, outcome.next_step),)
+                batches, seconds = self._towers.next_of_all(iterators)
+                one = self.one(batches, outcome.next_step)
+                return (one._replace(input_seconds=outcome.input_seconds + seconds),)
 
             with self._towers.on_host():
-                zero = tf.zeros([])
-                start = Outcome(first, tf.constant(False), zero, tf.constant(0), zero, zero)
+                zero, no_time = tf.zeros([]), tf.zeros([], tf.float64)
+                start = Outcome(first, tf.constant(False), zero, tf.constant(0), zero, zero, no_time)
                 return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
 
         return train

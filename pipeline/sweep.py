@@ -107,15 +107,22 @@ def _conclude(directory: Path, runs: Sequence[Run]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         with replacing(results) as new:
             new.write_text("".join(f"{line}\n" for line in lines))
-    print(f"\n{standings.table(ended)}\n")
-    if len(groups) < len(ended):
-        print(f"{standings.table_of_groups(groups)}\n")
-    tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-    print(f"results: {results}\nlook at it: {tensorboard} --logdir={directory}")
+    if not flags.value("quiet"):
+        _tell(groups, results)
     count = {status: sum(standing.status == status for standing in ended) for status in (FINISHED, DIVERGED)}
     print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": json.loads(lines[0])}))
     if count[DIVERGED] == len(ended):
         raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
+
+
+def _tell(groups: Sequence[Sequence[Standing]], results: Path) -> None:
+    """Prints the tables, and where things lie."""
+    ended = [standing for group in groups for standing in group]
+    print(f"\n{standings.table(ended)}\n")
+    if len(groups) < len(ended):
+        print(f"{standings.table_of_groups(groups)}\n")
+    tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
+    print(f"results: {results}\nlook at it: {tensorboard} --logdir={results.parent}")
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, resume, topology
+from pipeline import devices, dry_run, hparams, progress, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
@@ -35,9 +35,10 @@ def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
     result = directory.result()
     if result is None or result["step"] < config.steps:
         return False
-    print(f"finished already, at step {result['step']}: a larger --steps goes on from there")
-    print(directory.how_to_look())
-    print(json.dumps(result))
+    terminal = progress.Terminal(config.quiet)
+    terminal.line(f"finished already, at step {result['step']}: a larger --steps goes on from there")
+    terminal.line(progress.table(directory.where()))
+    terminal.result(json.dumps(result))
     return True
 
 
@@ -50,8 +51,9 @@ def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints
     if step > assembly.config.steps:
         raise UsageError(f"steps={assembly.config.steps} lies before the newest checkpoint, of step {step}; give more")
     directory.record(assembly.config)
-    journal = Journal(directory.path, step)
-    _tell_start(journal, assembly, restored)
+    config = assembly.config
+    journal = Journal(directory.path, step, progress.Terminal(config.quiet, config.verbose))
+    _tell_start(journal, assembly, restored, restarts=directory.starts())
     if restored:
         _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
@@ -62,7 +64,7 @@ def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints
         journal.close()
 
 
-def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None) -> None:
+def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None, restarts: int) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
         journal.progress(f"passed over: {why}")
@@ -71,7 +73,10 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None)
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
         journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.job(step, hparams.start(config, config.run_dir))
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
+    if restarts:
+        journal.text("restarts", f"restart {restarts}, at step {step}, on {towers}", step)
     journal.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
     journal.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
 
