@@ -58,7 +58,7 @@ class Chronicle:
         for event in self.events:
             if event["event"] == "start":
                 starts.append([])
-            if starts:
+            if starts and event["event"] != "resume":  # which comes just before its start, and belongs to no other
                 starts[-1].append(event)
         return [Start(tuple(events)) for events in starts]
 

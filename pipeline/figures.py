@@ -2,10 +2,10 @@
 
 
 def number(value: float) -> str:
-    """Three digits or so, as people write them: 12.5k, 0.002, 3e-05."""
+    """Four digits or so, as people write them: 1.5M, 125k, 12,500, 0.002, 3e-05."""
     if abs(value) >= 1e9 or 0 < abs(value) < 1e-3:
         return f"{value:.3g}"
-    for size, letter in ((1e6, "M"), (1e4, "k")):
+    for size, letter in ((1e6, "M"), (1e5, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -126,11 +126,11 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     names = [_short(name) for name in class_names]
     margin = 12 + LETTER * max(map(len, names)) if numbered else 0
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    parts = [
-        f'<g transform="translate({margin + j * cell:.1f} {margin + i * cell:.1f})">{content}</g>'
-        for i, j in np.ndindex(classes, classes)
-        if (content := _cell(int(counts[i, j]), float(shares[i, j]), (class_names[i], class_names[j]), cell, numbered))
-    ]
+    parts = []
+    for i, j in np.ndindex(classes, classes):
+        told = f"{counts[i, j]:,} of class {class_names[i]} were taken for {class_names[j]} ({percent(shares[i, j])})"
+        shown = _cell(int(counts[i, j]), float(shares[i, j]), cell, is_right=i == j, is_numbered=numbered, told=told)
+        parts.append(f'<g transform="translate({margin + j * cell:.1f} {margin + i * cell:.1f})">{shown}</g>')
     end = margin + classes * cell
     for i, name in enumerate(names if numbered else ()):
         middle = margin + (i + 0.5) * cell
@@ -140,18 +140,16 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     return _svg("confusion matrix", end + (52 if numbered else 0), end, parts)
 
 
-def _cell(count: int, share: float, names: tuple[str, str], cell: float, numbered: bool) -> str:
-    """One cell: how many of the first class were taken for the second, and which share of the first that is."""
+def _cell(count: int, share: float, cell: float, *, is_right: bool, is_numbered: bool, told: str) -> str:
+    """One cell, at the origin. share: of its row. told: what a pointer over it is told."""
     square = f'<rect width="{cell - 2:.1f}" height="{cell - 2:.1f}" rx="3" '
     if not count:
         return f'{square}class="empty"/>'
-    is_right = names[0] == names[1]
     # A lone mistake must be seen: shades of mistakes begin at a tenth and are full at a fifth of the row.
     opacity = 0.15 + 0.75 * share if is_right else min(0.1 + 4.5 * share, 1)
-    title = f"{count:,} of class {names[0]} were taken for {names[1]} ({percent(share)})"
     kind = "right" if is_right else "wrong"
-    shade = f'{square}class="{kind}" fill-opacity="{opacity:.2f}"><title>{escape(title)}</title></rect>'
-    if not numbered:
+    shade = f'{square}class="{kind}" fill-opacity="{opacity:.2f}"><title>{escape(told)}</title></rect>'
+    if not is_numbered:
         return shade
     return shade + _text(cell / 2 - 1, cell / 2 + 3, number(count), "count strong" if opacity > 0.5 else "count")
 

@@ -12,7 +12,7 @@ from pipeline.reporting.charts import Line
 from pipeline.reporting.scales import LOGARITHMIC_FROM
 from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, shown
 
-SHA_SHOWN = 12
+SHA_SHOWN = 8
 MOST_BESIDE = 4  # differing fields that stand in the table of results; more have a table of their own
 
 
@@ -30,7 +30,7 @@ COLUMNS = (
     Column("test loss", min),
     Column("images/s", max),
     Column("time", None),
-    Column("parameters_sha256", None),
+    Column("parameters", None),
 )
 
 

@@ -1,10 +1,13 @@
 """The page: page.html filled in, with page.css inside."""
 
+import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
 import pipeline
 from pipeline.figures import accuracy, number, percent
@@ -21,7 +24,7 @@ def render(runs: Sequence[RunView]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(accuracy=accuracy, number=number, percent=percent)
+    environment.globals.update(accuracy=accuracy, breakable=_breakable, number=number, percent=percent)
     title, subtitle = _heading(runs)
     return environment.get_template("page.html").render(
         title=title,
@@ -40,4 +43,10 @@ def _heading(runs: Sequence[RunView]) -> tuple[str, str]:
     if len(runs) == 1:
         return whats.pop(), str(runs[0].chronicle.directory.path.resolve())
     what = f", {whats.pop()}" if len(whats) == 1 else ""
-    return f"{len(runs)} runs compared{what}", ", ".join(run.label for run in runs)
+    common = os.path.commonpath([run.chronicle.directory.path.resolve().parent for run in runs])
+    return f"{len(runs)} runs compared{what}", f"in {common}"
+
+
+def _breakable(name: str) -> Markup:
+    """The name, which a narrow column breaks only behind a comma, a slash or an underscore."""
+    return Markup(re.sub(r"([,/_])", r"\1<wbr>", str(escape(name))))
