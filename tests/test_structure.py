@@ -46,6 +46,7 @@ LAYERS = [
     ["loop", "reporting"],
     ["training"],
     ["train", "evaluate", "predict", "inspect", "report", "sweep"],
+    ["completion"],
 ]
 
 
