@@ -96,12 +96,12 @@ def told(code: int, message: str) -> str:
     return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
+def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
+    """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near."""
+    close = difflib.get_close_matches(value, known, n=1)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
+
+
 def nearest(value: str, known: Collection[str]) -> str:
     """The end of an error line about an unknown name: the nearest one, and all that are known."""
-    return f";{similar(value, known)} known: {', '.join(known)}"
-
-
-def similar(value: str, known: Collection[str]) -> str:
-    """' did you mean NAME?' with the nearest name, or '' where none is near."""
-    close = difflib.get_close_matches(value, known, n=1)
-    return f" did you mean {close[0]}?" if close else ""
+    return f"; {did_you_mean(value, known)}known: {', '.join(known)}"

@@ -18,9 +18,10 @@ HOMES = {
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
     "flags are defined": (
         r"\bDEFINE_\w+\(",
-        {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py", "supervise.py"},
+        {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py", "supervise.py", "report.py", "sweep.py"},
     ),
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
+    "other processes are started": (r"\bsubprocess\.|\bos\.fork\(", {"series.py", "worker_process.py"}),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
         {"checkpoint.py", "manifests.py"},
@@ -31,13 +32,16 @@ HOMES = {
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays", "hostlists", "manifests", "ports", "versions"],
-    ["surroundings", "readiness"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "figures", "hostlists", "manifests", "ports"],
+    ["surroundings", "readiness", "versions"],
     ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["progress", "pictures", "summaries", "graphs", "profiling"],
-    ["flags", "events", "hparams"],
+    ["flags", "events", "hparams", "grid"],
     ["command", "run_directory", "supervisor_log", "worker_process"],
-    ["watchdog", "supervisor"],
+    ["watchdog", "supervisor", "chronicle"],
+    ["standings"],
+    ["series"],
+    ["repeat"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
     ["inputs", "verdicts"],
     ["state", "failures"],
@@ -47,9 +51,10 @@ LAYERS = [
     ["gallery"],
     ["assembly"],
     ["trainer", "saved_run", "dry_run", "exporting", "importing"],
-    ["loop", "watch"],
+    ["loop", "watch", "reporting"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect", "export", "supervise", "preflight"],
+    ["train", "evaluate", "predict", "inspect", "export", "supervise", "preflight", "report", "sweep"],
+    ["completion"],
 ]
 
 
