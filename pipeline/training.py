@@ -72,11 +72,11 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None,
         journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.text("run/configuration", markdown_table(dataclasses.asdict(config)), step)
         journal.job(step, hparams.start(config))
     towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
     if restarts:
-        journal.text("restarts", f"restart {restarts}, at step {step}, on {towers}", step)
+        journal.text("run/restarts", f"restart {restarts}, at step {step}, on {towers}", step)
     journal.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
     journal.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
 

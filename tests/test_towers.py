@@ -36,7 +36,7 @@ def test_one_copy_lies_on_the_first_tower_or_on_the_host(variables, home):
 
 def test_the_time_for_which_towers_wait_for_their_input_is_measured():
     def sleep(number, seconds):
-        time.sleep(seconds)
+        time.sleep(float(seconds))
         return number
 
     def seconds_waited(seconds: float) -> list[float]:
