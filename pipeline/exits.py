@@ -71,10 +71,9 @@ class PeerLostError(PipelineError):
     code = ExitCode.PEER_LOST
 
 
-def error_of(code: int, message: str) -> PipelineError:
-    """The error that another process ended with."""
-    kinds = {int(kind.code): kind for kind in PipelineError.__subclasses__()}
-    return kinds.get(code, PeerLostError)(message)
+def kind_of(code: int) -> type[PipelineError] | None:
+    """The error that ends a process with this code; None if none of ours does."""
+    return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
 
 
 def exit_with(error: PipelineError) -> None:

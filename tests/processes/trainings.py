@@ -115,7 +115,7 @@ def told(run_dir: Path) -> list[dict]:
 
 def shown(run_dir: Path) -> dict:
     """The curves, histograms and pictures in TensorBoard, without speed and texts."""
-    apart = ("speed", "configuration", "placement", "restarts")
+    apart = ("speed", "run")
     return {key: points for key, points in curves(run_dir).items() if key[1].partition("/")[0] not in apart}
 
 
