@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import state
+from pipeline import manifests, state
 from pipeline.exits import StorageError
 from pipeline.storage import sync
 
@@ -216,7 +216,7 @@ class Checkpoints:
         return self.directory / f"ckpt-{step}"
 
     def _manifest(self, step: int) -> Path:
-        return self.directory / f"ckpt-{step}.manifest.json"
+        return manifests.path(self.directory, step)
 
 
 def _sealed(manifest: Manifest) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 # What is said anew at every start, and so is not recorded.
 OF_ONE_START = (
     *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
-    *("quiet", "verbose", "profile"),
+    *("quiet", "verbose", "profile", "repeat"),
 )
 
 MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
@@ -50,9 +50,11 @@ class Config:
     fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width that folder and TFDS images are resized to (0: their own).",
+    image_size: int = _field(0, "Height and width of the images: others are cropped around the middle and resized "
+        "(0: their own).",
         topic="data", least=0)
-    augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+    augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
+        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
         "cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
@@ -120,6 +122,9 @@ class Config:
 
     run_dir: str = _field("", "Where the run lives (default: runs/ and a name made of what it trains).", topic="run",
         role=EXECUTION)
+    repeat: int = _field(1, "Runs to make one after another, with the seeds --seed, --seed + 1, ..., each in its own "
+        "directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION, least=1,
+        most=1000)
     resume: str = _field("auto", "auto: go on where checkpoints lie; never: only start; required: only go on.",
         topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
@@ -189,15 +194,25 @@ class Config:
 
     def to_flags(self) -> str:
         """An absl flagfile that repeats the run, in whichever --run_dir it is then given."""
-        lines = []
-        for field in dataclasses.fields(self):
-            if field.name not in OF_ONE_START:
-                lines.append(f"--{field.name}={_text(getattr(self, field.name))}")
-        return "\n".join(lines) + "\n"
+        recorded = [name for name in self.__dataclass_fields__ if name not in OF_ONE_START]
+        return "".join(f"--{name}={text(getattr(self, name))}\n" for name in recorded)
+
+    def to_arguments(self) -> list[str]:
+        """The command line that asks for just this."""
+        return [f"--{name}={text(getattr(self, name))}" for name in self.__dataclass_fields__]
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A field's value as a flag takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read(name: str, text: str) -> Any:
+    """The value of a field that `text` means. Raises ValueError if it means none of the field's type."""
+    kind: Any = type(Config.__dataclass_fields__[name].default)
+    if kind is bool and text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true" if kind is bool else kind(text)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:

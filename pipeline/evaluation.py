@@ -114,6 +114,7 @@ class Evaluator:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
         length, shard_batch, rank = len(source), self._shard_batch, self._towers.topology.rank(tower)
 
+        @tf.autograph.experimental.do_not_convert
         def shard(number):
             positions = (number * self._num_towers + rank) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
             raw, labels = source.fetch(tf.minimum(positions, length - 1))

@@ -26,8 +26,8 @@ class Images:
     """The images in PNG and JPEG files and .npy batches, in order; pictures are decoded when they are asked for.
 
     A batch is [n, height, width] or [n, height, width, channels], uint8 or floats in [0, 1]; its images are
-    named FILE[i]. Grey and colour are converted, an alpha channel is dropped, and any size is resized (bilinear, with
-    antialiasing), as the model needs and as a folder source does it.
+    named FILE[i]. Grey and colour are converted, an alpha channel is dropped, and any size is cropped around the
+    middle and resized, as the model needs and as a folder source does it.
     """
 
     def __init__(self, paths: Sequence[str], image_shape: ImageShape):
@@ -138,4 +138,4 @@ def _fitted(batch: np.ndarray, image_shape: ImageShape) -> np.ndarray:
     images = tf.constant(batch)
     if images.shape[-1] != channels:
         images = tf.image.rgb_to_grayscale(images) if channels == 1 else tf.image.grayscale_to_rgb(images)
-    return encoded.resize(images, height, width).numpy()
+    return encoded.fit(images, height, width).numpy()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.exits import BadDataError
-from pipeline.sources.folder import SUFFIXES
+from pipeline.sources.files import SUFFIXES
 
 
 def expand(words: Sequence[str], stdin: Iterable[str]) -> list[str]:

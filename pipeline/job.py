@@ -1,15 +1,12 @@
 """One worker's place in its job: meets the others, is watched over, and leaves with them."""
 
 import contextlib
-import importlib.metadata
-import platform
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
-import pipeline
 from pipeline import surroundings
 from pipeline.cluster import Cluster
 from pipeline.config import Config
@@ -19,9 +16,9 @@ from pipeline.peers import Peers
 from pipeline.preemption import Preemption
 from pipeline.run_directory import RunDirectory
 from pipeline.topology import Topology
+from pipeline.versions import versions
 from pipeline.watchdog import GRACE_S, Progress, Watchdog
 
-PACKAGES = ("tensorflow", "keras", "numpy")  # whose version can change the numbers
 SILENT_S = 2.5  # without a word, where a collective broke off: that worker is the reason
 
 
@@ -107,13 +104,7 @@ class Job:
         return {**config.mathematics(), "steps": config.steps}
 
     def _versions(self) -> dict[str, Any]:
-        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        return {
-            "pipeline": pipeline.__version__,
-            "python": platform.python_version(),
-            **versions,
-            "towers": self._topology.num_towers,
-        }
+        return {**versions(), "towers": self._topology.num_towers}
 
     def _compare(self, what: str, mine: dict[str, Any], theirs: dict[str, Any], index: int) -> None:
         different = [name for name in mine if mine[name] != theirs.get(name)]

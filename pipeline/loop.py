@@ -103,6 +103,7 @@ class Loop:
         else:
             self._clock.images += (last - step) * self._config.global_batch
             self._clock.seconds["input"] += float(outcome.input_seconds)
+            self._clock.seconds["reduction"] += float(outcome.reduction_seconds)
         if outcome.diverged:
             raise self._diverged(int(outcome.next_step))
         self._show_progress(last, outcome)
@@ -120,7 +121,7 @@ class Loop:
             placement.check(placed, self.assembly.topology.devices)
         if step == 0 and self._is_chief:
             self.journal.graph(self.trainer.graph())
-        self.journal.text("placement", f"```\n{text}\n```", step)
+        self.journal.text("run/placement", f"```\n{text}\n```", step)
 
     def _show_progress(self, step: int, outcome: Outcome) -> None:
         accuracy = int(outcome.correct) / self._config.global_batch

@@ -4,10 +4,11 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline import config as configuration
 from pipeline import flags
 from pipeline.config import Config
 from pipeline.exits import StorageError, UsageError
@@ -141,11 +142,9 @@ def _read_flagfile(path: Path) -> Config:
 def _read_line(line: str) -> tuple[str, Any]:
     """'--steps=100' -> ('steps', 100). Raises UsageError."""
     name, _, text = line.removeprefix("--").partition("=")
-    field = Config.__dataclass_fields__.get(name)
-    if field is None:
+    if name not in Config.__dataclass_fields__:
         raise UsageError(f"'{line}' is not a flag of this version")
-    read: dict[type, Callable] = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
     try:
-        return name, read[type(field.default)](text)
-    except (ValueError, KeyError):
+        return name, configuration.read(name, text)
+    except ValueError:
         raise UsageError(f"'{line}' has a value that cannot be read") from None

@@ -68,7 +68,8 @@ class Trainer:
 
     def graph(self) -> tf.compat.v1.GraphDef:
         """One step as TensorBoard draws it: a box for each tower and one for the host, with devices and shapes."""
-        one = tf.function(lambda: self._step.one(self._batches_at(tf.constant(0, tf.int64)), tf.constant(0, tf.int64)))
+        first = tf.constant(0, tf.int64)
+        one = tf.function(lambda: self._step.one(self._batches_at(first), first), autograph=False)
         return graphs.readable(one.get_concrete_function().graph.as_graph_def(add_shapes=True))
 
     def _shards(self) -> list[range]:
@@ -79,7 +80,7 @@ class Trainer:
             return [self._batches.at(step, shards) for shards in self._shards()]
 
     def _gradient_of(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        sums, _asking = self._step.gradient(self._batches_at(step), step)
+        sums = self._step.gradient(self._batches_at(step), step).sums
         return sums.loss, sums.gradients
 
     @contextlib.contextmanager

@@ -145,13 +145,13 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None,
         journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.text("run/configuration", markdown_table(dataclasses.asdict(config)), step)
         journal.job(step, hparams.start(config))
     towers, workers = assembly.topology, assembly.topology.workers
     devices = ", ".join(f"{kind.lower()}:{index}" for kind, index in towers.towers)
     where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
     if restarts:
-        journal.text("restarts", f"restart {restarts}, at step {step}, on {where}", step)
+        journal.text("run/restarts", f"restart {restarts}, at step {step}, on {where}", step)
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
     journal.event("start", step, devices=devices, **counts)
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")

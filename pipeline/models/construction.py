@@ -27,6 +27,8 @@ def build(name: str, target: str, image_shape, num_classes: int, seed: int, prec
             model = function(image_shape, num_classes)
             # A symbolic call: it creates the variables of a model that has waited for its input's shape.
             logits = model(keras.Input(image_shape)) if isinstance(model, keras.Model) else None
+        except UsageError as error:
+            raise UsageError(f"model={name}: {error}") from None
         except Exception as error:
             raise UsageError(f"model={name} raised {_described(error, function)}; correct the function") from error
     _check(name, model, logits, num_classes)

@@ -23,7 +23,7 @@ WRONG_FLAGS = [
     ("--source=digit", "source=digit is unknown; did you mean digits? known: digits, mnist, tfds"),
     ("--source=idx", "source=idx lacks its DIR; use --source=idx:DIR"),
     ("--optimizer=adm", "optimizer=adm is unknown; did you mean adam? known: sgd, momentum"),
-    ("--augment=flap", "augment: 'flap' is unknown; did you mean flip? known: shift, rotate"),
+    ("--augment=flap", "augment: 'flap' is unknown; did you mean flip? known: resize_crop, shift"),
     ("--sorce=fake", "--sorce is not a flag; did you mean --source? --help lists them"),
     ("--zzz", "--zzz is not a flag; --help lists them"),
     ("resume", "'resume' is not a flag; write flags as --name=value"),
@@ -107,14 +107,15 @@ def test_a_wrong_idx_file_is_named(case, tmp_path):
 
 @pytest.fixture
 def torn_image(tmp_path):
-    """A folder of 32 images in two classes, of which one is cut off behind its header; and that one."""
+    """A folder of 32 images in two classes, of which one has nothing but its header and its end; and that one."""
     pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
     for i, image in enumerate(pixels):
         path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tf.io.encode_png(image).numpy())
     path = tmp_path / "images" / "b" / "9.png"
-    path.write_bytes(path.read_bytes()[:60])
+    content = path.read_bytes()
+    path.write_bytes(content[:60] + content[-12:])
     return path
 
 
