@@ -1,6 +1,7 @@
 """Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import failures, forward
+from pipeline import chunks, failures, forward
 from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
 
@@ -59,14 +60,13 @@ class Evaluator:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
         length, shard_batch, num_towers = len(source), self._shard_batch, len(self._towers)
 
-        @tf.autograph.experimental.do_not_convert
-        def shard(number):
-            positions = (number * num_towers + tower) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
+        def of(number: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            positions = (number * num_towers + tower) * shard_batch + numbers
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
-            images = tf.ensure_shape(source.decode(raw), [shard_batch, *source.image_shape])
-            return images, tf.ensure_shape(labels, [shard_batch]), tf.cast(positions < length, tf.int32)
+            images = tf.ensure_shape(source.decode(raw), [*positions.shape, *source.image_shape])
+            return images, tf.ensure_shape(labels, positions.shape), tf.cast(positions < length, tf.int32)
 
-        return tf.data.Dataset.range(rounds).map(shard, num_parallel_calls=tf.data.AUTOTUNE)
+        return chunks.dataset(0, rounds, shard_batch, math.prod(source.image_shape), of)
 
     def _score_round(self, iterators) -> tuple[tf.Tensor, tf.Tensor]:
         """Loss sums and correct counts of the next shard of every tower: [num_towers] each."""

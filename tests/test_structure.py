@@ -24,7 +24,7 @@ HOMES = {
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan"],
+    ["config", "preemption", "clock", "reduce", "plan", "chunks"],
     ["surroundings", "models", "augment", "sources", "storage"],
     ["topology"],
     ["flags", "events"],
