@@ -25,7 +25,8 @@ class Batches:
         positions = self._plan.positions(step, shards)
         raw, labels = self._source.fetch(self._plan.indices(positions))
         shape = self._source.image_shape
-        images = tf.ensure_shape(self._source.decode(raw), [len(shards) * self._plan.shard_batch, *shape])
+        window = augment.window(self._augmentation, positions, self._plan.seed)
+        images = tf.ensure_shape(self._source.decode(raw, window), [len(shards) * self._plan.shard_batch, *shape])
         images = augment.apply(self._augmentation, images, positions, self._plan.seed)
         leading = [len(shards), self._plan.shard_batch]
         return tf.reshape(images, [*leading, *shape]), tf.reshape(labels, leading)
@@ -39,4 +40,6 @@ class Batches:
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """`at` of every step from `first_step` on, without end."""
         steps = tf.data.Dataset.range(first_step, tf.int64.max)
-        return steps.map(lambda step: self.at(step, shards), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        # AutoGraph has nothing to convert here, and takes seconds to find that out.
+        batch = tf.autograph.experimental.do_not_convert(lambda step: self.at(step, shards))
+        return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -3,7 +3,7 @@
 A field says in its metadata which part of a run it can change:
 
 * MATHEMATICS: the numbers; fixed for the life of a run, so a resume that differs is refused.
-* KEPT: mathematics too, but 0 asks for a value that fits; it is chosen once and kept from then on.
+* KEPT: mathematics too, but 0 (or "") asks for a value that fits; it is chosen once and kept from then on.
 * LENGTH: how far the run goes; a resume may raise it.
 * EXECUTION: how the same numbers are computed, reported and kept; may differ at every start.
 """
@@ -50,9 +50,11 @@ class Config:
     fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width that folder and TFDS images are resized to (0: their own).",
+    image_size: int = _field(0, "Height and width of the images: others are cropped around the middle and resized "
+        "(0: their own).",
         topic="data", least=0)
-    augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+    augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
+        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
         "cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
@@ -60,6 +62,10 @@ class Config:
         choices=PRECISIONS)
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
+    init_from: str = _field("", "Start from the parameters of another run (its directory; the newest checkpoint) or of "
+        "a .keras file, as far as they fit, instead of fresh ones.", topic="model")
+    init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: what it has at the first "
+        "start; kept).", topic="model", role=KEPT)
 
     global_batch: int = _field(100, "Examples in a step, over all towers.", topic="optimization", least=1)
     steps: int = _field(1000, "The global step at which the run is finished.", topic="optimization", role=LENGTH,
@@ -163,6 +169,8 @@ class Config:
                 "lower --warmup_steps or raise --decay_steps"
             )
         parse_tower_devices(self.tower_devices)
+        if self.init_sha256 and not self.init_from:
+            raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
         if parse_profile(self.profile)[1] > self.steps:
@@ -265,8 +273,8 @@ def differences(recorded: Config, asked: Config) -> list[str]:
 
 
 def keep(recorded: Config, asked: Config) -> Config:
-    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0."""
-    kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if value == 0}
+    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0 or ""."""
+    kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if not value}
     return dataclasses.replace(asked, **kept)
 
 

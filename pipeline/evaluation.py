@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import failures, forward
+from pipeline import arrays, failures, forward
 from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
 
@@ -31,7 +31,9 @@ class Mistake(NamedTuple):
     predicted: int
 
 
-MISTAKES_KEPT = 25
+MISTAKES_KEPT = 24
+
+Gather = Callable[[bytes], list[bytes]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +62,16 @@ class _Verdicts(NamedTuple):
 
 
 class Evaluator:
-    """Slices a split into fixed shards, lets each tower take every num_towers-th one, and adds them up in order.
+    """Slices a split into fixed shards, which the towers of all workers take in turn, and adds them up in order.
 
     The shards, and so the bits, do not depend on the number of towers. Counts and sums over shards are made on the
-    host.
+    host, of every worker alike.
     """
 
-    def __init__(self, model: keras.Model, towers: Towers, shard_batch: int):
-        self._model, self._towers, self._shard_batch = model, towers, shard_batch
+    def __init__(self, model: keras.Model, towers: Towers, shard_batch: int, gather: Gather = lambda own: [own]):
+        """gather: gives every worker's bytes to each, in order; without it this worker is alone."""
+        self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
+        self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
 
     def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
@@ -76,8 +80,20 @@ class Evaluator:
         return None if tally is None else tally.scores
 
     def tally(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Tally | None:
-        """The scores of a split and which classes were taken for which, or None as soon as `stop` says so."""
-        num_rounds = -(-len(source) // (self._shard_batch * len(self._towers)))
+        """The scores of a split and which classes were taken for which, or None as soon as `stop` says so.
+
+        Of several workers each must call it, and where one's `stop` says so all get None.
+        """
+        verdicts = self._verdicts(source, stop)
+        parts = self._gather(b"" if verdicts is None else arrays.pack(verdicts._asdict()))
+        if not all(parts):
+            return None
+        workers = [_Verdicts(**arrays.unpack(part)) for part in parts]
+        return _tally(_Verdicts(*map(_in_order, zip(*workers, strict=True))), source)
+
+    def _verdicts(self, source: Source, stop: Callable[[], bool]) -> _Verdicts | None:
+        """The verdicts of this worker's towers on their part of a split: each [num_rounds, num_towers, ...]."""
+        num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
         datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
         rounds = []
@@ -86,20 +102,21 @@ class Evaluator:
                 return None
             with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
                 rounds.append(_Verdicts(*(value.numpy() for value in self._judge(iterators))))
-        return _tally(_Verdicts(*map(np.concatenate, zip(*rounds, strict=True))), source)
+        return _Verdicts(*map(np.stack, zip(*rounds, strict=True)))
 
     def _find_broken(self, source: Source, number: int) -> None:
         """Raises BadDataError naming the first example of a round that cannot be decoded."""
-        examples = self._shard_batch * len(self._towers)
+        examples = self._shard_batch * self._num_towers
         with self._towers.on_host():
             find_broken(source, range(number * examples, min((number + 1) * examples, len(source))))
 
     def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
-        length, shard_batch, num_towers = len(source), self._shard_batch, len(self._towers)
+        length, shard_batch, rank = len(source), self._shard_batch, self._towers.topology.rank(tower)
 
+        @tf.autograph.experimental.do_not_convert
         def shard(number):
-            positions = (number * num_towers + tower) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
+            positions = (number * self._num_towers + rank) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
             images = tf.ensure_shape(source.decode(raw), [shard_batch, *source.image_shape])
             return images, tf.ensure_shape(labels, [shard_batch]), tf.cast(positions < length, tf.int32)
@@ -119,6 +136,12 @@ class Evaluator:
                 shards.append(_Verdicts(loss, labels, predicted, tf.reduce_max(tf.nn.softmax(logits), axis=-1)))
         with self._towers.on_host():
             return _Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+
+
+def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
+    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
+    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
+    return rounds.reshape(-1, *rounds.shape[3:])
 
 
 def _tally(verdicts: _Verdicts, source: Source) -> Tally:
@@ -143,7 +166,7 @@ def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch:
     def softmax(part):
         parameters, statistics = towers.read(0)
         with towers.on(0):
-            return tf.nn.softmax(forward.evaluate(model, parameters, statistics, part))
+            return forward.probabilities(model, parameters, statistics, part)
 
     padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
     with failures.explained("eval_batch"):

@@ -4,8 +4,10 @@ The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a s
 scheduler what to do next.
 """
 
+import contextlib
 import difflib
 import enum
+import os
 import sys
 from collections.abc import Collection
 
@@ -58,16 +60,39 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
-def exit_with(error: PipelineError) -> None:
-    """Ends the process with the error's code and its message as one line on stderr."""
-    line = " ".join(str(error).split())
-    print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
-    sys.exit(int(error.code))
+def pass_on(code: int) -> None:
+    """Ends the process with the exit code of another, that it stood for."""
+    sys.exit(code)
+
+
+class PeerLostError(PipelineError):
+    """Another worker of the job is gone, or no longer does its part."""
+
+    code = ExitCode.PEER_LOST
 
 
 def kind_of(code: int) -> type[PipelineError] | None:
     """The error that ends a process with this code; None if none of ours does."""
     return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
+
+
+def exit_with(error: PipelineError) -> None:
+    """Ends the process with the error's code and its message as one line on stderr."""
+    print(told(error.code, str(error)), file=sys.stderr, flush=True)
+    sys.exit(int(error.code))
+
+
+def exit_now(error: PipelineError) -> None:
+    """The same from any thread, whatever the others are doing or waiting for."""
+    with contextlib.suppress(OSError):
+        line = told(error.code, str(error))
+        os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
+    os._exit(int(error.code))
+
+
+def told(code: int, message: str) -> str:
+    """The line that says why a process ends with a code."""
+    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
 def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:

@@ -52,6 +52,12 @@ def value(name: str) -> Any:
     return flags.FLAGS[name].value
 
 
+def given() -> dict[str, str]:
+    """The fields that the command line and its flagfiles gave, each as one argument that gives it again."""
+    names = [field.name for field in dataclasses.fields(Config) if flags.FLAGS[field.name].present]
+    return {name: flags.FLAGS[name].serialize() for name in names}
+
+
 _READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
 _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's: its devices are another machine's, often enough
 
@@ -76,7 +82,7 @@ def execution() -> dict[str, Any]:
     return execution
 
 
-def given() -> Config:
+def asked() -> Config:
     """The configuration that the parsed flags give, as it stands there."""
     config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
     return dataclasses.replace(config, source="fake", fake_data=False) if config.fake_data else config
@@ -84,7 +90,7 @@ def given() -> Config:
 
 def configuration() -> Config:
     """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
-    config = given()
+    config = asked()
     check(config)
     # The shell leaves the ~ in --run_dir=~/runs to us.
     run_dir = os.path.expanduser(config.run_dir or config.default_run_dir())

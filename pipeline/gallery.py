@@ -15,9 +15,9 @@ def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: So
     """Shows each class's accuracy, which classes were taken for which, and the most confident mistakes."""
     examples = tally.confusion.sum(axis=1)
     right = {name: tally.confusion[i, i] / examples[i] for i, name in enumerate(source.class_names) if examples[i]}
-    journal.points(split, step, {f"class_accuracy/{name}": accuracy for name, accuracy in right.items()})
+    journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in right.items()})
     matrix = pictures.confusion(tally.confusion, source.class_names)
-    journal.pictures(split, step, {"confusion": matrix, "mistakes": mistakes(tally, source)})
+    journal.pictures(split, step, {"errors/confusion": matrix, "errors/examples": mistakes(tally, source)})
 
 
 def mistakes(tally: Tally, source: Source) -> Image.Image:
@@ -32,10 +32,11 @@ def mistakes(tally: Tally, source: Source) -> Image.Image:
 
 
 def _captions(mistake: Mistake, class_names: tuple[str, ...]) -> list[Caption]:
+    true, predicted = (pictures.shortened(class_names[number]) for number in (mistake.label, mistake.predicted))
     return [
-        Caption(f"is {class_names[mistake.label]}"),
-        Caption(f"taken for {class_names[mistake.predicted]}", pictures.WRONG),
-        Caption(f"at {mistake.confidence:.1%}"),
+        Caption(f"is {true}"),
+        Caption(f"not {predicted}", pictures.WRONG),
+        Caption(f"{mistake.confidence:.1%} sure"),
     ]
 
 
@@ -45,4 +46,4 @@ def show_parameters(journal: Journal, step: int, values: Values, channels: int) 
     journal.histograms(step, parameters)
     kernels = [value for value in parameters.values() if value.ndim > 1]
     if kernels and kernels[0].ndim == 4 and kernels[0].shape[2] == channels:
-        journal.pictures("train", step, {"filters": pictures.filters(kernels[0])})
+        journal.pictures("train", step, {"filters/first_layer": pictures.filters(kernels[0])})

@@ -11,13 +11,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from pipeline import summaries
@@ -65,7 +64,7 @@ class Journal:
 
     def points(self, split: str, step: int, values: Mapping[str, float]) -> None:
         """Shows numbers of a split in charts alone."""
-        self._show(split, step, [scalar_pb(tag, value) for tag, value in values.items()])
+        self._show(split, step, [summaries.scalar(name, value) for name, value in values.items()])
 
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Shows how each array's finite values are distributed."""
@@ -136,6 +135,47 @@ class Journal:
         last = start_step - 1 if torn else start_step
         drop_after(self._tensorboard / run, last)
         return EventFile(self._tensorboard / run, last)
+
+
+class Aside(Journal):
+    """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
+
+    def __init__(self, log: IO[str], start_step: int):
+        self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
+
+    def progress(self, line: str) -> None:
+        """Notes a line for people, with the time of day."""
+        self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def flush(self) -> None:
+        """Returns at once: there is nothing that must survive."""
+
+    def close(self) -> None:
+        """Ends the log."""
+        self._log.close()
+
+    def result(self, step: int, **values: Any) -> None:
+        """Notes the result line."""
+        self.progress(_line("result", step, values))
+
+    def _append(self, line: str) -> None:
+        """Leaves a line to the chief."""
+
+    def _event_file(self, split: str) -> EventFile:
+        return _NOWHERE
+
+
+class _Nowhere(EventFile):
+    """An event file that keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, **fields) -> None:
+        """Forgets an event."""
+
+
+_NOWHERE = _Nowhere()
 
 
 def markdown_table(values: Mapping[str, Any]) -> str:

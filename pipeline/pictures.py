@@ -13,12 +13,12 @@ RIGHT, WRONG = (9, 105, 218), (207, 34, 46)
 MARGIN = 12  # pixels around a picture and between its parts
 LONGEST_NAME = 14  # characters of a class's name that are drawn
 
-MATRIX_SIDE, LARGEST_CELL = 720, 40  # pixels
-SMALLEST_NAMED, SMALLEST_COUNTED = 12, 20  # pixels of a cell for its row to have a name, and itself a number
-BAR = 120  # pixels of an accuracy of 1
+MATRIX_SIDE, LARGEST_CELL = 720, 28  # pixels
+SMALLEST_NAMED, SMALLEST_COUNTED = 12, 24  # pixels of a cell for its row to have a name, and itself a number
+BAR = 56  # pixels of an accuracy of 1
 
-GRID_COLUMNS, TILE = 5, 104  # images in a row, and pixels of one
-FILTERS_SHOWN, FILTER_COLUMNS, FILTER_TILE = 64, 8, 52
+GRID_COLUMNS, TILE = 4, 84  # images in a row, and pixels of one
+FILTERS_SHOWN, FILTER_COLUMNS, FILTER_TILE = 64, 8, 40
 
 
 @functools.cache
@@ -26,7 +26,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """A class's name as far as there is room for it."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
@@ -47,7 +48,7 @@ class _Matrix:
         self._counts = counts
         self._shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         self._cell = min(max(MATRIX_SIDE // len(counts), 1), LARGEST_CELL)
-        self._names = [_shortened(name) for name in class_names] if self._cell >= SMALLEST_NAMED else []
+        self._names = [shortened(name) for name in class_names] if self._cell >= SMALLEST_NAMED else []
         self._origin = 2 * MARGIN + 16 + round(max((_font(12).getlength(name) for name in self._names), default=0))
         self._end = self._origin + self._cell * len(counts)
         self._image = Image.new("RGB", (self._end + 2 * MARGIN + BAR + 40, self._end + MARGIN), PAPER)
@@ -78,7 +79,7 @@ class _Matrix:
         middle = (self._origin + self._end) // 2
         self._draw.text((middle, MARGIN), "taken for", INK, _font(13), anchor="mm")
         self._write_upwards("true class", (MARGIN, middle), "mm", 13)
-        self._draw.text((self._end + MARGIN, MARGIN), "accuracy of the class", INK, _font(13), anchor="lm")
+        self._draw.text((self._end + MARGIN, MARGIN), "accuracy", INK, _font(13), anchor="lm")
         for number, name in enumerate(self._names):
             self._draw.text((self._origin - 6, self._middle(number)), name, INK, _font(12), anchor="rm")
             self._write_upwards(name, (self._middle(number), self._origin - 6), "lm", 12)
@@ -120,7 +121,8 @@ class Caption(NamedTuple):
 def captioned(images: Sequence[np.ndarray], captions: Sequence[Sequence[Caption]], title: str) -> Image.Image:
     """Images in rows, each with its lines below it: [height, width, 1 or 3] uint8, of any size."""
     lines = max((len(lines) for lines in captions), default=0)
-    width, height = TILE + MARGIN, TILE + MARGIN + 16 * lines
+    widest = max((_font(12).getlength(caption.text) for lines in captions for caption in lines), default=0)
+    width, height = max(TILE, round(widest)) + MARGIN, TILE + MARGIN + 16 * lines
     rows = -(-len(images) // GRID_COLUMNS)
     picture = Image.new("RGB", (GRID_COLUMNS * width + MARGIN, rows * height + 2 * MARGIN + 16), PAPER)
     draw = ImageDraw.Draw(picture)
@@ -129,10 +131,10 @@ def captioned(images: Sequence[np.ndarray], captions: Sequence[Sequence[Caption]
         left = MARGIN + number % GRID_COLUMNS * width
         top = 2 * MARGIN + 16 + number // GRID_COLUMNS * height
         tile = _tile(image, TILE)
-        picture.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
+        middle = left + (width - MARGIN) // 2
+        picture.paste(tile, (middle - tile.width // 2, top + (TILE - tile.height) // 2))
         for line, caption in enumerate(below):
-            at = (left + TILE // 2, top + TILE + 2 + 16 * line)
-            draw.text(at, caption.text, caption.colour, _font(12), anchor="ma")
+            draw.text((middle, top + TILE + 2 + 16 * line), caption.text, caption.colour, _font(12), anchor="ma")
     return picture
 
 

@@ -49,9 +49,8 @@ class Terminal:
             return
         with _stdout_errors():
             if self._live is None:
-                self._live = tqdm(
-                    total=steps, initial=step, file=sys.stdout, bar_format=_LIVE_LINE, dynamic_ncols=True, leave=False
-                )
+                how = {"bar_format": _LIVE_LINE, "dynamic_ncols": True, "leave": False}
+                self._live = tqdm(desc=text, total=steps, initial=step, file=sys.stdout, **how)
             self._live.set_description_str(text, refresh=False)
             self._live.update(step - self._live.n)
 

@@ -67,14 +67,14 @@ def make(run: Run, preemption: Preemption) -> int:
         try:
             return process.wait(POLL_S)
         except subprocess.TimeoutExpired:
-            if preemption.signal and not told:
-                process.send_signal(preemption.signal)
+            if preemption.requested and not told:
+                process.send_signal(signal.SIGTERM)
                 told = True
 
 
 def _stop_if_asked(preemption: Preemption) -> None:
-    if preemption.signal:
-        raise PreemptedError(f"{preemption.signal.name}; the same command goes on from there")
+    if preemption.requested:
+        raise PreemptedError(f"{preemption.reason}; the same command goes on from there")
 
 
 def _stopped(run: Run, code: int) -> Exception:

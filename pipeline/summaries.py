@@ -1,4 +1,4 @@
-"""TensorBoard summaries for which its package has no quick way from an array: histograms, and pictures."""
+"""TensorBoard summaries: points in charts, histograms counted quickly, and pictures."""
 
 import io
 
@@ -8,9 +8,29 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram import metadata as histograms
 from tensorboard.plugins.image import metadata as images
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+# Charts of a group share a row, and groups stand in the order of their names.
+_GROUPS = {
+    "accuracy": "curves",
+    "loss": "curves",
+    "gradient_norm": "optimization",
+    "learning_rate": "optimization",
+    "images_per_second": "speed",
+    "restarts": "speed",
+}
 BUCKETS = 30  # TensorBoard's own default
+
+
+def chart(name: str) -> str:
+    """The tag of the chart in which a number of this name is shown."""
+    return f"{_GROUPS[name]}/{name}" if name in _GROUPS else name
+
+
+def scalar(name: str, value: float) -> Summary:
+    """A point in a number's chart."""
+    return scalar_pb(chart(name), value)
 
 
 def histogram(tag: str, values: np.ndarray) -> Summary:

@@ -78,7 +78,7 @@ def _runs(directory: Path) -> list[Run]:
     varied = grid.parse(flags.value("vary"))
     if not varied:
         raise UsageError(f"no --vary was given; name a flag and its values, as {EXAMPLE}")
-    return grid.combinations(flags.given(), varied, directory)
+    return grid.combinations(flags.asked(), varied, directory)
 
 
 def _array(runs: Sequence[Run], preemption: Preemption) -> None:

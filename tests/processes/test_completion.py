@@ -14,11 +14,13 @@ from pipeline.exits import ExitCode
 
 PROMPT = "<ready>"
 ALL_OF_THE_LINE = "\x01echo '<\x05>'\r"  # to its start, to its end, return: prints it as it stands
-ZSH = """bindkey -e; unset zle_bracketed_paste; unsetopt prompt_sp prompt_cr auto_remove_slash
-autoload -Uz compinit; compinit -u -D"""
 SHELLS = {
     "bash": (["--norc", "--noprofile", "-i"], "bind 'set enable-bracketed-paste off'"),
-    "zsh": (["-f", "-i"], ZSH),
+    "zsh": (
+        ["-f", "-i"],
+        "bindkey -e; unset zle_bracketed_paste; unsetopt prompt_sp prompt_cr auto_remove_slash; "
+        "autoload -Uz compinit; compinit -u -D",
+    ),
 }
 
 # What is typed before the TAB, and what stands there after it.
