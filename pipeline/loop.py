@@ -57,7 +57,7 @@ class Loop:
     def _next_boundary(self, step: int) -> int:
         config = self._config
         intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.summary_every)
-        due = [step - step % n + n for n in intervals if n] + self._profiler.boundaries_after(step)
+        due = [step - step % n + n for n in intervals if n] + self._profiler.next_boundary(step)
         return min([step + config.steps_per_loop, config.steps, *due])
 
     def _due(self, step: int, every: int) -> bool:
@@ -75,7 +75,7 @@ class Loop:
 
     def _train(self, step: int, last: int) -> None:
         first = self.trainer.placement is None
-        with self._clock.timing("start" if first else "training"):
+        with self._clock.timing("start" if first else "training"), self._profiler.call(step):
             outcome = self.trainer.advance(step, last)
         if first:
             with self._clock.timing("start"):
