@@ -11,7 +11,18 @@ from pipeline.config import Config
 from pipeline.exits import UsageError, nearest
 
 SHELLS = ("bash", "zsh")
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "report", "sweep", "completion")
+ENTRY_POINTS = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "inspect",
+    "report",
+    "sweep",
+    "supervise",
+    "preflight",
+    "completion",
+)
 FILES, DIRECTORIES = "files", "directories"
 
 
