@@ -32,7 +32,8 @@ HOMES = {
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays", "figures", "hostlists", "manifests", "ports"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks"],
+    ["figures", "hostlists", "manifests", "ports"],
     ["surroundings", "readiness", "versions"],
     ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["progress", "pictures", "summaries", "graphs", "profiling"],
