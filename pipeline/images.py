@@ -34,7 +34,7 @@ class Images:
         self._shape = image_shape
         self._images: list[_Image] = []
         self._refused: dict[int, BadDataError] = {}  # of .npy files that cannot be read, which count as one image
-        batches = [np.zeros([0, *image_shape], np.uint8)]
+        batches: list[np.ndarray] = []
         rows = 0
         for path in paths:
             if not path.lower().endswith(".npy"):
@@ -48,7 +48,8 @@ class Images:
                 continue
             self._images += [_Image(f"{path}[{i}]", path, rows + i) for i in range(len(batches[-1]))]
             rows += len(batches[-1])
-        self._rows = np.concatenate(batches)
+        # A row that is never taken lets `dataset` make its graph where there are no .npy files.
+        self._rows = np.concatenate([*batches, np.zeros([1, *image_shape], np.uint8)])
 
     def __len__(self) -> int:
         return len(self._images)
@@ -63,8 +64,7 @@ class Images:
         chosen = [self._images[index] for index in indices]
         paths = tf.constant([os.fsencode(image.path) for image in chosen], tf.string)
         rows = tf.constant([image.row for image in chosen], tf.int64)
-        # A row that is never taken lets the graph be made where there are no .npy files.
-        table = tf.constant(np.concatenate([self._rows, np.zeros([1, *self._shape], np.uint8)]))
+        table = tf.constant(self._rows)
 
         def decode(path):
             return encoded.decode(tf.io.read_file(path), self._shape)

@@ -176,6 +176,25 @@ def test_a_damaged_checkpoint_is_passed_over_and_scored_once_it_is_whole(run, me
     assert run.found() == run.expected
 
 
+def test_a_damaged_checkpoint_that_a_resume_replaces_is_scored_by_the_same_watch(run, monkeypatch, capsys):
+    run.save(2)
+    path = run.directory.checkpoints / "ckpt-2.data-00000-of-00001"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+
+    def put_back():
+        for aside in run.directory.checkpoints.glob("damaged-*"):
+            aside.rename(aside.with_name(aside.name.removeprefix("damaged-")))
+        path.write_bytes(content)
+
+    nothing = [lambda: None] * watch.ATTEMPTS
+    between_looks = iter([*nothing, lambda: run.checkpoints.tidy([2]), put_back, lambda: run.tell("result", LAST)])
+    monkeypatch.setattr(watch._Patience, "wait", lambda patience: next(between_looks)() is None)
+    run.watch()
+    assert capsys.readouterr().out.count("passed over: ") == 1
+    assert run.found() == run.expected
+
+
 def test_a_signal_ends_it_and_what_was_scored_stays(run, meanwhile):
     for step in (2, 4):
         run.save(step)

@@ -10,10 +10,12 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import tf2onnx
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pipeline.formats.network import Network, Predictor, Runner, cannot_be_converted
 
 NAME = "model.onnx"
+NAMES = ("images", "probabilities")  # of what goes in and comes out
 OPSET = 18  # the newest that tf2onnx 1.17 knows
 
 logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what users need to know of it, we say
@@ -23,7 +25,7 @@ def write(network: Network, directory: Path) -> list[str]:
     """Writes model.onnx and the labels. Raises UsageError for an operation that tf2onnx does not know."""
     predictor = Predictor(network, "float32")
     try:
-        converted, _ = tf2onnx.convert.from_function(predictor.predict, predictor.predict.input_signature, opset=OPSET)
+        converted = _converted(predictor)
         onnx.checker.check_model(converted)  # an operation that tf2onnx does not know, it leaves as it is
     except Exception as error:  # whatever it meets
         raise cannot_be_converted(network, "ONNX", error) from error
@@ -33,7 +35,24 @@ def write(network: Network, directory: Path) -> list[str]:
     return []
 
 
+def _converted(predictor: Predictor) -> onnx.ModelProto:
+    # Not tf2onnx's own from_function: to 1.17 a constant that a model was made with, as the mean in the preprocessing
+    # of Keras' applications, is an input of the graph.
+    frozen = convert_variables_to_constants_v2(predictor.predict.get_concrete_function())
+    names = {tensor.name: name for tensor, name in zip((*frozen.inputs, *frozen.outputs), NAMES, strict=True)}
+    [taken, given] = names
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(add_shapes=True),
+        input_names=[taken],
+        output_names=[given],
+        tensors_to_rename=names,
+        opset=OPSET,
+    )
+    return converted
+
+
 def load(directory: Path) -> Runner:
     """The model as ONNX Runtime runs it."""
     session = onnxruntime.InferenceSession(directory / NAME, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"images": images})[0]
+    taken, given = NAMES
+    return lambda images: session.run([given], {taken: images})[0]
