@@ -1,5 +1,6 @@
 """What every entry point builds from a configuration, in one order: devices, examples, model, state, towers."""
 
+import copy
 import dataclasses
 import json
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 import keras
 
 from pipeline import devices, models, optimizers, sources, state
+from pipeline.cluster import Cluster
 from pipeline.config import Config
 from pipeline.plan import Plan
 from pipeline.sources.base import ExampleSpec, Splits
@@ -17,7 +19,10 @@ from pipeline.towers import Towers, on_host
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """A configuration's parts. Making one starts TensorFlow's devices; each part is made when first asked for."""
+    """A configuration's parts. Making one starts TensorFlow's devices, and waits for those of all workers.
+
+    Each part is made when first asked for.
+    """
 
     config: Config
     topology: Topology
@@ -25,6 +30,12 @@ class Assembly:
 
     def __post_init__(self):
         devices.start(self.topology, self.config)
+        self.cluster.start()
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """All workers together."""
+        return Cluster(self.topology, self.config)
 
     @cached_property
     def splits(self) -> Splits:
@@ -52,6 +63,12 @@ class Assembly:
     def initial(self) -> state.Values:
         """The state at step 0."""
         return state.initial(self.model, optimizers.make(self.config), self.config.precision)
+
+    def started_from(self, init_sha256: str) -> "Assembly":
+        """The same parts, of a configuration that names what --init_from was."""
+        same = copy.copy(self)  # the devices are started, the model is made
+        object.__setattr__(same, "config", dataclasses.replace(self.config, init_sha256=init_sha256))
+        return same
 
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline import state
+from pipeline import manifests, state
 from pipeline.exits import StorageError
 from pipeline.storage import sync
 
@@ -63,6 +63,7 @@ class Checkpoints:
         self.directory = directory
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future | None = None
+        self.check_owner: Callable[[], None] = lambda: None  # raises StorageError once the directory is another's
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that lie here, good or damaged, in order."""
@@ -169,6 +170,7 @@ class Checkpoints:
         try:
             hidden.mkdir(parents=True, exist_ok=True)
             manifest = self._write_hidden(hidden, step, values, about)
+            self.check_owner()
             self._manifest(step).unlink(missing_ok=True)
             *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
             for group in (files, [manifest_file]):  # a power cut, too, leaves no manifest without its files
@@ -214,7 +216,7 @@ class Checkpoints:
         return self.directory / f"ckpt-{step}"
 
     def _manifest(self, step: int) -> Path:
-        return self.directory / f"ckpt-{step}.manifest.json"
+        return manifests.path(self.directory, step)
 
 
 def _sealed(manifest: Manifest) -> dict[str, Any]:

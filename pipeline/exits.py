@@ -4,8 +4,10 @@ The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a s
 scheduler what to do next.
 """
 
+import contextlib
 import difflib
 import enum
+import os
 import sys
 from collections.abc import Collection
 
@@ -58,19 +60,47 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
+def pass_on(code: int) -> None:
+    """Ends the process with the exit code of another, that it stood for."""
+    sys.exit(code)
+
+
+class PeerLostError(PipelineError):
+    """Another worker of the job is gone, or no longer does its part."""
+
+    code = ExitCode.PEER_LOST
+
+
+def kind_of(code: int) -> type[PipelineError] | None:
+    """The error that ends a process with this code; None if none of ours does."""
+    return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
+
+
 def exit_with(error: PipelineError) -> None:
     """Ends the process with the error's code and its message as one line on stderr."""
-    line = " ".join(str(error).split())
-    print(f"{error.code.name.lower().replace('_', ' ')}: {line}", file=sys.stderr, flush=True)
+    print(told(error.code, str(error)), file=sys.stderr, flush=True)
     sys.exit(int(error.code))
+
+
+def exit_now(error: PipelineError) -> None:
+    """The same from any thread, whatever the others are doing or waiting for."""
+    with contextlib.suppress(OSError):
+        line = told(error.code, str(error))
+        os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
+    os._exit(int(error.code))
+
+
+def told(code: int, message: str) -> str:
+    """The line that says why a process ends with a code."""
+    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
+
+
+def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
+    """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near."""
+    close = difflib.get_close_matches(value, known, n=1)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
 
 
 def nearest(value: str, known: Collection[str]) -> str:
     """The end of an error line about an unknown name: the nearest one, and all that are known."""
-    return f";{similar(value, known)} known: {', '.join(known)}"
-
-
-def similar(value: str, known: Collection[str]) -> str:
-    """' did you mean NAME?' with the nearest name, or '' where none is near."""
-    close = difflib.get_close_matches(value, known, n=1)
-    return f" did you mean {close[0]}?" if close else ""
+    return f"; {did_you_mean(value, known)}known: {', '.join(known)}"

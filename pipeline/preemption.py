@@ -1,4 +1,4 @@
-"""Signals become one flag that the loop looks at between steps."""
+"""Signals, and whatever else asks for it, become one flag that the loop looks at between steps."""
 
 import contextlib
 import signal
@@ -14,18 +14,17 @@ def let_interrupts_end_it() -> None:
 
 
 class Preemption:
-    """Whether this process was asked to stop. Further signals change nothing."""
+    """Whether this process was asked to stop, and by what. The first to ask counts; the others change nothing."""
 
     def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
+        self.reason: str | None = None
 
     @classmethod
     @contextlib.contextmanager
     def listening(cls) -> Iterator["Preemption"]:
         """Takes the signals over, for as long as this process lives; enter it first of all, for start-up too."""
         preemption = cls()
-        for number in SIGNALS:
-            signal.signal(number, preemption._note)
+        preemption.listen()
         try:
             yield preemption
         finally:
@@ -34,10 +33,19 @@ class Preemption:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
 
+    def listen(self) -> None:
+        """Takes the signals over from whoever has them: TensorFlow's collective runtime takes SIGTERM as it starts."""
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or signal.Signals(number)
+        self.ask(signal.Signals(number).name)
+
+    def ask(self, reason: str) -> None:
+        """Asks for a stop; for any thread."""
+        self.reason = self.reason or reason
 
     @property
     def requested(self) -> bool:
-        """True from the first signal on."""
-        return self.signal is not None
+        """True from the first time on that a stop was asked for."""
+        return self.reason is not None

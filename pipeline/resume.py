@@ -29,9 +29,9 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
         raise UsageError(
             f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto"
         )
-    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.num_towers)
+    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.total_towers)
     settled.validate()
-    topology.check_shards(settled.grad_shards)
+    topology.check_shards(settled.grad_shards, settled.all_reduce)
     return settled
 
 

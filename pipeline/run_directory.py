@@ -1,19 +1,20 @@
 """The run directory: who owns it, what was recorded in it, and what it says of its own end."""
 
 import contextlib
-import fcntl
 import json
 import os
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from pipeline import config as configuration
 from pipeline import flags
 from pipeline.config import Config
 from pipeline.exits import StorageError, UsageError
+from pipeline.ownership import Ownership
 from pipeline.storage import replacing, storage_errors
+from pipeline.surroundings import Life
 
 
 class RunDirectory:
@@ -26,6 +27,8 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
+        self.logs = path / "logs"
+        self.stop_file = path / "stop"  # whoever makes it stops the run, as a signal does
 
     @classmethod
     def existing(cls, path: str) -> "RunDirectory":
@@ -38,39 +41,30 @@ class RunDirectory:
         return run
 
     @contextlib.contextmanager
-    def own(self) -> Iterator[None]:
-        """Holds the directory for this process alone, made if need be; the kernel lets go however the process ends.
+    def own(self, life: Life | None = None) -> Iterator[Ownership]:
+        """Holds the directory for this process alone, made if need be.
 
-        Raises StorageError if it cannot be written, or another live process holds it.
+        Raises StorageError if it cannot be written, or another live process holds it that is no earlier `life`.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise self._not_writable(error) from None
-        try:
-            self._lock(lock)
-            yield
-        finally:
-            os.close(lock)
-
-    def _lock(self, lock: int) -> None:
-        """Takes the lock, a file descriptor, and says in the file who did. Raises StorageError."""
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(lock, 0)
-            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        except BlockingIOError:
-            owner = os.pread(lock, 1000, 0).decode(errors="replace").strip()
-            raise StorageError(
-                f"run_dir={self.path} belongs to a live run ({owner}); wait for its end, or choose another --run_dir"
-            ) from None
-        except OSError as error:
-            raise self._not_writable(error) from None
+        with contextlib.ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                ownership = Ownership(self.path / "lock", life)
+                held.enter_context(ownership.held())
+            except OSError as error:
+                raise self._not_writable(error) from None
+            yield ownership
 
     def _not_writable(self, error: OSError) -> StorageError:
         reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
         return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
+
+    def log(self, worker: int) -> IO[str]:
+        """A worker's own log, to be appended to, every line at once in its file. Raises StorageError."""
+        path = self.logs / f"worker-{worker}.log"
+        with storage_errors(path):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            return path.open("a", buffering=1)
 
     def recorded(self) -> Config | None:
         """The configuration of the run that lies here, if one does."""
@@ -114,10 +108,16 @@ class RunDirectory:
         """The accuracy on validation at every step that was evaluated."""
         return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
 
-    def how_to_look(self) -> str:
-        """Where the run lies, and the command that shows it."""
+    def starts(self) -> int:
+        """How many times the run was started, as far as its kept steps know."""
+        return sum(event["event"] == "start" for event in self.events())
+
+    def where(self) -> dict[str, str]:
+        """Where things lie, and the command that shows them."""
         tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-        return f"run directory: {self.path}\nlook at it: {tensorboard} --logdir={self.tensorboard}"
+        # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
+        command = f"{tensorboard} --logdir={self.path}"
+        return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
 
     def best_step(self, among: list[int]) -> int | None:
         """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
@@ -142,11 +142,9 @@ def _read_flagfile(path: Path) -> Config:
 def _read_line(line: str) -> tuple[str, Any]:
     """'--steps=100' -> ('steps', 100). Raises UsageError."""
     name, _, text = line.removeprefix("--").partition("=")
-    field = Config.__dataclass_fields__.get(name)
-    if field is None:
+    if name not in Config.__dataclass_fields__:
         raise UsageError(f"'{line}' is not a flag of this version")
-    read: dict[type, Callable] = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
     try:
-        return name, read[type(field.default)](text)
-    except (ValueError, KeyError):
+        return name, configuration.read(name, text)
+    except ValueError:
         raise UsageError(f"'{line}' has a value that cannot be read") from None

@@ -1,16 +1,21 @@
-"""Which towers there are, and which shards are whose."""
+"""Which towers there are, on which worker, and which shards are whose."""
 
 import dataclasses
 
 from pipeline.config import Config, parse_tower_devices
 from pipeline.exits import UsageError
+from pipeline.surroundings import ALONE, Workers
 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The towers of a run: device kind and index of each, in the order of their shards."""
+    """The workers of a job, and the towers of this one: device kind and index of each, in the order of their shards.
+
+    Every worker has as many towers as this one.
+    """
 
     towers: tuple[tuple[str, int], ...]  # (("GPU", 0), ("GPU", 1))
+    workers: Workers = ALONE
 
     @property
     def num_towers(self) -> int:
@@ -18,9 +23,20 @@ class Topology:
         return len(self.towers)
 
     @property
+    def total_towers(self) -> int:
+        """Towers of all workers."""
+        return len(self.towers) * self.workers.count
+
+    @property
+    def task(self) -> str:
+        """The part of a full device name that says whose it is."""
+        job = "worker" if self.workers.addresses else "localhost"
+        return f"/job:{job}/replica:0/task:{self.workers.index}"
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """Full device name of each tower."""
-        return tuple(f"/job:localhost/replica:0/task:0/device:{kind}:{index}" for kind, index in self.towers)
+        return tuple(f"{self.task}/device:{kind}:{index}" for kind, index in self.towers)
 
     def on_cpu(self, tower: int) -> bool:
         """Whether a tower is one of the host's processors, and so shares its memory."""
@@ -29,29 +45,57 @@ class Topology:
     @property
     def host(self) -> str:
         """Full name of the device for what belongs to no tower."""
-        return "/job:localhost/replica:0/task:0/device:CPU:0"
+        return f"{self.task}/device:CPU:0"
 
     @property
     def num_cpu_devices(self) -> int:
         """Logical CPU devices that the towers need (at least one: the host's)."""
         return max((index + 1 for kind, index in self.towers if kind == "CPU"), default=1)
 
+    def rank(self, tower: int) -> int:
+        """A tower's place among those of all workers."""
+        return self.workers.index * self.num_towers + tower
+
     def shards_of(self, tower: int, grad_shards: int) -> range:
         """The consecutive shards that a tower computes."""
-        each = grad_shards // self.num_towers
-        return range(tower * each, (tower + 1) * each)
+        each = grad_shards // self.total_towers
+        return range(self.rank(tower) * each, (self.rank(tower) + 1) * each)
 
-    def check_shards(self, grad_shards: int) -> None:
-        """Raises UsageError, naming the tower counts that fit, if the shards do not split over the towers."""
-        if grad_shards % self.num_towers:
-            fits = [str(n) for n in range(1, grad_shards + 1) if grad_shards % n == 0]
+    def check_shards(self, grad_shards: int, all_reduce: str = "exact") -> None:
+        """Raises UsageError, naming counts that fit, if the shards do not split over the towers of all workers.
+
+        The exact all-reduce adds whole workers. So that this is a part of the one tree over the shards, a worker's
+        shards must be a node of it: a power of two of them, if there are several workers.
+        """
+        if grad_shards % self.total_towers:
             raise UsageError(
-                f"{grad_shards} shards do not split over {self.num_towers} towers; use {', '.join(fits)} towers, "
-                "or another --grad_shards (which a resume takes only with --reshard)"
+                f"{grad_shards} shards do not split over {self._described()}; use {_listed(_divisors(grad_shards))} "
+                "towers, or another --grad_shards (which a resume takes only with --reshard)"
+            )
+        worker_shards = grad_shards // self.workers.count
+        if all_reduce == "exact" and self.workers.count > 1 and worker_shards & (worker_shards - 1):
+            divisors = _divisors(grad_shards // self.num_towers)
+            fits = [n for n in divisors if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
+            raise UsageError(
+                f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker, which is no "
+                f"power of two, as the exact all-reduce needs; use {_listed(fits)} workers, or --all_reduce=fast"
             )
 
+    def _described(self) -> str:
+        if self.workers.count == 1:
+            return f"{self.num_towers} towers"
+        return f"{self.total_towers} towers ({self.workers.count} workers with {self.num_towers} each)"
 
-def of(config: Config, num_gpus: int) -> Topology:
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs.
 
     Raises UsageError for a device that does not exist or more towers than GPUs. CPU towers are logical
@@ -68,4 +112,4 @@ def of(config: Config, num_gpus: int) -> Topology:
         raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {there}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
-    return Topology(tuple(named))
+    return Topology(tuple(named), workers)

@@ -27,6 +27,13 @@ def on_host(topology: Topology) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def on_tower(topology: Topology, tower: int) -> Iterator[None]:
+    """Operations inside lie on the tower's device."""
+    with tf.device(topology.devices[tower]):
+        yield
+
+
 def _scope(name: str):
     """The name scope, entered again where it was entered before (without the slash TensorFlow would make it name_1)."""
     return tf.name_scope(f"{name}/")
@@ -49,13 +56,19 @@ class Towers:
         with tf.device(device):
             return state.Replica.create(values, device, scope)
 
+    def load(self, values: state.Values) -> None:
+        """Gives every replica these values in place of its own."""
+        for replica in self.replicas:
+            with self.at(replica):
+                replica.write(values)
+
     def __len__(self) -> int:
         return self._topology.num_towers
 
     @contextlib.contextmanager
     def on(self, tower: int) -> Iterator[None]:
         """Operations inside lie on the tower's device, in the scope tower_K."""
-        with tf.device(self._topology.devices[tower]), _scope(f"tower_{tower}"):
+        with on_tower(self._topology, tower), _scope(f"tower_{tower}"):
             yield
 
     def on_host(self) -> contextlib.AbstractContextManager[None]:
@@ -67,6 +80,11 @@ class Towers:
         """Operations inside lie where the replica does."""
         with tf.device(replica.device), _scope(replica.scope or "shared"):
             yield
+
+    @property
+    def topology(self) -> Topology:
+        """Where they lie, and those of the other workers."""
+        return self._topology
 
     def shards_of(self, tower: int, grad_shards: int) -> range:
         """The consecutive shards that a tower computes."""
@@ -109,6 +127,15 @@ class Towers:
         """The next element of the tower's iterator, in the memory of its device."""
         with self.on_host() if self._topology.on_cpu(tower) else self.on(tower):
             return iterator.get_next()
+
+    def next_of_all(self, iterators: Sequence[tf.data.Iterator]) -> tuple[list, tf.Tensor]:
+        """The next element of every tower's iterator, and the seconds that passed until the last was there."""
+        with self.on_host():
+            began = tf.timestamp()
+        with tf.control_dependencies([began]):
+            elements = [self.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
+        with self.on_host(), tf.control_dependencies(tf.nest.flatten(elements)):
+            return elements, tf.timestamp() - began
 
     def check_equal(self, step: int) -> state.Values:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""

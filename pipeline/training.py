@@ -4,65 +4,140 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, resume, topology
+from pipeline import devices, dry_run, hparams, importing, progress, resume, state, surroundings, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
-from pipeline.exits import UsageError
-from pipeline.journal import Journal, markdown_table
+from pipeline.exits import BadDataError, PeerLostError, UsageError
+from pipeline.importing import Imported
+from pipeline.job import Job
+from pipeline.journal import Aside, Journal, markdown_table
 from pipeline.loop import Loop
 from pipeline.preemption import Preemption
 from pipeline.run_directory import RunDirectory
+from pipeline.start import Start, start_of_all
+from pipeline.topology import Topology
 from pipeline.trainer import Trainer
 
 
 def run(asked: Config, preemption: Preemption) -> None:
     """Starts the run that the configuration names, or goes on with it. Raises PipelineError."""
-    towers = topology.of(asked, devices.num_gpus())
+    towers = topology.of(asked, devices.num_gpus(), surroundings.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
-    checkpoints = Checkpoints(directory.checkpoints)
-    config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
     if asked.dry_run:
+        checkpoints = Checkpoints(directory.checkpoints)
+        config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         dry_run.show(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
         return
-    with directory.own():  # made only now, and what was settled is settled again: until here it could be another's
+    job = Job(asked, towers, preemption)
+    with job.joined():
+        if towers.workers.is_chief:
+            _lead(asked, towers, directory, job, preemption)
+        else:
+            _follow(asked, towers, directory, job, preemption)
+
+
+def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
+    """The chief's part: the run directory is its own, and what lies there decides."""
+    checkpoints = Checkpoints(directory.checkpoints)
+    config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    if not checkpoints.steps():
+        importing.check(config)
+    # The directory is made only now, and what was settled is settled again: until here it could be another's.
+    with directory.own(surroundings.life()) as ownership:
         config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
-        if not _say_if_finished(config, directory):
-            _train(Assembly(config, towers), directory, checkpoints, preemption)
+        job.watchdog.check_owner = checkpoints.check_owner = ownership.check
+        result = directory.result()
+        finished = result is not None and result["step"] >= config.steps
+        config, _ = job.meet(config, finished)
+        if finished:
+            _say_finished(directory, asked.quiet)
+        else:
+            _train(Assembly(config, towers), directory, checkpoints, job, preemption)
 
 
-def _say_if_finished(config: Config, directory: RunDirectory) -> bool:
+def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
+    """Any other worker's part: what the chief says decides, and the run directory need not be the chief's."""
+    config, finished = job.meet(asked)
+    if not finished:
+        _train(Assembly(config, towers), directory, Checkpoints(directory.checkpoints), job, preemption)
+
+
+def _say_finished(directory: RunDirectory, quiet: bool) -> None:
     result = directory.result()
-    if result is None or result["step"] < config.steps:
-        return False
-    print(f"finished already, at step {result['step']}: a larger --steps goes on from there")
-    print(directory.how_to_look())
-    print(json.dumps(result))
-    return True
+    assert result is not None
+    terminal = progress.Terminal(quiet)
+    terminal.line(f"finished already, at step {result['step']}: a larger --steps goes on from there")
+    terminal.line(progress.table(directory.where()))
+    terminal.result(json.dumps(result))
 
 
-def _train(assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, preemption: Preemption) -> None:
+def _train(
+    assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, job: Job, preemption: Preemption
+) -> None:
+    preemption.listen()
     initial = assembly.initial()
-    restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
-    if restored:
-        resume.check_examples(restored, assembly.about())
-    step = restored.manifest.step if restored else 0
-    if step > assembly.config.steps:
-        raise UsageError(f"steps={assembly.config.steps} lies before the newest checkpoint, of step {step}; give more")
-    directory.record(assembly.config)
-    journal = Journal(directory.path, step)
-    _tell_start(journal, assembly, restored)
-    if restored:
-        _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
-    checkpoints.tidy(restored.passed_over if restored else {})
-    trainer = Trainer(assembly, restored.values if restored else initial)
+    _check_same_examples(assembly)
+    restored = _restore(assembly, checkpoints, initial) if job.is_chief else None
+    imported = importing.imported(assembly.config, initial) if job.is_chief and not restored else None
+    if imported:
+        initial, assembly = imported.values, assembly.started_from(imported.source.parameters_sha256)
+    start = start_of_all(assembly.cluster, Start.at(restored, initial, directory))
+    journal = _opened_journal(assembly, directory, checkpoints, restored, start.step)
+    if imported:
+        _tell_import(journal, imported)
+    job.watch(directory, journal, assembly.cluster)
+    trainer = Trainer(assembly, start.values)
     try:
-        Loop(assembly, trainer, directory, checkpoints, journal, preemption, saved_step=step).go(step)
+        with job.together():
+            Loop(assembly, trainer, directory, checkpoints, journal, preemption, job, start).go()
+    except PeerLostError as error:
+        journal.event("peer_lost", job.progress.phase.step, why=str(error))
+        raise
     finally:
         journal.close()
 
 
-def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None) -> None:
+def _check_same_examples(assembly: Assembly) -> None:
+    """Raises BadDataError naming the workers that see other examples than the first."""
+    chiefs, *others = assembly.cluster.gather_json(assembly.about()["examples"])
+    wrong = [f"worker {index}" for index, found in enumerate(others, start=1) if found != chiefs]
+    if wrong:
+        raise BadDataError(
+            f"{', '.join(wrong)} found other examples in source={assembly.config.source} than worker 0; "
+            "give every host the same files"
+        )
+
+
+def _restore(assembly: Assembly, checkpoints: Checkpoints, initial: state.Values) -> Restored | None:
+    """The newest checkpoint that verifies, if any lies there. Raises UsageError if --steps lies before it."""
+    restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
+    if restored:
+        resume.check_examples(restored, assembly.about())
+        step, steps = restored.manifest.step, assembly.config.steps
+        if step > steps:
+            raise UsageError(f"steps={steps} lies before the newest checkpoint, of step {step}; give more")
+    return restored
+
+
+def _opened_journal(
+    assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, restored: Restored | None, step: int
+) -> Journal:
+    """The journal, with what there is to tell of this start; the run directory is ready for it."""
+    workers = assembly.topology.workers
+    if not workers.is_chief:
+        return Aside(directory.log(workers.index), step)
+    directory.record(assembly.config)
+    config = assembly.config
+    journal = Journal(directory.path, step, progress.Terminal(config.quiet, config.verbose))
+    _tell_start(journal, assembly, restored, restarts=directory.starts())
+    if restored:
+        _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
+    checkpoints.tidy(restored.passed_over if restored else {})
+    return journal
+
+
+def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None, restarts: int) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
         journal.progress(f"passed over: {why}")
@@ -70,10 +145,22 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None)
         journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
-    towers = ", ".join(f"{kind.lower()}:{index}" for kind, index in assembly.topology.towers)
-    journal.event("start", step, towers=assembly.topology.num_towers, devices=towers, grad_shards=config.grad_shards)
-    journal.progress(f"{config.model} on {config.source}: {towers}, {config.grad_shards} shards, in {config.run_dir}")
+        journal.text("run/configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.job(step, hparams.start(config))
+    towers, workers = assembly.topology, assembly.topology.workers
+    devices = ", ".join(f"{kind.lower()}:{index}" for kind, index in towers.towers)
+    where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
+    if restarts:
+        journal.text("run/restarts", f"restart {restarts}, at step {step}, on {where}", step)
+    counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
+    journal.event("start", step, devices=devices, **counts)
+    journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _tell_import(journal: Journal, imported: Imported) -> None:
+    journal.event("import", 0, **imported.told())
+    for line in imported.lines():
+        journal.progress(line)
 
 
 def _tell_reshard(journal: Journal, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:

@@ -12,32 +12,50 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # effect -> (pattern, the files that may have it)
 HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
+    "the collective runtime is touched": (r"Collective\w+\(|MultiWorkerMirroredStrategy", {"cluster.py"}),
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
-    "flags are defined": (r"\bDEFINE_\w+\(", {"flags.py", "evaluate.py", "inspect.py", "predict.py"}),
-    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py"}),
-    "checkpoint files are read or written": (r"\bSaveV2\b|load_checkpoint\(|manifest\.json", {"checkpoint.py"}),
+    "flags are defined": (
+        r"\bDEFINE_\w+\(",
+        {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py", "supervise.py", "report.py", "sweep.py"},
+    ),
+    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "surroundings.py"}),
+    "other processes are started": (r"\bsubprocess\.|\bos\.fork\(", {"series.py", "worker_process.py"}),
+    "checkpoint files are read or written": (
+        r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
+        {"checkpoint.py", "manifests.py"},
+    ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
 
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "chunks"],
-    ["surroundings", "models", "augment", "sources", "storage"],
-    ["topology"],
-    ["flags", "events"],
-    ["command", "run_directory"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks"],
+    ["figures", "hostlists", "manifests", "ports"],
+    ["surroundings", "readiness", "versions"],
+    ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
+    ["progress", "pictures", "summaries", "graphs", "profiling"],
+    ["flags", "events", "hparams", "grid"],
+    ["command", "run_directory", "supervisor_log", "worker_process"],
+    ["watchdog", "supervisor", "chronicle"],
+    ["standings"],
+    ["series"],
+    ["repeat"],
     ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "loss_scale", "images"],
+    ["inputs", "verdicts"],
     ["state", "failures"],
-    ["checkpoint", "towers"],
-    ["step", "evaluation", "resume"],
+    ["checkpoint", "towers", "formats"],
+    ["cluster"],
+    ["step", "evaluation", "prediction", "resume", "job", "start"],
+    ["gallery"],
     ["assembly"],
-    ["trainer", "saved_run", "dry_run"],
-    ["loop"],
+    ["trainer", "saved_run", "dry_run", "exporting", "importing"],
+    ["loop", "watch", "reporting"],
     ["training"],
-    ["train", "evaluate", "predict", "inspect"],
+    ["train", "evaluate", "predict", "inspect", "export", "supervise", "preflight", "report", "sweep"],
+    ["completion"],
 ]
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.exits import BadDataError, UsageError, similar
+from pipeline.exits import BadDataError, UsageError, did_you_mean
 from pipeline.sources import files, images
 from pipeline.sources.base import Splits, carve
 
@@ -69,8 +69,8 @@ def _open(directory: Path, config: Config, train: Folder | None = None) -> Folde
     class_names = train.class_names if train else found
     if strange := sorted(set(found) - set(class_names)):
         raise BadDataError(
-            f"{directory / strange[0]} is a class without training images;{similar(strange[0], class_names)} rename or "
-            "remove it, or add images to train on"
+            f"{directory / strange[0]} is a class without training images; "
+            f"{did_you_mean(strange[0], class_names)}rename or remove it, or add images to train on"
         )
     if len(class_names) < 2:
         raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Trains with one worker on each of several hosts: ./launch/ssh.sh --hosts=h1,h2 [flags of pipeline.train]
+#
+# --hosts=H,H          the hosts, as ssh and the workers among themselves reach them (ssh may need USER@HOST)
+# --host_file=FILE     the same, one a line; # begins a comment
+# --port=9000          the workers' port on every host, TCP and UDP
+# --remote_dir=DIR     the project's directory there (default: the same as here)
+# --ssh='ssh -p 2222'  ssh with options
+# --dry_run prints what would run where, --preflight checks it. The exit code is the one that says most of all hosts'.
+#
+# The remote supervisors stop when their stdin ends. It is a pipe that this process alone holds open, so they do as soon
+# as it ends, be it by a SIGKILL.
+set -uo pipefail
+
+port=9000 remote_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly leave_s=120 # for the others, once the first has left
+ssh=(ssh) hosts=() flags=() jobs=() codes=() dry_run='' turns=0
+
+usage() {
+    echo "usage: $1; ./launch/ssh.sh --hosts=h1,h2 [--port=9000] [flags of pipeline.train]" >&2
+    exit 64
+}
+
+for argument in "$@"; do
+    value=${argument#*=}
+    case $argument in
+        --hosts=*) IFS=', ' read -r -a hosts <<<"$value" ;;
+        --host_file=*)
+            [ -f "$value" ] || usage "host_file=$value is no file"
+            mapfile -t hosts < <(sed 's/#.*//' "$value" | tr -s ' \t' '\n' | grep .)
+            ;;
+        --port=*) port=$value ;;
+        --remote_dir=*) remote_dir=$value ;;
+        --ssh=*) read -r -a ssh <<<"$value" ;;
+        --dry_run | --dry_run=true) dry_run=1 ;;
+        *) flags+=("$argument") ;;
+    esac
+done
+[ ${#hosts[@]} -gt 0 ] || usage "no host is given"
+addresses=$(printf "%s:$port," "${hosts[@]##*@}")
+ssh+=(-o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=20)
+
+# What host number $1 is to run.
+remote_command() {
+    local words=(./launch/supervise.sh --end_with_stdin "--worker_addresses=${addresses%,}" "--worker_index=$1")
+    words+=(${flags[@]+"${flags[@]}"})
+    echo "cd ${remote_dir@Q} && exec ${words[*]@Q}"
+}
+
+on_host() {
+    "${ssh[@]}" "${hosts[$1]}" "$(remote_command "$1")" 2>&1 | sed -u "s/^/${hosts[$1]} | /"
+    local code=${PIPESTATUS[0]}
+    [ "$code" -ne 255 ] || echo "${hosts[$1]} cannot be reached any more, or not at all: try ${ssh[*]} ${hosts[$1]} true" >&2
+    return "$code"
+}
+
+if [ "$dry_run" ]; then
+    for index in "${!hosts[@]}"; do echo "${ssh[*]} ${hosts[$index]} $(remote_command "$index")"; done
+    exit
+fi
+
+stop() { exec 3>&-; } # the end of everyone's stdin
+trap stop INT TERM USR1
+pipe=$(mktemp -d)/stdin && mkfifo "$pipe" && exec 3<>"$pipe" || exit
+for index in "${!hosts[@]}"; do
+    on_host "$index" <"$pipe" 3>&- & # in this order, so that at any moment someone holds the pipe open
+    jobs+=($!)
+done
+while running=$(jobs -rp | wc -l) && [ "$running" -gt 0 ]; do
+    [ "$running" -eq ${#hosts[@]} ] || [ $((turns += 1)) -le $((leave_s * 2)) ] || stop
+    sleep 0.5
+done
+rm -r "$(dirname "$pipe")"
+
+for job in "${jobs[@]}"; do
+    wait "$job"
+    codes+=($?)
+done
+# The same order as the supervisor's; 255 is ssh's own: that host is lost.
+all=" ${codes[*]/#255/76} "
+for code in 64 65 70 74 75; do [[ "$all" != *" $code "* ]] || exit "$code"; done
+for code in $all; do [ "$code" -eq 0 ] || [ "$code" -eq 76 ] || exit "$code"; done
+[[ "$all" != *" 76 "* ]] || exit 76

@@ -1,0 +1,161 @@
+"""Entry point: python -m pipeline.preflight [flags of pipeline.train]. Says before a training what would hinder it.
+
+It runs as the trainer does, a process a worker, on the workers' own addresses; the chief prints one table.
+"""
+
+import contextlib
+import dataclasses
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import command, exits, flags, ports, surroundings
+from pipeline.config import OF_ONE_START, Config
+from pipeline.exits import ExitCode
+from pipeline.readiness import Facts, Problem, Report, problems, remarks, table, unreached
+from pipeline.roll_call import RollCall
+from pipeline.supervisor import most_telling
+from pipeline.surroundings import Workers, host_and_port
+from pipeline.versions import versions
+
+LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
+SHARED_FILES_S = 3.0  # until a file that one host made is seen by another
+
+
+def main() -> None:
+    """Checks the surroundings of all workers; ends with 0, or the code that says most about what is wrong."""
+    config = flags.configuration()
+    workers = surroundings.workers(config)
+    with _mark(config, workers) as (mark, unwritable):
+        facts = _facts(config, workers, unwritable + _taken(workers))
+        code = _verdict(workers, {0: Report(facts, {}, {}, True)}) if workers.count == 1 else 0
+        if workers.count > 1:
+            code = _together(config, workers, facts, mark)
+    exits.pass_on(code)
+
+
+def _together(config: Config, workers: Workers, facts: Facts, mark: str) -> int:
+    """Meets the other workers; returns the chief's verdict, which the chief prints with its reasons."""
+    call = RollCall(workers, {"mark": mark}, min(config.start_timeout, LONGEST_WAIT_S))
+    with contextlib.nullcontext() if _taken(workers) else call.listening():
+        answers = call.ask_all()
+        ways = {k: way for k, (way, _) in answers.items()}
+        clocks = {k: answer["ahead"] for k, (_, answer) in answers.items() if answer}
+        sees = workers.is_chief or _sees(config, answers[0][1].get("mark", ""))
+        report = Report(facts, ways, clocks, sees)
+        if not workers.is_chief:
+            verdict = call.verdict_on(dataclasses.asdict(report))
+            return verdict if verdict is not None else _without_the_chief(workers, report)
+        others = {k: _read(told) for k, told in call.reports().items()}
+        code = _verdict(workers, {0: report, **others})
+        call.conclude(code)
+        return code
+
+
+def _verdict(workers: Workers, reports: dict[int, Report]) -> int:
+    """Prints the table, what is wrong, and what is good to know; returns the code."""
+    print("\n".join(table(workers.addresses, reports)), flush=True)
+    for remark in remarks(reports):
+        print(remark)
+    found = problems(workers.addresses, reports)
+    _print(found)
+    print(f"preflight: {workers.count} worker(s), " + (f"{len(found)} problem(s)" if found else "ready to train"))
+    return most_telling([code for code, _ in found] or [ExitCode.DONE])
+
+
+def _without_the_chief(workers: Workers, report: Report) -> int:
+    """Prints what a worker knows whom the chief does not answer; returns the code."""
+    found = [*report.facts.problems, *unreached(workers.addresses, {workers.index: report})]
+    gone = f"the chief at {workers.addresses[0]} gives worker {workers.index} no verdict; see what it says itself"
+    found = found or [(ExitCode.PEER_LOST, gone)]
+    _print(found)
+    return most_telling([code for code, _ in found])
+
+
+def _print(found: Sequence[Problem]) -> None:
+    for code, text in found:
+        print(exits.told(code, text), file=sys.stderr, flush=True)
+
+
+def _read(told: dict[str, Any]) -> Report:
+    """A report as it came over the network."""
+    facts = Facts(**told["facts"])
+    ways = {int(k): way for k, way in told["ways"].items()}
+    clocks = {int(k): ahead for k, ahead in told["clocks"].items()}
+    return Report(facts, ways, clocks, told["sees_run_dir"])
+
+
+def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
+    shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in OF_ONE_START}
+    return Facts(socket.gethostname(), workers.addresses, versions(), len(surroundings.gpus()), shared, found)
+
+
+def _taken(workers: Workers) -> list[Problem]:
+    """That this worker's port is taken, if it is."""
+    if workers.count == 1:
+        return []
+    address = workers.addresses[workers.index]
+    holder = ports.taken(host_and_port(address)[1])
+    text = f"worker {workers.index}'s port, of {address}, is taken on {socket.gethostname()}: {holder}; "
+    return [(ExitCode.USAGE, text + "end that, or give the workers another port")] if holder else []
+
+
+@contextlib.contextmanager
+def _mark(config: Config, workers: Workers) -> Iterator[tuple[str, list[Problem]]]:
+    """The chief's mark by which others know its run directory, there inside; and what is wrong with the directory.
+
+    mark: LEVELS/NAME, a file of that name so many levels above the run directory, which may not be there yet.
+    """
+    levels, directory = _existing(config)
+    problem = f"run_dir={config.run_dir} cannot be written by {socket.gethostname()}: choose another, or allow it"
+    if not workers.is_chief:
+        yield "", [] if os.access(directory, os.W_OK) else [(ExitCode.STORAGE, problem)]
+        return
+    file = directory / f".preflight-{uuid.uuid4().hex}"
+    try:
+        file.touch()
+    except OSError as error:
+        yield "", [(ExitCode.STORAGE, f"{problem} ({error.strerror})")]
+        return
+    try:
+        yield f"{levels}/{file.name}", []
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _existing(config: Config) -> tuple[int, Path]:
+    """The run directory, or the nearest one above it that exists, and how many levels above."""
+    path = Path(config.run_dir).absolute()
+    return next((levels, above) for levels, above in enumerate([path, *path.parents]) if above.is_dir())
+
+
+def _sees(config: Config, mark: str) -> bool:
+    """Whether the chief's mark lies at the same place from here; file systems that are shared may take a moment.
+
+    True also where the chief could make none, which is its problem.
+    """
+    levels, _, name = mark.partition("/")
+    path = Path(config.run_dir).absolute()
+    give_up = time.monotonic() + SHARED_FILES_S
+    while name:
+        directory = [path, *path.parents][int(levels)]
+        if directory.is_dir() and name in os.listdir(directory):
+            return True
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, flags.define, usage="python -m pipeline.preflight [flags of pipeline.train]")
+
+
+if __name__ == "__main__":
+    run()

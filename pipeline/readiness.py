@@ -1,0 +1,133 @@
+"""Whether workers may train together: what each says of itself and of its way to the others, judged. PURE."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.exits import ExitCode
+
+CLOCKS_S = 2.0  # by which clocks may differ
+OK = "ok"
+# What can be wrong with the way to a worker -> the exit code, and what to do.
+WAYS = {
+    "unknown": (ExitCode.USAGE, "its name does not resolve; correct the address, or DNS, or /etc/hosts"),
+    "refused": (ExitCode.PEER_LOST, "TCP is refused: no worker listens there; start it, and see what it says itself"),
+    "unreachable": (ExitCode.PEER_LOST, "TCP does not get through; check the host, the network and its firewalls"),
+    "strange": (ExitCode.USAGE, "another program answers on that port; give the workers another one"),
+    "no UDP": (ExitCode.PEER_LOST, "UDP does not get through; let it through as TCP, for the watchdogs' pulses"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a worker says of itself."""
+
+    host: str
+    addresses: Sequence[str]
+    versions: Mapping[str, str]  # of Python, the libraries and this project
+    gpus: int
+    flags: Mapping[str, Any]  # those that all workers must share
+    problems: Sequence[tuple[int, str]] = ()  # exit code and line: what is wrong on its own host
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a worker says of itself, and what it found of the others, by their indices."""
+
+    facts: Facts
+    ways: Mapping[int, str]  # OK, or a key of WAYS
+    clocks: Mapping[int, float]  # seconds by which a worker's clock is ahead of this one's
+    sees_run_dir: bool  # whether its run directory is the chief's
+
+
+Problem = tuple[int, str]  # exit code; what is wrong and what to do, in one line
+
+
+def problems(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
+    """All that is wrong, in the order of its causes. reports: by worker; one of worker 0, the chief, is there."""
+    found = [problem for k in sorted(reports) for problem in reports[k].facts.problems]
+    found += unreached(addresses, reports) + _silent(addresses, reports)
+    chief = reports[0]
+    for k in sorted(set(reports) - {0}):
+        name, facts = _name(k, reports[k].facts), reports[k].facts
+        found += _differences(name, facts, chief.facts)
+        ahead = chief.clocks.get(k, 0.0)
+        if abs(ahead) > CLOCKS_S:
+            text = (
+                f"the clock of {name} is {ahead:+.1f} s from the chief's, more than {CLOCKS_S:g} s; set it, as by NTP"
+            )
+            found.append((ExitCode.USAGE, text))
+    return found
+
+
+def unreached(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
+    """Who cannot be reached, how, and from where."""
+    found: list[Problem] = []
+    for k, address in enumerate(addresses):
+        failed = {j: report.ways[k] for j, report in reports.items() if report.ways.get(k, OK) != OK}
+        for way in WAYS:
+            askers = [_name(j, reports[j].facts) for j in sorted(failed) if failed[j] == way]
+            if askers:
+                code, remedy = WAYS[way]
+                found.append((code, f"worker {k} at {address} cannot be reached from {', '.join(askers)}: {remedy}"))
+    return found
+
+
+def _silent(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
+    """Who can be reached, and yet told the chief nothing."""
+    reached = [k for k in range(len(addresses)) if k not in reports and reports[0].ways.get(k) == OK]
+    return [
+        (
+            ExitCode.PEER_LOST,
+            f"worker {k} at {addresses[k]} answers, but does not reach the chief at {addresses[0]}; see what it says "
+            "itself, and let TCP through to the chief too",
+        )
+        for k in reached
+    ]
+
+
+def _differences(name: str, facts: Facts, chief: Facts) -> list[Problem]:
+    """In what a worker differs from the chief, and must not."""
+    pairs = {f"its version of {key}": (facts.versions.get(key), value) for key, value in chief.versions.items()}
+    pairs |= {f"its --{key}": (facts.flags.get(key), value) for key, value in chief.flags.items()}
+    pairs["its list of workers"] = (",".join(facts.addresses), ",".join(chief.addresses))
+    if not (chief.flags.get("towers") or chief.flags.get("tower_devices")):
+        pairs["its number of GPUs"] = (str(facts.gpus), str(chief.gpus))
+    return [
+        (ExitCode.USAGE, f"{name} differs from the chief: {what} is {its}, the chief's {chiefs}; make them equal")
+        for what, (its, chiefs) in pairs.items()
+        if its != chiefs
+    ]
+
+
+def remarks(reports: Mapping[int, Report]) -> list[str]:
+    """What is no problem, but good to know."""
+    said = ["the chief has " + ", ".join(f"{name} {version}" for name, version in reports[0].facts.versions.items())]
+    apart = [_name(k, reports[k].facts) for k in sorted(reports) if not reports[k].sees_run_dir]
+    if apart:
+        said.append(
+            f"the run directory of {', '.join(apart)} is not the chief's: the chief's state is sent there at every "
+            "start, and logs written there stay there"
+        )
+    return said
+
+
+def table(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[str]:
+    """One row a worker, for people."""
+    rows = [("worker", "address", "host", "reached", "clock", "run directory", "GPUs")]
+    for k, address in enumerate(addresses or ["-"]):
+        ways = {report.ways[k] for report in reports.values() if k in report.ways} - {OK}
+        reached = ", ".join(sorted(ways)) or "by all"
+        if k in reports:
+            report, facts = reports[k], reports[k].facts
+            clock = f"{reports[0].clocks.get(k, 0.0):+.2f} s"
+            directory = "the chief's" if report.sees_run_dir else "its own"
+            rows.append((str(k), address, facts.host, reached, clock, directory, str(facts.gpus)))
+        else:
+            rows.append((str(k), address, "?", reached, "?", "?", "?"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _name(index: int, facts: Facts) -> str:
+    return f"worker {index} ({facts.host})"

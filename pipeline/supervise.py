@@ -1,0 +1,151 @@
+"""Entry point: python -m pipeline.supervise [flags of pipeline.train]. Keeps the workers of this host at work."""
+
+import dataclasses
+import functools
+import os
+import select
+import shlex
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from absl.flags import DEFINE_bool, DEFINE_float, DEFINE_integer, DEFINE_string
+
+from pipeline import command, exits, flags, manifests, ports, surroundings
+from pipeline.config import Config
+from pipeline.exits import UsageError
+from pipeline.preemption import Preemption
+from pipeline.supervisor import Limits, Supervisor, Worker
+from pipeline.supervisor_log import SupervisorLog
+from pipeline.surroundings import Workers
+
+STOP_GRACE_S = 15  # beyond --preemption_deadline, at which workers end themselves
+COLOURS = (36, 33, 35, 32, 34, 31)  # of ECMA-48, for the workers in turn
+LEAST = {"workers": 0, "max_restarts": 0, "pulse_timeout": 1, "first_pulse_timeout": 1}
+
+
+def define_flags() -> None:
+    """The trainer's flags, and the supervisor's own."""
+    flags.define()
+    DEFINE_integer("workers", 0, "Start so many workers, on free ports of this machine (0: those that are named).")
+    DEFINE_string("worker_indices", "", "Which workers to start here, as 0,1 (default: the one of the surroundings).")
+    DEFINE_integer("max_restarts", 3, "Restarts without a new checkpoint between them.")
+    DEFINE_float("pulse_timeout", 30, "Seconds without a pulse after which a worker is killed.")
+    DEFINE_float("first_pulse_timeout", 120, "The same, before its first pulse.")
+    DEFINE_bool("end_with_stdin", False, "Stop, as on SIGTERM, when stdin ends.")
+    DEFINE_bool("preflight", False, "Check hosts, ports, clocks, versions and the run directory, and train nothing.")
+
+
+def main() -> None:
+    """Checks the flags, then keeps the workers at work; ends with the exit code that says what became of them."""
+    with Preemption.listening() as preemption:
+        for name, least in LEAST.items():
+            if flags.value(name) < least:
+                raise UsageError(f"{name}={flags.value(name)} is too small; the least is {least}")
+        config = _with_addresses(flags.configuration())
+        local = _local(config)
+        workers = [_worker(config, found, several=len(local) > 1) for found in local]
+        if config.dry_run:
+            for found, worker in zip(local, workers, strict=True):
+                _show(found, worker)
+            return
+        checkpoints, stdin = Path(config.run_dir, "checkpoints"), _Stdin(flags.value("end_with_stdin"))
+        supervisor = Supervisor(
+            workers,
+            _limits(config),
+            newest_checkpoint=functools.partial(manifests.newest_step, checkpoints),
+            stop_signal=lambda: signal.Signals[preemption.reason] if preemption.reason else stdin.ended(),
+            say=SupervisorLog(Path(config.run_dir)).say,
+        )
+        exits.pass_on(supervisor.run())
+
+
+def _with_addresses(config: Config) -> Config:
+    """The configuration, with the addresses that --workers asks for. Raises UsageError."""
+    count = flags.value("workers")
+    if not count:
+        return config
+    if config.worker_addresses:
+        raise UsageError(f"workers={count} and --worker_addresses exclude each other; give one of the two")
+    return dataclasses.replace(config, worker_addresses=",".join(f"{ports.LOOPBACK}:{p}" for p in ports.free(count)))
+
+
+def _local(config: Config) -> list[Workers]:
+    """The workers to start here, each as it will see itself. Raises UsageError."""
+    text = flags.value("worker_indices") or ",".join(map(str, range(flags.value("workers"))))
+    indices = [item.strip() for item in text.split(",") if text]
+    if not all(index.isdecimal() for index in indices) or len(set(indices)) != len(indices):
+        raise UsageError(f"worker_indices={text} is not a list of different numbers; write it as 0,1")
+    configs = [dataclasses.replace(config, worker_index=int(index)) for index in indices] or [config]
+    return [surroundings.workers(config) for config in configs]
+
+
+def _worker(config: Config, found: Workers, several: bool) -> Worker:
+    """How to start a worker: the trainer with the flags given, and its place and its GPUs by the surroundings."""
+    given, changes = flags.given(), {}
+    given.pop("dry_run", None)
+    if found.count > 1:
+        given["worker_index"] = f"--worker_index={found.index}"
+    if config.worker_addresses:
+        given["worker_addresses"] = f"--worker_addresses={config.worker_addresses}"
+    if visible := surroundings.gpus():
+        changes["CUDA_VISIBLE_DEVICES"] = ",".join(surroundings.share_of_gpus(found, visible))
+    # Started again, a run goes on, also one that was to start from scratch.
+    only_at_first = [given.pop("resume")] if config.resume == "never" else []
+    module = "pipeline.preflight" if flags.value("preflight") else "pipeline.train"
+    return Worker(
+        found.index,
+        [sys.executable, "-m", module, *given.values()],
+        surroundings.for_child(**changes),
+        _prefixes(found.index) if several else None,
+        only_at_first,
+    )
+
+
+def _prefixes(index: int) -> tuple[str, str]:
+    """What a worker's lines begin with on stdout and on stderr."""
+    plain, colour = f"worker {index} | ", COLOURS[index % len(COLOURS)]
+    coloured = f"\033[{colour}mworker {index} |\033[0m "
+    stdout, stderr = (coloured if surroundings.wants_colour(s) else plain for s in (sys.stdout, sys.stderr))
+    return stdout, stderr
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        max_restarts=0 if flags.value("preflight") else flags.value("max_restarts"),
+        pulse_s=flags.value("pulse_timeout"),
+        first_pulse_s=flags.value("first_pulse_timeout"),
+        stop_s=config.preemption_deadline + STOP_GRACE_S,
+    )
+
+
+def _show(found: Workers, worker: Worker) -> None:
+    """Prints what would run here."""
+    address = f" at {found.addresses[found.index]}" if found.addresses else ""
+    gpus = worker.environment.get("CUDA_VISIBLE_DEVICES") or "none"
+    print(f"worker {found.index} of {found.count}{address}, on {socket.gethostname()}, GPUs: {gpus}")
+    print(f"    {shlex.join([*worker.command, *worker.only_at_first])}")
+
+
+class _Stdin:
+    """The end of stdin, for someone who asked to stop at it."""
+
+    def __init__(self, asked: bool):
+        self._may_come = asked
+        self._signal: signal.Signals | None = None
+
+    def ended(self) -> signal.Signals | None:
+        """SIGTERM from the end on; what comes before it is thrown away."""
+        if self._may_come and select.select([0], [], [], 0)[0] and not os.read(0, 65536):
+            self._may_come, self._signal = False, signal.SIGTERM
+        return self._signal
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, define_flags, usage="python -m pipeline.supervise [flags of pipeline.train]")
+
+
+if __name__ == "__main__":
+    run()

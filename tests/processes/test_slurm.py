@@ -1,0 +1,137 @@
+"""launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
+
+import time
+from pathlib import Path
+
+import pytest
+from cluster import launchers, slurm
+from cluster.launchers import FLAGS, LAUNCH, PROJECT
+
+from pipeline.exits import ExitCode
+from pipeline.run_directory import RunDirectory
+
+pytestmark = [
+    pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),
+    pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing()),
+]
+DEADLINE_S = 240
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with slurm.slurm(2, "SlurmctldParameters=preempt_send_user_signal\n") as running:
+        yield running
+
+
+class Job:
+    """A job of launch/slurm.sbatch."""
+
+    def __init__(self, cluster: slurm.Slurm, directory: Path, num_workers: int, *flags: str, options=()):
+        self._cluster, self.run = cluster, RunDirectory(directory / "run")
+        self._output = directory / "out"
+        command = ["sbatch", "--parsable", f"--nodes={num_workers}", "--cpus-per-task=2", f"--output={self._output}"]
+        command += [*options, str(LAUNCH / "slurm.sbatch"), f"--run_dir={self.run.path}", *flags]
+        environment = {**launchers.environment(), "SLURM_CONF": cluster.environment["SLURM_CONF"]}
+        self.number = cluster.run(*command, cwd=PROJECT, env=environment).strip()
+
+    @property
+    def output(self) -> str:
+        """All that it wrote, in all its lives."""
+        return self._output.read_text() if self._output.exists() else ""
+
+    @property
+    def state(self) -> str:
+        """As Slurm says it: PENDING, RUNNING, COMPLETED, FAILED, …"""
+        return self._cluster.job(self.number)["JobState"]
+
+    @property
+    def restarts(self) -> int:
+        """How often it was requeued."""
+        return int(self._cluster.job(self.number)["Restarts"])
+
+    def until_step(self, step: int) -> None:
+        """Waits until a step is logged."""
+
+        def logged() -> bool:
+            assert self.state not in ("COMPLETED", "FAILED"), self.output
+            return any(event["event"] == "train" and event["step"] >= step for event in self.run.events())
+
+        self._cluster.until(f"step {step}", logged, DEADLINE_S)
+
+    def end(self) -> int:
+        """Waits for the end; the exit code."""
+        self._cluster.until("the end", lambda: self.state in ("COMPLETED", "FAILED", "TIMEOUT"), DEADLINE_S)
+        return int(self._cluster.job(self.number)["ExitCode"].partition(":")[0])
+
+    def assert_ended_as(self, parameters_sha256: str, restarts: int) -> None:
+        """That it came to its end, on these bits, after so many lives."""
+        assert (self.end(), self.restarts) == (0, restarts), self.output
+        assert self.run.result()["parameters_sha256"] == parameters_sha256
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_job_trains_on_all_its_nodes(cluster, tmp_path, undisturbed, num_workers):
+    Job(cluster, tmp_path, num_workers, *FLAGS).assert_ended_as(undisturbed, restarts=0)
+
+
+def test_a_dry_run_says_what_would_run_where(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 2, "--dry_run", *FLAGS)
+    assert job.end() == 0
+    addresses = [f"{node}:" for node in cluster.nodes]
+    lines = sorted(line for line in job.output.splitlines() if ": worker " in line)
+    assert [line.partition(", on ")[0].rpartition(":")[0] + ":" for line in lines] == [
+        f"{k}: worker {k} of 2 at {addresses[k]}" for k in range(2)
+    ]
+    assert not job.run.path.exists()
+
+
+def test_a_preflight_runs_on_all_its_nodes(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 2, "--preflight", *FLAGS)
+    assert job.end() == 0, job.output
+    assert "0: preflight: 2 worker(s), ready to train" in job.output
+
+
+def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 1, "--model=convolutionl")
+    assert (job.end(), job.restarts) == (ExitCode.USAGE, 0)
+    assert "usage: model=convolutionl" in job.output
+
+
+def test_requeued_it_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
+    job.until_step(100)
+    cluster.run("scontrol", "requeue", job.number)
+    job.assert_ended_as(undisturbed, restarts=1)
+
+
+def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
+    job.until_step(100)
+    cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 3")
+    cluster.until("preempted", lambda: job.restarts == 1)
+    job.assert_ended_as(undisturbed, restarts=1)
+    [preempted] = [event for event in job.run.events() if event["event"] == "preempted"]
+    assert [event["step"] for event in job.run.events() if event["event"] == "resume"] == [preempted["step"]]
+
+
+def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
+    job.until_step(100)
+    node = cluster.nodes[1]
+    cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        cluster.until("requeued", lambda: job.restarts == 1)
+    finally:
+        cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may be back by itself
+    job.assert_ended_as(undisturbed, restarts=1)
+
+
+def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
+    """Slurm's shortest limit is a minute; the signal comes 45 s before it. The second life has more time."""
+    slow = ("--steps_per_loop=1", "--summary_every=20")
+    job = Job(cluster, tmp_path, 2, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@45"])
+    started = time.monotonic()
+    cluster.until("requeued", lambda: job.restarts == 1, 120)
+    assert time.monotonic() - started < 60, "before the limit"
+    cluster.run("scontrol", "update", f"jobid={job.number}", "timelimit=10")
+    job.assert_ended_as(undisturbed, restarts=1)

@@ -1,0 +1,70 @@
+"""Training under the supervisor: killed or stopped, it goes on by itself and ends as if nothing had happened."""
+
+import os
+import random
+import re
+import signal
+import time
+
+import pytest
+from trainings import STEPS, assert_equal_runs, training
+
+from pipeline.exits import ExitCode
+from pipeline.run_directory import RunDirectory
+
+ALL_STEPS = f"--steps={STEPS}"
+
+
+def supervised(run_dir, *flags):
+    return training(run_dir, "--towers=2", ALL_STEPS, *flags, entry_point="supervise")
+
+
+def trainer(run: RunDirectory) -> int:
+    """The process number of the trainer, as the run directory's lock tells it."""
+    return int(re.search(r"process (\d+) on", (run.path / "lock").read_text())[1])
+
+
+def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
+    assert live.until_step(step)
+    time.sleep(random.Random(step).uniform(0, 0.03))
+    os.kill(trainer(run), number)
+
+
+def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with supervised(run.path, "--max_restarts=1") as live:
+        for step in (8, 22, 40):
+            hurt(run, live, step, signal.SIGKILL)
+        code, _, err = live.end()
+    assert (code, err.count("started, process")) == (ExitCode.DONE, 4)
+    assert_equal_runs(run.path, straight)
+
+
+def test_stopped_it_is_killed_and_ends_as_one_never_stopped(straight, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with supervised(run.path, "--pulse_timeout=8", "--first_pulse_timeout=25") as live:
+        hurt(run, live, 20, signal.SIGSTOP)
+        code, _, err = live.end()
+    assert code == ExitCode.DONE and "worker 0 killed, without a pulse" in err
+    assert_equal_runs(run.path, straight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_the_supervisor_is_a_preemption_of_the_trainer(straight, tmp_path, number):
+    run = RunDirectory(tmp_path / "run")
+    with supervised(run.path) as live:
+        assert live.until_step(10)
+        live.send(number)
+        code, _, err = live.end()
+    assert code == ExitCode.PREEMPTED and "worker 0 left with exit code 75" in err
+    with supervised(run.path) as live:
+        assert live.end()[0] == ExitCode.DONE
+    assert_equal_runs(run.path, straight)
+
+
+def test_a_run_that_must_start_anew_is_started_again_to_go_on(straight, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with supervised(run.path, "--resume=never") as live:
+        hurt(run, live, 20, signal.SIGKILL)
+        assert live.end()[0] == ExitCode.DONE
+    assert_equal_runs(run.path, straight)
