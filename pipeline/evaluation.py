@@ -52,6 +52,11 @@ class Tally:
         loss = sum(self.shard_losses.astype(np.float64).tolist())
         return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
 
+    def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
+        """The accuracy on the examples of each class that has some, in the order of the classes."""
+        examples, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
+        return {name: right[i] / examples[i] for i, name in enumerate(class_names) if examples[i]}
+
 
 class _Verdicts(NamedTuple):
     """What the towers say of their next shards, padding included; NumPy arrays or tensors."""

@@ -13,9 +13,8 @@ from pipeline.state import Values
 
 def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:
     """Shows each class's accuracy, which classes were taken for which, and the most confident mistakes."""
-    examples = tally.confusion.sum(axis=1)
-    right = {name: tally.confusion[i, i] / examples[i] for i, name in enumerate(source.class_names) if examples[i]}
-    journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in right.items()})
+    by_class = tally.by_class(source.class_names)
+    journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in by_class.items()})
     matrix = pictures.confusion(tally.confusion, source.class_names)
     journal.pictures(split, step, {"errors/confusion": matrix, "errors/examples": mistakes(tally, source)})
 

@@ -1,6 +1,7 @@
 """Colour images from JPEG files of our own drawing, through resnet20: killed, resumed, evaluated, predicted."""
 
 import json
+import re
 import signal
 
 import commands
@@ -51,7 +52,11 @@ def test_an_evaluation_is_the_same_on_one_and_on_two_towers(straight):
     scored = [commands.succeed("evaluate", f"--run_dir={straight}", f"--towers={towers}") for towers in (1, 2)]
     assert scored[0] == scored[1]
     result = RunDirectory(straight).result()
-    assert json.loads(scored[0].splitlines()[-1])["loss"] == result["test_loss"]
+    told = json.loads(scored[0].splitlines()[-1])
+    assert told["loss"] == result["test_loss"]
+    assert list(told["accuracy_by_class"]) == sorted(drawing.CLASS_NAMES)
+    assert abs(sum(told["accuracy_by_class"].values()) / 10 - result["test_accuracy"]) < 1e-9  # as many of each class
+    assert re.search(r"^  warm_cross     [\d.]+%$", scored[0], re.MULTILINE)
 
 
 def test_classes_have_their_names_in_manifest_and_prediction(shapes, straight):
