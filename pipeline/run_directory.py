@@ -46,7 +46,7 @@ class RunDirectory:
             return f"one lies above it: give --run_dir={self.path.parent}"
         below = sorted(path.parent for depth in ("*", "*/*") for path in self.path.glob(f"{depth}/{self.config.name}"))
         if below:
-            return f"{len(below)} lie below it: give one, as --run_dir={below[0]}"
+            return f"{len(below)} {'lies' if len(below) == 1 else 'lie'} below it: give one, as --run_dir={below[0]}"
         return "give the --run_dir that a training printed"
 
     @contextlib.contextmanager

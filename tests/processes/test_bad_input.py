@@ -51,8 +51,7 @@ WRONG_FLAGS = [
     ("--lr=0.1", "--lr is not a flag; did you mean --learning_rate? --help lists them"),
     ("--batch_size=32", "--batch_size is not a flag; did you mean --global_batch? --help lists them"),
     ("--logdir=x", "--logdir is not a flag; did you mean --run_dir? --help lists them"),
-    ("--logtostdeer", "--logtostdeer is not a flag; --help lists them"),
-    ("--steps= 10", "steps= 10 is not a whole number; write it as --steps=1000"),
+    ("--logtostder", "--logtostder is not a flag; --help lists them"),  # not absl's own logtostderr
     ("--steps=1e3", "steps=1e3 is not a whole number; write it as --steps=1000"),
     ("--nodry_run=true", "--nodry_run=true does not take an argument; write --NAME=true or --NAME=false"),
     ("--optimizer=ADAM", "optimizer=ADAM is unknown; did you mean adam? known: sgd"),
@@ -325,7 +324,7 @@ def test_where_a_run_lies_is_told_to_who_looks_beside_it(finished_run, tmp_path)
     assert told(f"--run_dir={finished_run}/checkpoints").endswith(inside)
     assert told(f"--run_dir={finished_run}/config.flags").endswith(inside)
     above = finished_run.parent
-    assert told(f"--run_dir={above}").endswith(f"1 lie below it: give one, as --run_dir={finished_run}")
+    assert told(f"--run_dir={above}").endswith(f"1 lies below it: give one, as --run_dir={finished_run}")
 
 
 def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):
