@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import arrays, failures, forward
+from pipeline import arrays, chunks, failures, forward
 from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
 
@@ -114,14 +115,13 @@ class Evaluator:
         """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
         length, shard_batch, rank = len(source), self._shard_batch, self._towers.topology.rank(tower)
 
-        @tf.autograph.experimental.do_not_convert
-        def shard(number):
-            positions = (number * self._num_towers + rank) * shard_batch + tf.range(shard_batch, dtype=tf.int64)
+        def of(number: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            positions = (number * self._num_towers + rank) * shard_batch + numbers
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
-            images = tf.ensure_shape(source.decode(raw), [shard_batch, *source.image_shape])
-            return images, tf.ensure_shape(labels, [shard_batch]), tf.cast(positions < length, tf.int32)
+            images = tf.ensure_shape(source.decode(raw), [*positions.shape, *source.image_shape])
+            return images, tf.ensure_shape(labels, positions.shape), tf.cast(positions < length, tf.int32)
 
-        return tf.data.Dataset.range(rounds).map(shard, num_parallel_calls=tf.data.AUTOTUNE)
+        return chunks.dataset(0, rounds, shard_batch, math.prod(source.image_shape), of)
 
     def _judge_round(self, iterators) -> _Verdicts:
         """The verdicts on the next shard of every tower."""

@@ -35,7 +35,7 @@ def _captions(mistake: Mistake, class_names: tuple[str, ...]) -> list[Caption]:
     true, predicted = (pictures.shortened(class_names[number]) for number in (mistake.label, mistake.predicted))
     return [
         Caption(f"is {true}"),
-        Caption(f"not {predicted}", pictures.WRONG),
+        Caption(f"taken for {predicted}", pictures.WRONG),
         Caption(f"{mistake.confidence:.1%} sure"),
     ]
 

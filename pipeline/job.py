@@ -26,7 +26,7 @@ class Job:
     """The workers together, of which this process is one. With one worker alone there is nobody to meet or to lose."""
 
     def __init__(self, asked: Config, topology: Topology, preemption: Preemption):
-        self._asked, self._topology = asked, topology
+        self._asked, self._topology, self._preemption = asked, topology, preemption
         self.progress = Progress()
         self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
         self.watchdog = Watchdog(asked, self.progress, preemption, self._peers)
@@ -44,6 +44,8 @@ class Job:
             raise
         finally:
             self.watchdog.stop()
+            if self._peers is not None:
+                self._peers.close()
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -86,13 +88,20 @@ class Job:
         """The configuration that all run with, and whether the run is finished already: as the chief says.
 
         settled: this worker's own, of which the chief's counts. Raises UsageError, naming the difference, if the
-        workers were started with other flags, or are of other versions; PeerLostError if one does not come.
+        workers were started with other flags, or are of other versions; PeerLostError if one does not come, and
+        PreemptedError if a stop is asked for before all have come.
         """
         if self._peers is None:
             return settled, finished
         own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
         chiefs = {"settled": self._mathematics(settled), "finished": finished}
-        hellos = self._peers.meet({**own, **chiefs}, self._asked.start_timeout)
+        try:
+            hellos = self._peers.meet(
+                {**own, **chiefs}, self._asked.start_timeout, stop=lambda: self._preemption.requested
+            )
+        except PreemptedError as error:  # no agreed one
+            self._peers.leave(error)
+            raise
         for index, hello in enumerate(hellos):
             for what, mine in own.items():
                 self._compare(what, mine, hello[what], index)

@@ -68,7 +68,7 @@ class Loop:
     def _next_boundary(self, step: int) -> int:
         config = self._config
         intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.summary_every)
-        due = [step - step % n + n for n in intervals if n] + self._profiler.boundaries_after(step)
+        due = [step - step % n + n for n in intervals if n] + self._profiler.next_boundary(step)
         return min([step + config.steps_per_loop, config.steps, *due])
 
     def _due(self, step: int, every: int) -> bool:
@@ -93,7 +93,7 @@ class Loop:
     def _train(self, step: int, last: int) -> int:
         """Trains up to `last`, or to where a stop is asked for; the step that was reached."""
         first = self.trainer.placement is None
-        with self._phase("start" if first else "training", step):
+        with self._phase("start" if first else "training", step), self._profiler.call(step):
             outcome = self.trainer.advance(step, last, self.preemption.requested)
         self._stop_agreed |= bool(outcome.stop)
         last = int(outcome.next_step)

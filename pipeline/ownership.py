@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from pipeline.surroundings import Life
 
 SIGN_OF_LIFE_S = 5.0  # in which a living owner on another host touches the file
 HANDOVER_S = 15.0  # for an earlier life of the same job to notice and let go
+NOTICE_S = 5.0  # the same, where that cannot be seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,55 +58,65 @@ class Owner:
 
 
 class Ownership:
-    """One process's claim to a directory, by the file `path`."""
+    """One process's claim to a directory, by the file `path`. `check` may be called from any thread."""
 
     def __init__(self, path: Path, life: Life | None):
         self._path, self._own = path, Owner.this_process(life)
+        self._lock = -1  # the open file; -1 outside of `held`
+        self._locked = False
+        self._guard = threading.Lock()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Holds it inside. Raises StorageError if another live process does, OSError if the file cannot be written."""
-        lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            self._take(lock)
+            self._take()
             yield
-            self._write(lock, "")
         finally:
-            os.close(lock)
+            with self._guard:
+                self._let_go()
 
-    def _take(self, lock: int) -> None:
-        before = Owner.read(self._path)
-        if _locked(lock):
-            if before and before.host != self._own.host and not self._own.succeeds(before) and self._touched():
-                raise self._refusal(before)
-            self._write(lock, json.dumps(dataclasses.asdict(self._own)))
-            return
-        if before is None or not self._own.succeeds(before):
+    def _take(self) -> None:
+        before, self._locked = Owner.read(self._path), _locked(self._lock)
+        lives = not self._locked or (before is not None and before.host != self._own.host and self._touched())
+        if lives and not (before and self._own.succeeds(before)):
             raise self._refusal(before)
-        self._write(lock, json.dumps(dataclasses.asdict(self._own)))
+        self._write(json.dumps(dataclasses.asdict(self._own)))
+        if lives and self._locked:
+            time.sleep(NOTICE_S)  # its lock is not seen from here
         give_up = time.monotonic() + HANDOVER_S
-        while (
-            not _locked(lock) and time.monotonic() < give_up
-        ):  # a stopped one lets go only when it goes on, and leaves
+        while not self._locked and time.monotonic() < give_up:  # a stopped one lets go only when it goes on, and leaves
             time.sleep(0.1)
+            self._locked = _locked(self._lock)
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(OSError):
+            if Owner.read(self._path) == self._own:  # and nobody took over
+                self._write("")
+        os.close(self._lock)
+        self._lock = -1
 
     def check(self) -> None:
         """Gives a sign of life. Raises StorageError if the directory has another owner by now."""
-        now = Owner.read(self._path)
-        if now != self._own:
-            name = now.name if now else "nobody that can be told"
-            raise StorageError(
-                f"run_dir={self._path.parent} was taken over by {name}, a later start of the same job; leave it the run"
-            )
-        with contextlib.suppress(OSError):
+        with self._guard, contextlib.suppress(OSError):  # a disk that does not answer is no new owner
+            if self._lock < 0:
+                return
+            if (now := Owner.read(self._path)) != self._own:
+                name = now.name if now else "nobody that can be told"
+                raise StorageError(
+                    f"run_dir={self._path.parent} was taken over by {name}, a later start of the same job; "
+                    "leave it the run"
+                )
+            self._locked = self._locked or _locked(self._lock)  # let go by an earlier life that was stopped until now
             os.utime(self._path)
 
     def _touched(self) -> bool:
         """Whether a living process touches the file, for as long as that takes to see."""
-        before, give_up = self._path.stat().st_mtime_ns, time.monotonic() + SIGN_OF_LIFE_S
+        before, give_up = self._changed(), time.monotonic() + SIGN_OF_LIFE_S
         while time.monotonic() < give_up:
             time.sleep(0.2)
-            if self._path.stat().st_mtime_ns != before:
+            if self._changed() != before:
                 return True
         return False
 
@@ -114,10 +126,14 @@ class Ownership:
             f"run_dir={self._path.parent} belongs to a live run ({name}); wait for its end, or choose another --run_dir"
         )
 
-    @staticmethod
-    def _write(lock: int, text: str) -> None:
-        os.pwrite(lock, text.encode(), 0)
-        os.truncate(lock, len(text.encode()))
+    def _changed(self) -> int:
+        """When the file was touched last: asked of the file system's server, by opening it."""
+        with self._path.open() as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+
+    def _write(self, text: str) -> None:
+        os.pwrite(self._lock, text.encode(), 0)
+        os.truncate(self._lock, len(text.encode()))
 
 
 def _locked(lock: int) -> bool:

@@ -5,6 +5,7 @@ them a job meets before the collective runtime starts, which would wait for a mi
 notices afterwards what that runtime does not: a worker that is stopped, stuck, or behind a cut link.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.exits import PeerLostError, PipelineError, UsageError, kind_of
+from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
 from pipeline.surroundings import Workers
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
@@ -49,20 +50,30 @@ class Peers:
         self._words: dict[int, Word] = {}
         self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
+        self._closed = threading.Event()
         self._socket = _bound(workers.addresses[workers.index])
         threading.Thread(target=self._listen, name="peers-listen", daemon=True).start()
         threading.Thread(target=self._tell, name="peers-tell", daemon=True).start()
 
-    def meet(self, hello: dict[str, Any], timeout_s: float) -> list[dict[str, Any]]:
+    def close(self) -> None:
+        """Falls silent; other workers are then without a word from this one."""
+        self._closed.set()
+
+    def meet(
+        self, hello: dict[str, Any], timeout_s: float, stop: Callable[[], bool] = lambda: False
+    ) -> list[dict[str, Any]]:
         """Every worker's hello, in the order of their indices, once all have heard each other.
 
-        Raises PeerLostError naming who is missing after `timeout_s`, or the error with which another one leaves.
+        Raises PeerLostError naming who is missing after `timeout_s`, the error with which another one leaves, or
+        PreemptedError if `stop` says so while one is missing: none of them goes on without this one.
         """
         give_up = time.monotonic() + timeout_s
         hellos: dict[int, dict[str, Any]] = {self._workers.index: hello}
         with self._changed:
             self._hello = hello
-            while not (self._met and all(word.met for word in self._words.values())):
+            while not (self._met and self._all_say_so()):
+                if not self._met and stop():
+                    raise PreemptedError("stopped while not all workers had come: nothing was to save")
                 if time.monotonic() > give_up:
                     raise self._missing(set(hellos), timeout_s)
                 self._changed.wait(MEETING_PULSE_S)
@@ -115,13 +126,16 @@ class Peers:
             time.sleep(MEETING_PULSE_S)
 
     def _tell(self) -> None:
-        while True:
+        while not self._closed.is_set():
             self._send()
-            time.sleep(PULSE_S if self._all_met() else MEETING_PULSE_S)
+            self._closed.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
 
     def _all_met(self) -> bool:
         with self._changed:
-            return self._met and all(word.met for word in self._words.values())
+            return self._met and self._all_say_so()
+
+    def _all_say_so(self) -> bool:
+        return all(word.met and word.hears == self._life for word in self._words.values())
 
     def _send(self) -> None:
         with self._changed:
@@ -147,17 +161,27 @@ class Peers:
             return
 
     def _listen(self) -> None:
-        while True:
-            try:
-                word = Word(**json.loads(self._socket.recv(LARGEST_DATAGRAM)))
-            except (OSError, ValueError, TypeError):
-                continue  # the answer of a port where nobody listens yet, or none of ours
+        with self._socket:
+            while not self._closed.is_set():
+                with contextlib.suppress(OSError):  # nothing for a while, or the answer of a port where nobody listens
+                    self._take(self._socket.recv(LARGEST_DATAGRAM))
+
+    def _take(self, datagram: bytes) -> None:
+        """Notes what another worker of this job says to this process; anything else is left."""
+        try:
+            word = Word(**json.loads(datagram))
+        except (ValueError, TypeError):
+            return
+        others = set(range(self._workers.count)) - {self._workers.index}
+        if type(word.worker) is int and word.worker in others:
             with self._changed:
                 self._note(word)
                 self._changed.notify_all()
 
     def _note(self, word: Word) -> None:
         before = self._words.get(word.worker)
+        if self._met and word.hears != self._life:
+            return  # it means the process before this one: a cut link may have kept an earlier life from its end
         if self._met and before and before.life != word.life:
             gone = {"code": int(PeerLostError.code), "message": "was started anew, so the process before it is gone"}
             word = dataclasses.replace(before, farewell=before.farewell or gone)
@@ -173,6 +197,7 @@ def _bound(address: str) -> socket.socket:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             stream.bind(("", int(port)))
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.settimeout(PULSE_S)
         datagrams.bind(("", int(port)))
     except OSError as error:
         raise UsageError(

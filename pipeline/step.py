@@ -74,20 +74,20 @@ class Step:
         with self._towers.on(0):
             return total._replace(loss=total.loss / scale, gradients=[g / scale for g in total.gradients])
 
-    def apply(self, total: forward.ShardSums, norm: tf.Tensor, rate: tf.Tensor, step, finite: tf.Tensor) -> None:
+    def apply(self, total: forward.ShardSums, norm: tf.Tensor, now: optimizers.Now, finite: tf.Tensor) -> None:
         """Updates every replica by the same numbers; a step that is not finite leaves all as they are."""
         with self._towers.on(0):
             gradients = optimizers.clip(total.gradients, norm, self._config.clip_norm)
         for replica in self._towers.replicas:
             with self._towers.at(replica), tf.name_scope("apply"):
-                tf.cond(finite, lambda r=replica: self._update(r, gradients, total.statistics, rate, step), tf.no_op)
+                tf.cond(finite, lambda r=replica: self._update(r, gradients, total.statistics, now), tf.no_op)
                 if self._config.precision == "float16":
                     loss_scale.update(replica.variables, finite)
 
-    def _update(self, replica, gradients, statistics, rate, step) -> tf.Operation:
+    def _update(self, replica, gradients, statistics, now) -> tf.Operation:
         slots = replica.slots(self._optimizer.slots)
         for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
-            self._optimizer.apply(variable, own_slots, gradient, rate, step)
+            self._optimizer.apply(variable, own_slots, gradient, now)
         for variable, total in zip(replica.statistics, statistics, strict=True):
             variable.assign(total / self._plan.grad_shards)
         return tf.no_op()
@@ -95,17 +95,17 @@ class Step:
     def one(self, batches, step, asked=0.0) -> Outcome:
         """Computes and applies one step."""
         with self._towers.on_host(), tf.name_scope("learning_rate"):
-            rate = schedules.learning_rate(self._config, step)
+            now = self._optimizer.at(schedules.learning_rate(self._config, step), step)
         total = self.gradient(batches, step, asked)
         sums = total.sums
         with self._towers.on(0):
             norm = optimizers.norm(sums.gradients)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
         scale = loss_scale.read(self._towers.replicas[0].variables)
-        self.apply(sums, norm, rate, step, finite)
+        self.apply(sums, norm, now, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            reached, told = step + tf.cast(~diverged, tf.int64), (sums.loss, sums.correct, norm, rate)
+            reached, told = step + tf.cast(~diverged, tf.int64), (sums.loss, sums.correct, norm, now.rate)
             return Outcome(reached, diverged, total.asking > 0, *told, tf.zeros([], tf.float64), total.seconds)
 
     def loop(self) -> Callable[..., Outcome]:

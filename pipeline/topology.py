@@ -74,7 +74,8 @@ class Topology:
             )
         worker_shards = grad_shards // self.workers.count
         if all_reduce == "exact" and self.workers.count > 1 and worker_shards & (worker_shards - 1):
-            fits = [n for n in _divisors(grad_shards) if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
+            divisors = _divisors(grad_shards // self.num_towers)
+            fits = [n for n in divisors if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
             raise UsageError(
                 f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker, which is no "
                 f"power of two, as the exact all-reduce needs; use {_listed(fits)} workers, or --all_reduce=fast"

@@ -14,7 +14,7 @@ def draw(pixels: np.ndarray, likeliest: Sequence[tuple[str, float]]) -> Image.Im
     """pixels: [height, width, 1 or 3] uint8. likeliest: classes and their probabilities, each a line with a bar."""
     font = ImageFont.load_default(TEXT_SIZE)
     picture = _scaled(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB"))
-    lines = [(f"{name} {probability:.2%}", probability) for name, probability in likeliest]
+    lines = [(f"{name}   {probability:.2%}", probability) for name, probability in likeliest]
     width = max(picture.width, *(int(font.getlength(text)) + 2 * MARGIN for text, _ in lines))
     line_height = TEXT_SIZE + 2 * MARGIN
     drawn = Image.new("RGB", (width, picture.height + line_height * len(lines)), BACKGROUND)

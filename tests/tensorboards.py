@@ -15,10 +15,10 @@ from pathlib import Path
 class TensorBoard:
     """A TensorBoard process that watches a directory, until `end`."""
 
-    def __init__(self, directory: Path, *flags: str):
+    def __init__(self, directory: Path, *flags: str, cwd: Path | None = None):
         address = ["--logdir", directory, "--host", "127.0.0.1", "--port", "0", "--reload_interval", "1"]
         command = [sys.executable, "-m", "tensorboard.main", *address, *flags]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd)
         self.url = next(filter(None, (re.search(r"http://127.0.0.1:\d+", line) for line in self._process.stdout)))[0]
 
     def get(self, plugin: str, **query: str) -> str:

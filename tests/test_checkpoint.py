@@ -73,6 +73,22 @@ def test_the_files_are_named_by_their_step_and_nothing_else_is_left(tmp_path):
     assert Checkpoints(tmp_path).manifest(10).num_bytes == sum(sizes)
 
 
+def test_whoever_lost_the_directory_while_it_wrote_changes_nothing_of_the_new_owners(tmp_path):
+    def taken_over():
+        raise StorageError("taken over")
+
+    save(tmp_path, 10)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    earlier = Checkpoints(tmp_path)
+    earlier.check_owner = taken_over
+    for step in (10, 11):
+        earlier.save(step, values(step + 1), ABOUT, lambda manifest, seconds: None)
+        with pytest.raises(StorageError, match="taken over"):
+            earlier.wait()
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path) if not name.startswith(".")} == before
+    assert Checkpoints(tmp_path).steps() == [10]
+
+
 def test_steps_are_in_the_order_of_their_numbers(tmp_path):
     assert save(tmp_path, 9, 10, 100).steps() == [9, 10, 100]
     assert_holds(Checkpoints(tmp_path).newest(), 100)

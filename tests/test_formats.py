@@ -138,7 +138,7 @@ def test_an_onnx_file_carries_the_class_names(tmp_path):
 
 def test_a_format_whose_packages_are_missing_says_so(monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "onnx", formats.Format("onnx_file", ("onnx", "no_such_package")))
-    with pytest.raises(UsageError, match=r"format=onnx needs no_such_package; pip install 'tower-pipeline\[onnx\]'"):
+    with pytest.raises(UsageError, match="format=onnx needs what is not installed; pip install no_such_package, or"):
         formats.check("onnx")
     formats.check("savedmodel")
 

@@ -33,7 +33,8 @@ HOMES = {
 LAYERS = [
     ["spelling"],
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays", "figures", "hostlists", "manifests", "ports"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks"],
+    ["figures", "hostlists", "manifests", "ports"],
     ["surroundings", "readiness", "versions"],
     ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
     ["progress", "pictures", "summaries", "graphs", "profiling"],

@@ -7,7 +7,7 @@ import pytest
 import small_run
 from told_run import curves, lines
 
-from pipeline import watch
+from pipeline import summaries, watch
 from pipeline.checkpoint import Checkpoints
 from pipeline.evaluation import Evaluator
 from pipeline.exits import PreemptedError, StorageError
@@ -78,7 +78,7 @@ def test_every_checkpoint_is_scored_once_and_the_end_is_seen(run, capsys):
     assert json.loads(told[-1]).items() >= {"event": "validation", "step": LAST, **run.expected[LAST]}.items()
     assert {path: path.read_bytes() for path in before} == before
     own = run.directory.path / "watch" / "validation"
-    points = curves(own)["validation", "loss"]
+    points = curves(own)["validation", summaries.chart("loss")]
     assert [step for step, _, _ in points] == [2, 4, LAST]
     assert points[0][2] == pytest.approx(run.expected[2]["loss"])
 

@@ -33,7 +33,7 @@ def check(name: str) -> None:
     missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
     if missing:
         raise UsageError(
-            f"format={name} needs {', '.join(missing)}; pip install 'tower-pipeline[{name}]', or take another --format"
+            f"format={name} needs what is not installed; pip install {' '.join(missing)}, or take another --format"
         )
 
 

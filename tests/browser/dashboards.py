@@ -58,7 +58,8 @@ class Dashboards:
     def only(self, tags: str) -> None:
         """Leaves, on the dashboard of charts, those whose tags match; and takes the pane of settings away."""
         self._page.get_by_role("button", name="Toggle settings side pane").click()
-        self._page.get_by_placeholder("Filter tags (regex)").fill(tags)
+        self._page.locator("input[placeholder='Filter tags (regex)']").fill(tags)
+        self._page.keyboard.press("Escape")  # the suggestions
         self._page.get_by_text("Tags matching filter").wait_for()
 
     def only_runs(self, names: str) -> None:
@@ -97,11 +98,23 @@ class Dashboards:
         }"""
         return {box.get_attribute("data-name"): box.evaluate(colours) for box in boxes.all()}
 
+    def unfold(self, box: str) -> None:
+        """Opens one of the graph's boxes."""
+        self._page.locator(f"g.node.meta[data-name='{box}'] .nodecolortarget").dblclick()
+        self._page.locator("#scene #root").wait_for()
+        size = self._page.viewport_size
+        self._page.mouse.click(size["width"] - 40, size["height"] - 200)  # beside it, so that it is not marked
+
     def hparams(self) -> str:
         """All text of the HParams table."""
         table = self._open("hparams", "tf-hparams-table-view")
         table.locator("vaadin-grid-cell-content").first.wait_for()
         return table.evaluate(_TEXT)
+
+    def rest(self) -> None:
+        """Waits for what moves to come to rest."""
+        self._page.wait_for_load_state("networkidle")
+        self._page.wait_for_timeout(3000)
 
     def save(self, path: Path) -> None:
         """A picture of the page as it stands."""

@@ -6,11 +6,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (it comes with the extra 'test')")
 
-import dashboards
-import runs
-from tensorboards import TensorBoard
-
 from pipeline.run_directory import RunDirectory
+from tests.browser import dashboards, runs
+from tests.tensorboards import TensorBoard
 
 pytestmark = [
     pytest.mark.processes,
