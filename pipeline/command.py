@@ -149,14 +149,15 @@ def help_text(usage: str, names: Sequence[str], own_topic: str) -> str:
     topics: dict[str, list[str]] = {}
     for name in names:
         flag = flags.FLAGS[name]
-        line = textwrap.fill(f"{flag.help}", HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        told = str(flag.help).partition(";\n")[0]  # without what absl adds to a flag that can be repeated
+        line = textwrap.fill(told, HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
         topics.setdefault(topic(name, own_topic), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 
 
 def _default(flag: flags.Flag) -> str:
-    return (flag.default_as_str or "").strip("'")
+    return (flag.default_as_str or "").strip("'[]")
 
 
 def import_tensorflow(log_device_placement: bool = False) -> None:

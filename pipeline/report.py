@@ -89,7 +89,7 @@ def _placement(directory: RunDirectory) -> str | None:
 def run() -> None:
     """The console command."""
     usage = "python -m pipeline.report --run_dir=R [flags] [R2 ...]"
-    command.run(main, define_flags, usage=usage, positional="RUN_DIR")
+    command.run(main, define_flags, usage=usage, positional="RUN_DIR", own_topic="report")
 
 
 if __name__ == "__main__":
