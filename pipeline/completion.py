@@ -12,16 +12,8 @@ from pipeline.exits import UsageError, nearest
 
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "inspect",
-    "report",
-    "sweep",
-    "supervise",
-    "preflight",
-    "completion",
+    *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
+    *("supervise", "preflight", "completion"),
 )
 FILES, DIRECTORIES = "files", "directories"
 

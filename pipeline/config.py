@@ -218,6 +218,8 @@ def read(name: str, text: str) -> Any:
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
     name, rule = field.name, field.metadata
+    if isinstance(value, str) and value != value.strip():
+        raise UsageError(f"{name}='{value}' begins or ends with a space; write it without, as --{name}={value.strip()}")
     if rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name}={value} is unknown{nearest(value, rule['choices'])}")
     if isinstance(value, float) and not abs(value) <= LARGEST_FLOAT32:

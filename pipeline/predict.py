@@ -44,6 +44,8 @@ def main(words: list[str]) -> None:
     """Prints a line for each image, in the order of the files; nothing if one cannot be read."""
     if not words:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
+    if "" in words:
+        raise UsageError("an empty FILE was given; name PNG, JPEG or .npy files, folders or globs, or leave it out")
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()

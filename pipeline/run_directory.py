@@ -33,12 +33,21 @@ class RunDirectory:
     @classmethod
     def existing(cls, path: str) -> "RunDirectory":
         """A run directory to read from. Raises UsageError if there is no run."""
+        if not path:
+            raise UsageError("no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME")
         run = cls(Path(os.path.expanduser(path)))
-        if not path or not run.config.is_file():
-            raise UsageError(
-                f"run_dir={path} holds no run (no config.flags); give the --run_dir that a training printed"
-            )
+        if not run.config.is_file():
+            raise UsageError(f"run_dir={path} holds no run (no config.flags); {run._nearby()}")
         return run
+
+    def _nearby(self) -> str:
+        """Where a run lies, for someone who looks for one here."""
+        if (self.path.parent / self.config.name).is_file():
+            return f"one lies above it: give --run_dir={self.path.parent}"
+        below = sorted(path.parent for depth in ("*", "*/*") for path in self.path.glob(f"{depth}/{self.config.name}"))
+        if below:
+            return f"{len(below)} {'lies' if len(below) == 1 else 'lie'} below it: give one, as --run_dir={below[0]}"
+        return "give the --run_dir that a training printed"
 
     @contextlib.contextmanager
     def own(self, life: Life | None = None) -> Iterator[Ownership]:

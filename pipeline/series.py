@@ -1,27 +1,31 @@
 """Runs one after another, each in a process of its own; what is done already is passed over."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline import config as configuration
-from pipeline import exits, flags, standings
+from pipeline import exits, flags, standings, surroundings
 from pipeline.chronicle import DIVERGED
-from pipeline.exits import ExitCode, PreemptedError, UsageError
+from pipeline.exits import ExitCode, PreemptedError, StorageError, UsageError
 from pipeline.grid import Run
 from pipeline.preemption import Preemption
+from pipeline.worker_process import die_with
 
 POLL_S = 0.2
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Raises UsageError for the first run whose values break a rule, or whose directory holds another one."""
+    """Raises UsageError for the first run whose values break a rule, or whose directory holds another one.
+
+    Raises StorageError where that directory cannot be.
+    """
     for run in runs:
-        try:
-            flags.check(run.config)
-        except UsageError as error:
-            raise UsageError(f"{run.name}: {error}") from None
+        flags.check(run.config)
+        _check_place(Path(run.config.run_dir))
         story = standings.chronicle(run)
         asked = story and configuration.keep(story.config, run.config)
         if story and asked and (changed := configuration.differences(story.config, asked)):
@@ -29,6 +33,12 @@ def check(runs: Sequence[Run]) -> None:
                 f"{run.config.run_dir} was started with another configuration ({'; '.join(changed)}); "
                 "use its own values, or another directory"
             )
+
+
+def _check_place(directory: Path) -> None:
+    there = next(path for path in [directory, *directory.parents] if path.exists())
+    if not there.is_dir():
+        raise StorageError(f"{directory} cannot be made: {there} is a file; choose another directory")
 
 
 def is_done(run: Run) -> bool:
@@ -60,8 +70,16 @@ def go(runs: Sequence[Run], preemption: Preemption) -> None:
 
 
 def make(run: Run, preemption: Preemption) -> int:
-    """Trains one run in a process, which signals are passed on to; its exit code, or -N where signal N ended it."""
-    process = subprocess.Popen([sys.executable, "-m", "pipeline.train", *run.config.to_arguments()])
+    """Trains one run in a process, which signals are passed on to; its exit code, or -N where signal N ended it.
+
+    It does not outlive this process; a supervisor of this one hears its pulse.
+    """
+    pulse = surroundings.pulse_fd()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", *run.config.to_arguments()],
+        pass_fds=[] if pulse is None else [pulse],
+        preexec_fn=die_with(os.getpid()),
+    )
     told = False
     while True:
         try:

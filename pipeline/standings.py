@@ -93,6 +93,11 @@ def ranked(standings: Sequence[Standing]) -> list[list[Standing]]:
     return [groups[i] for i in order]
 
 
+def are_ranked(groups: Sequence[Sequence[Standing]]) -> bool:
+    """Whether the first of the ranked groups has a score, and so is the best."""
+    return spread(groups[0], "validation_accuracy") is not None
+
+
 COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("validation", "validation_accuracy", accuracy),
     ("test", "test_accuracy", accuracy),

@@ -144,7 +144,8 @@ class _Stdin:
 
 def run() -> None:
     """The console command."""
-    command.run(main, define_flags, usage="python -m pipeline.supervise [flags of pipeline.train]")
+    usage = "python -m pipeline.supervise [flags of pipeline.train]"
+    command.run(main, define_flags, usage=usage, own_topic="supervisor")
 
 
 if __name__ == "__main__":

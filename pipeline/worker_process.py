@@ -39,7 +39,7 @@ class WorkerProcess:
                 stderr=subprocess.PIPE if prefixes else None,
                 env={**environment, surroundings.PULSE_FD: str(worker_end)},
                 pass_fds=[worker_end],
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=die_with(os.getpid()),
             )
         finally:
             os.close(worker_end)
@@ -111,7 +111,7 @@ class _Lines:
                 text = text[os.write(self._to, text) :]
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int) -> Callable[[], None]:
     """What a child does before all else, so that the kernel kills it as soon as `parent` is gone."""
 
     def prepare() -> None:

@@ -44,6 +44,11 @@ def test_the_best_mean_on_validation_comes_first_and_the_unscored_last():
     ]
 
 
+def test_without_a_score_nothing_is_best():
+    assert not standings.are_ranked(standings.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9, DIVERGED)]))
+    assert standings.are_ranked(standings.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9)]))
+
+
 def test_tables_show_what_is_known():
     told = [standing(0.2, 1, 0.7), standing(0.2, 2, 0.8), standing(3.0, 1, None, DIVERGED)]
     lines = standings.table(told).splitlines()

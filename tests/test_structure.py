@@ -31,6 +31,7 @@ HOMES = {
 
 # Whoever stands further down may import whoever stands above, never the other way.
 LAYERS = [
+    ["spelling"],
     ["exits"],
     ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks"],
     ["figures", "hostlists", "manifests", "ports"],

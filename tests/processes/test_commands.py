@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.exits import ExitCode
 from pipeline.plan import Plan
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "export")
+ENTRY_POINTS = ("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "supervise", "preflight")
 
 
 def last_line(stdout: str) -> dict:
