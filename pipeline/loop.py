@@ -125,13 +125,12 @@ class Loop:
 
     def _show_progress(self, step: int, outcome: Outcome) -> None:
         accuracy = int(outcome.correct) / self._config.global_batch
-        restarts = f"  {self._restarts} restarts" if self._restarts else ""
-        self.journal.terminal.move(
-            step,
-            self._config.steps,
-            f"loss {float(outcome.loss):.3f}  accuracy {accuracy:.0%}  "
-            f"{self._clock.images_per_second():,.0f} images/s{restarts}",
-        )
+        parts = [f"loss {float(outcome.loss):.3f}", f"accuracy {accuracy:.0%}"]
+        if self._clock.images:
+            parts.append(f"{self._clock.images_per_second():,.0f} images/s")
+        if self._restarts:
+            parts.append(f"restarts {self._restarts}")
+        self.journal.terminal.move(step, self._config.steps, "  ".join(parts))
 
     def _log(self, step: int, outcome: Outcome) -> None:
         rate = self._clock.images_per_second_lately()
