@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from benchmarks.task import Task
 
 
 class Contender:
-    """A worker process, waiting for its turn."""
+    """A worker process, suspended while it is not its turn: else tf.data would go on reading ahead."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -23,17 +24,23 @@ class Contender:
     def start(self) -> float:
         """Waits for the round that comes with the start, and returns the seconds since the process was spawned."""
         self._reply()
-        return time.perf_counter() - self._spawned
+        seconds = time.perf_counter() - self._spawned
+        self.process.send_signal(signal.SIGSTOP)
+        return seconds
 
     def round(self) -> float:
         """Trains a round and returns its seconds."""
         assert self.process.stdin
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return self._reply()
+        seconds = self._reply()
+        self.process.send_signal(signal.SIGSTOP)
+        return seconds
 
     def end(self) -> None:
         """Lets the process end, and waits for it."""
+        self.process.send_signal(signal.SIGCONT)
         with contextlib.suppress(BrokenPipeError):
             self.process.communicate()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,7 @@ def of_peer(task: Task) -> Start:
 def _peak_bytes(process: subprocess.Popen) -> int:
     """Waits for the process and returns the most memory it had (at least what this process has: so it is small)."""
     if process.stdin:
+        process.send_signal(signal.SIGCONT)  # a contender's
         process.stdin.close()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

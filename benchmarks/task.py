@@ -3,6 +3,7 @@
 import dataclasses
 
 STEPS_PER_CALL = 10  # inside one tf.function, for every contender that has such a loop
+SHUFFLE_BUFFER = 10_000  # examples, for every contender that shuffles in one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Task:
     learning_rate: float = 1e-3
     source: str = "digits"
     data_dir: str = ""
+    image_size: int = 0  # as the pipeline's flag
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ set -uo pipefail
 
 port=9000 remote_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly leave_s=120 # for the others, once the first has left
-ssh=(ssh) hosts=() flags=() dry_run=''
+ssh=(ssh) hosts=() flags=() jobs=() codes=() dry_run='' turns=0
 
 usage() {
     echo "usage: $1; ./launch/ssh.sh --hosts=h1,h2 [--port=9000] [flags of pipeline.train]" >&2

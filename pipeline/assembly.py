@@ -1,5 +1,6 @@
 """What every entry point builds from a configuration, in one order: devices, examples, model, state, towers."""
 
+import copy
 import dataclasses
 import json
 from functools import cached_property
@@ -62,6 +63,12 @@ class Assembly:
     def initial(self) -> state.Values:
         """The state at step 0."""
         return state.initial(self.model, optimizers.make(self.config), self.config.precision)
+
+    def started_from(self, init_sha256: str) -> "Assembly":
+        """The same parts, of a configuration that names what --init_from was."""
+        same = copy.copy(self)  # the devices are started, the model is made
+        object.__setattr__(same, "config", dataclasses.replace(self.config, init_sha256=init_sha256))
+        return same
 
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""

@@ -1,10 +1,12 @@
 """The tf.data pipeline of one tower: positions -> fetch -> decode -> augment -> prefetch to its device."""
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pipeline import augment
+from pipeline import augment, chunks
+from pipeline.config import MOST_WHOLE
 from pipeline.plan import Plan
 from pipeline.sources.base import Source, find_broken
 
@@ -22,13 +24,18 @@ class Batches:
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
         [len(shards), shard_batch] int32.
         """
-        positions = self._plan.positions(step, shards)
+        return self._by_shard(len(shards), *self._examples(self._plan.positions(step, shards)))
+
+    def _examples(self, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples at positions [n]: images [n, height, width, channels] and labels [n]."""
         raw, labels = self._source.fetch(self._plan.indices(positions))
-        shape = self._source.image_shape
-        images = tf.ensure_shape(self._source.decode(raw), [len(shards) * self._plan.shard_batch, *shape])
-        images = augment.apply(self._augmentation, images, positions, self._plan.seed)
-        leading = [len(shards), self._plan.shard_batch]
-        return tf.reshape(images, [*leading, *shape]), tf.reshape(labels, leading)
+        window = augment.window(self._augmentation, positions, self._plan.seed)
+        images = tf.ensure_shape(self._source.decode(raw, window), [*positions.shape, *self._source.image_shape])
+        return augment.apply(self._augmentation, images, positions, self._plan.seed), labels
+
+    def _by_shard(self, num_shards: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        leading = [num_shards, self._plan.shard_batch]
+        return tf.reshape(images, [*leading, *self._source.image_shape]), tf.reshape(labels, leading)
 
     def find_broken(self, first: int, last: int) -> None:
         """Raises BadDataError naming the first example of steps `first` to `last` - 1 that cannot be decoded."""
@@ -37,6 +44,11 @@ class Batches:
             find_broken(self._source, self._plan.indices(positions).numpy().tolist())
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
-        """`at` of every step from `first_step` on, without end."""
-        steps = tf.data.Dataset.range(first_step, tf.int64.max)
-        return steps.map(lambda step: self.at(step, shards), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        """`at` of every step from `first_step` on, to the last that a run can have."""
+        size, image_bytes = len(shards) * self._plan.shard_batch, math.prod(self._source.image_shape)
+
+        def of(step: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._examples(tf.gather(self._plan.positions(step, shards), numbers))
+
+        by_shard = tf.autograph.experimental.do_not_convert(lambda *batch: self._by_shard(len(shards), *batch))
+        return chunks.dataset(first_step, MOST_WHOLE, size, image_bytes, of).map(by_shard)

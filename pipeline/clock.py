@@ -5,6 +5,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+# Phases that lie inside "training": what is left of it is computing.
+INSIDE_TRAINING = ("reduction", "input")
+
 
 class Clock:
     """Seconds by phase, and the speed of training: images over the seconds of the phase "training" alone."""
@@ -14,6 +17,7 @@ class Clock:
         self.seconds: dict[str, float] = collections.defaultdict(float)
         self.images = 0
         self._lately = (0, 0.0)  # images and training seconds at the last look
+        self._split_before: dict[str, float] = {}
 
     @contextlib.contextmanager
     def timing(self, phase: str) -> Iterator[None]:
@@ -27,6 +31,24 @@ class Clock:
     def elapsed(self) -> float:
         """Seconds since this process's loop was made."""
         return time.monotonic() - self._started
+
+    def split(self) -> dict[str, float]:
+        """Seconds of everything since this process's loop was made, each counted once.
+
+        start: the first call, which traces; compute: training, less what is inside of it: reduction over workers, and
+        input, for which towers waited; saving: what of it training waited for; other: telling, and the rest.
+        """
+        seconds = self.seconds
+        split = {"compute": seconds["training"] - sum(seconds[phase] for phase in INSIDE_TRAINING)}
+        split |= {phase: seconds[phase] for phase in (*INSIDE_TRAINING, "saving", "evaluation", "start")}
+        return split | {"other": self.elapsed() - sum(split.values())}
+
+    def shares_lately(self) -> dict[str, float]:
+        """The parts of `split`, in [0, 1], of the time since the last call of this method."""
+        split = self.split()
+        lately = {phase: seconds - self._split_before.get(phase, 0.0) for phase, seconds in split.items()}
+        self._split_before = split
+        return {phase: seconds / sum(lately.values()) for phase, seconds in lately.items()}
 
     def images_per_second(self) -> float:
         """Over all steps but the first call, which traces; 0 if there were no others."""

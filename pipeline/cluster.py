@@ -5,6 +5,7 @@ Every worker must call the same methods in the same order. With one worker they 
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tensorflow.python.eager import context
 
 from pipeline import reduce
 from pipeline.config import Config
+from pipeline.forward import ShardSums
 from pipeline.topology import Topology
 from pipeline.towers import on_host, on_tower
 
@@ -21,6 +23,14 @@ BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tenso
 _ALL = 1  # the key of the group of all workers, on the towers; a pair's is made of its round and its first member
 _HOSTS = 1 << 20  # the key of the same on the hosts
 _FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # of the step's collectives, and of those between steps
+
+
+class Total(NamedTuple):
+    """The sums over all workers, on the first tower, and what came with them."""
+
+    sums: ShardSums
+    asking: tf.Tensor  # [] float32: how many workers ask to stop
+    seconds: tf.Tensor  # [] float64: from this worker's own gradients to those of all
 
 
 class Cluster:
@@ -71,17 +81,31 @@ class Cluster:
         )
         context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
 
-    def arrive(self, step: tf.Tensor, done: Sequence[tf.Tensor]) -> None:
-        """Notes that this worker has computed its part of a step, which is `done`, and now waits for the others'."""
-        with tf.control_dependencies(done), on_host(self._topology):
-            self._arrived.assign(step)
+    def add(self, own: ShardSums, step: tf.Tensor, asked: tf.Tensor) -> Total:
+        """The sums over all workers of what lies on the first tower of each, and how many ask to stop, in one.
+
+        asked: [] float32, 1 if this one does.
+        """
+        if self.alone:
+            return Total(own, tf.convert_to_tensor(asked, tf.float32), tf.zeros([], tf.float64))
+        with on_host(self._topology), tf.control_dependencies(own.gradients):
+            arrived = self._arrived.assign(step)
+            with tf.control_dependencies([arrived]):
+                began = tf.timestamp()
+        with on_tower(self._topology, 0), tf.name_scope("all_reduce"):
+            others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
+            added = self._added(own.gradients, others)
+            gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]
+            sums = ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics)
+        with on_host(self._topology), tf.control_dependencies(added):
+            return Total(sums, asking, tf.timestamp() - began)
 
     @property
     def arrived(self) -> int:
         """The last step whose own part this worker has computed; -1 before the first. For any thread."""
         return int(self._arrived.numpy())
 
-    def all_reduce(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def _added(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The sums over all workers of float32 tensors, on the device in force, which is the first tower's.
 
         exact: the tree of `reduce.tree` over the workers, the same bits on each. fast: one ring, whose bits are those

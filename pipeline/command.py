@@ -1,6 +1,5 @@
 """What every entry point does around its main: flags in, one line and an exit code out."""
 
-import difflib
 import errno
 import functools
 import logging
@@ -15,7 +14,7 @@ import absl.logging
 from absl import app, flags
 
 from pipeline import exits, preemption
-from pipeline.exits import PipelineError, StorageError, UsageError, nearest
+from pipeline.exits import PipelineError, StorageError, UsageError, did_you_mean, nearest
 from pipeline.flags import topic
 
 HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h", "--?", "-?")
@@ -23,10 +22,17 @@ HELP_WIDTH = 100
 _TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
-def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str, positional: str = "") -> None:
+def run(
+    main: Callable[..., None],
+    define_flags: Callable[[], None],
+    usage: str,
+    positional: str = "",
+    own_topic: str = "run",
+) -> None:
     """Defines and parses the flags, calls main, and turns a PipelineError into its line and exit code.
 
-    positional: what arguments without dashes are ("" if there are none); main gets them as a list.
+    positional: what arguments without dashes are ("" if there are none); main gets them as a list. own_topic: under
+    which --help shows the flags that are not of the configuration.
     """
     preemption.let_interrupts_end_it()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -38,7 +44,7 @@ def run(main: Callable[..., None], define_flags: Callable[[], None], usage: str,
     def parse(argv: Sequence[str]) -> Callable[[], None]:
         if set(argv) & set(HELP):
             flags.FLAGS.mark_as_parsed()
-            return functools.partial(print, help_text(usage, names))
+            return functools.partial(print, help_text(usage, names, own_topic))
         rest = _parsed(argv)
         if rest and not positional:
             raise UsageError(f"'{rest[0]}' is not a flag; write flags as --name=value ({usage})")
@@ -63,8 +69,7 @@ def _parsed(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)[1:]
     except flags.UnrecognizedFlagError as error:
-        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
-        hint = f"did you mean --{close[0]}? " if close else ""
+        hint = did_you_mean(error.flagname, list(flags.FLAGS), prefix="--")
         raise UsageError(f"--{error.flagname} is not a flag; {hint}--help lists them") from None
     except flags.CantOpenFlagFileError as error:
         reason = str(error).rpartition("] ")[2]
@@ -105,13 +110,13 @@ def _to_stdout(action: Callable[[], None]) -> None:
             raise StorageError("stdout cannot be written: no space is left; free some, or send it elsewhere") from None
 
 
-def help_text(usage: str, names: Sequence[str]) -> str:
+def help_text(usage: str, names: Sequence[str], own_topic: str) -> str:
     """The usage line and these flags, by topic, each with its default."""
     topics: dict[str, list[str]] = {}
     for name in names:
         flag = flags.FLAGS[name]
         line = textwrap.fill(f"{flag.help}", HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
-        topics.setdefault(topic(name), []).append(f"    --{name}={_default(flag)}\n{line}")
+        topics.setdefault(topic(name, own_topic), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 

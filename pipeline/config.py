@@ -3,7 +3,7 @@
 A field says in its metadata which part of a run it can change:
 
 * MATHEMATICS: the numbers; fixed for the life of a run, so a resume that differs is refused.
-* KEPT: mathematics too, but 0 asks for a value that fits; it is chosen once and kept from then on.
+* KEPT: mathematics too, but 0 (or "") asks for a value that fits; it is chosen once and kept from then on.
 * LENGTH: how far the run goes; a resume may raise it.
 * EXECUTION: how the same numbers are computed, reported and kept; may differ at every start.
 """
@@ -24,7 +24,10 @@ SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecyc
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 # What is said anew at every start, and so is not recorded.
-OF_ONE_START = ("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index")
+OF_ONE_START = (
+    *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
+    *("quiet", "verbose", "profile", "repeat"),
+)
 
 MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
@@ -47,9 +50,11 @@ class Config:
     fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width that folder and TFDS images are resized to (0: their own).",
+    image_size: int = _field(0, "Height and width of the images: others are cropped around the middle and resized "
+        "(0: their own).",
         topic="data", least=0)
-    augment: str = _field("", "Comma list of shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+    augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
+        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
         "cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
@@ -57,6 +62,10 @@ class Config:
         choices=PRECISIONS)
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
+    init_from: str = _field("", "Start from the parameters of another run (its directory; the newest checkpoint) or of "
+        "a .keras file, as far as they fit, instead of fresh ones.", topic="model")
+    init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: what it has at the first "
+        "start; kept).", topic="model", role=KEPT)
 
     global_batch: int = _field(100, "Examples in a step, over all towers.", topic="optimization", least=1)
     steps: int = _field(1000, "The global step at which the run is finished.", topic="optimization", role=LENGTH,
@@ -113,6 +122,9 @@ class Config:
 
     run_dir: str = _field("", "Where the run lives (default: runs/ and a name made of what it trains).", topic="run",
         role=EXECUTION)
+    repeat: int = _field(1, "Runs to make one after another, with the seeds --seed, --seed + 1, ..., each in its own "
+        "directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION, least=1,
+        most=1000)
     resume: str = _field("auto", "auto: go on where checkpoints lie; never: only start; required: only go on.",
         topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
@@ -124,8 +136,13 @@ class Config:
     eval_batch: int = _field(500, "Examples that a tower evaluates at a time.", topic="run", role=EXECUTION, least=1)
     log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
-    summary_every: int = _field(0, "Steps between histograms of parameters and gradients (0: never).", topic="run",
-        role=EXECUTION, least=0)
+    summary_every: int = _field(0, "Steps between histograms of gradients (0: never); those of parameters come with "
+        "them, with each evaluation and at the end.", topic="run", role=EXECUTION, least=0)
+    quiet: bool = _field(False, "Print nothing but the result.", topic="run", role=EXECUTION)
+    verbose: bool = _field(False, "Print details too: checkpoints, where the time goes, rates and norms.", topic="run",
+        role=EXECUTION)
+    profile: str = _field("", "START:END; write TensorFlow's profiler trace of steps START to END - 1.", topic="run",
+        role=EXECUTION)
     dry_run: bool = _field(False, "Print what would run, and the first steps' examples and rates; then exit.",
         topic="run", role=EXECUTION)
     # fmt: on
@@ -152,6 +169,14 @@ class Config:
                 "lower --warmup_steps or raise --decay_steps"
             )
         parse_tower_devices(self.tower_devices)
+        if self.init_sha256 and not self.init_from:
+            raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose exclude each other; give one of them")
+        if parse_profile(self.profile)[1] > self.steps:
+            raise UsageError(
+                f"profile={self.profile} ends after the last of steps={self.steps}; lower its END, or raise --steps"
+            )
 
     def role(self, *roles: str) -> dict[str, Any]:
         """The fields of these roles and their values."""
@@ -169,15 +194,25 @@ class Config:
 
     def to_flags(self) -> str:
         """An absl flagfile that repeats the run, in whichever --run_dir it is then given."""
-        lines = []
-        for field in dataclasses.fields(self):
-            if field.name not in OF_ONE_START:
-                lines.append(f"--{field.name}={_text(getattr(self, field.name))}")
-        return "\n".join(lines) + "\n"
+        recorded = [name for name in self.__dataclass_fields__ if name not in OF_ONE_START]
+        return "".join(f"--{name}={text(getattr(self, name))}\n" for name in recorded)
+
+    def to_arguments(self) -> list[str]:
+        """The command line that asks for just this."""
+        return [f"--{name}={text(getattr(self, name))}" for name in self.__dataclass_fields__]
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A field's value as a flag takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read(name: str, text: str) -> Any:
+    """The value of a field that `text` means. Raises ValueError if it means none of the field's type."""
+    kind: Any = type(Config.__dataclass_fields__[name].default)
+    if kind is bool and text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true" if kind is bool else kind(text)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
@@ -207,6 +242,15 @@ def parse_piecewise(text: str) -> list[tuple[int, float]]:
     return pairs
 
 
+def parse_profile(text: str) -> tuple[int, int]:
+    """'100:110' -> (100, 110), the first step and the one after the last; '' -> (0, 0), no step."""
+    match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
+    first, end = (int(match[1]), int(match[2])) if match else (0, 0)
+    if text and first >= end:
+        raise UsageError(f"profile={text} names no steps; write --profile=START:END with START below END, as 100:110")
+    return first, end
+
+
 def parse_tower_devices(text: str) -> list[tuple[str, int]]:
     """'gpu:2,gpu:3' -> [('GPU', 2), ('GPU', 3)]; no device twice."""
     devices = []
@@ -229,8 +273,8 @@ def differences(recorded: Config, asked: Config) -> list[str]:
 
 
 def keep(recorded: Config, asked: Config) -> Config:
-    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0."""
-    kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if value == 0}
+    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0 or ""."""
+    kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if not value}
     return dataclasses.replace(asked, **kept)
 
 

@@ -1,30 +1,55 @@
-"""Entry point: python -m pipeline.evaluate --run_dir=R. Scores a checkpoint on a split, every example once."""
+"""Entry point: python -m pipeline.evaluate --run_dir=R. Scores checkpoints on a split, every example once."""
 
 import json
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from absl.flags import DEFINE_enum
+from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_integer
 
 from pipeline import command, flags
-from pipeline.exits import BadDataError
+from pipeline.exits import UsageError
+from pipeline.preemption import Preemption
 from pipeline.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    from pipeline.sources.base import ExampleSpec
 
 
 def define_flags() -> None:
     flags.define_for_readers(computes=True)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
+    DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, beside the training; end with it.")
+    DEFINE_integer("timeout", 0, "--watch: seconds to wait for the next checkpoint (0: for ever).", lower_bound=0)
 
 
 def main() -> None:
-    """Prints a line for people, and last the same as JSON."""
+    """Scores one checkpoint, or with --watch all of them."""
     execution, split = flags.execution(), flags.value("split")
+    if flags.value("watch"):
+        watch_run(execution, split)
+    else:
+        score_one(execution, split)
+
+
+def watch_run(execution: Mapping[str, Any], split: str) -> None:
+    """Prints a line for each checkpoint, and last what was told of the last one as JSON."""
+    if flags.value("checkpoint") != "latest":
+        raise UsageError("--watch scores every checkpoint; leave out --checkpoint, or --watch")
+    if not flags.value("run_dir"):
+        raise UsageError("--watch needs --run_dir=R, the directory that a training has or will have")
+    run = RunDirectory(Path(os.path.expanduser(flags.value("run_dir"))))
+    with Preemption.listening() as stop:
+        command.import_tensorflow()
+        from pipeline.watch import watch
+
+        watch(run, split, execution, flags.value("timeout"), stop)
+
+
+def score_one(execution: Mapping[str, Any], split: str) -> None:
+    """Prints a line for people, and last the same as JSON."""
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline.evaluation import Evaluator
-    from pipeline.saved_run import SavedRun
+    from pipeline.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))
@@ -36,16 +61,6 @@ def main() -> None:
     step = restored.manifest.step
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
     print(json.dumps({"event": split, "step": step, **scores._asdict()}))
-
-
-def check_examples(trained: "ExampleSpec", found: "ExampleSpec") -> None:
-    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
-    for name in ("class_names", "image_shape"):
-        then, now = getattr(trained, name), getattr(found, name)
-        if then != now:
-            raise BadDataError(
-                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
-            )
 
 
 def run() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG
 from tensorboard.plugins.text.metadata import PLUGIN_NAME as TEXT
 
 from pipeline.storage import replacing, storage_errors, sync
@@ -78,9 +79,9 @@ def _event_files(directory: Path) -> list[Path]:
 def drop_after(directory: Path, start_step: int) -> None:
     """Drops from a directory's event files what a run that goes on from `start_step` tells again.
 
-    That is every event of a later step, and the graph and the texts of that step itself, which each start tells
-    anew; of step 0, which no checkpoint stands for, all. With it goes a record cut short at the end of a file. Files
-    that hold none of this stay untouched.
+    That is every event of a later step; of that step itself the graph and the texts, which each start tells anew, and
+    the end of the run, which is no end any more; of step 0, which no checkpoint stands for, all. With it goes a record
+    cut short at the end of a file. Files that hold none of this stay untouched.
     Raises StorageError.
     """
     for path in _event_files(directory):
@@ -95,11 +96,12 @@ def _kept(path: Path, start_step: int) -> Iterator[bytes]:
     """The records to keep, up to the first that is not whole; TensorBoard reads no further either."""
     for record in RawEventFileLoader(str(path)).Load():
         event = Event.FromString(record)
-        at_start = event.HasField("file_version") or (start_step > 0 and not _told_at_start(event))
+        at_start = event.HasField("file_version") or (start_step > 0 and not _told_anew(event))
         if event.step < start_step or (event.step == start_step and at_start):
             yield record
 
 
-def _told_at_start(event: Event) -> bool:
+def _told_anew(event: Event) -> bool:
     texts = [value.metadata.plugin_data.plugin_name == TEXT for value in event.summary.value]
-    return event.HasField("graph_def") or any(texts)
+    ends = [value.tag == SESSION_END_INFO_TAG for value in event.summary.value]
+    return event.HasField("graph_def") or any(texts + ends)

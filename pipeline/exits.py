@@ -71,10 +71,9 @@ class PeerLostError(PipelineError):
     code = ExitCode.PEER_LOST
 
 
-def error_of(code: int, message: str) -> PipelineError:
-    """The error that another process ended with."""
-    kinds = {int(kind.code): kind for kind in PipelineError.__subclasses__()}
-    return kinds.get(code, PeerLostError)(message)
+def kind_of(code: int) -> type[PipelineError] | None:
+    """The error that ends a process with this code; None if none of ours does."""
+    return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
 
 
 def exit_with(error: PipelineError) -> None:
@@ -96,8 +95,12 @@ def told(code: int, message: str) -> str:
     return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
+def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
+    """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near."""
+    close = difflib.get_close_matches(value, known, n=1)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
+
+
 def nearest(value: str, known: Collection[str]) -> str:
     """The end of an error line about an unknown name: the nearest one, and all that are known."""
-    close = difflib.get_close_matches(value, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ";"
-    return f"{hint} known: {', '.join(known)}"
+    return f"; {did_you_mean(value, known)}known: {', '.join(known)}"

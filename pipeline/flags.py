@@ -41,10 +41,10 @@ def _help(field: dataclasses.Field) -> str:
     return f"{text} One of {', '.join(choices)}." if choices else text
 
 
-def topic(name: str) -> str:
-    """What a flag is about, for --help."""
+def topic(name: str, otherwise: str) -> str:
+    """What a flag is about, for --help; `otherwise` if it is of an entry point's own."""
     field = Config.__dataclass_fields__.get(name)
-    return field.metadata["topic"] if field else "run"
+    return field.metadata["topic"] if field else otherwise
 
 
 def value(name: str) -> Any:
@@ -82,11 +82,15 @@ def execution() -> dict[str, Any]:
     return execution
 
 
+def asked() -> Config:
+    """The configuration that the parsed flags give, as it stands there."""
+    config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
+    return dataclasses.replace(config, source="fake", fake_data=False) if config.fake_data else config
+
+
 def configuration() -> Config:
     """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
-    config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
-    if config.fake_data:
-        config = dataclasses.replace(config, source="fake", fake_data=False)
+    config = asked()
     check(config)
     # The shell leaves the ~ in --run_dir=~/runs to us.
     run_dir = os.path.expanduser(config.run_dir or config.default_run_dir())

@@ -42,6 +42,11 @@ def evaluate(model, parameters, statistics, images) -> tf.Tensor:
     return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
 
 
+def probabilities(model, parameters, statistics, images) -> tf.Tensor:
+    """Softmax of the logits, [n, classes] float32, of images [n, height, width, channels] uint8."""
+    return tf.nn.softmax(evaluate(model, parameters, statistics, images))
+
+
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
     """Each example's loss: logits [n, classes], labels [n] -> [n] float32.
 

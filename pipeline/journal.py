@@ -2,13 +2,12 @@
 
 metrics.jsonl holds one JSON object a line: {"event": ..., "step": ..., "time": Unix seconds, ...values}. It is strict
 JSON, so a value that is no finite number (nan, inf) is null. TensorBoard shows one run for each split, with equal
-tags, so that their curves share one chart and its step axis.
+tags, so that their curves share one chart and its step axis; the run above them is the job's row in its HParams table.
 """
 
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,51 +15,68 @@ from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.histogram.summary_v2 import histogram_pb
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from pipeline import summaries
 from pipeline.events import EventFile, drop_after
 from pipeline.exits import StorageError
+from pipeline.progress import Terminal
 from pipeline.storage import replacing, storage_errors
+
+SCORED = ("validation", "test")  # splits whose metrics line is the last thing told of a step
 
 
 class Journal:
-    """The one owner of a run directory's metrics.jsonl and tensorboard/, and of what goes to stdout.
+    """The one owner of a run directory's metrics.jsonl and tensorboard/; what people read goes on to a terminal.
 
     Everything told is at once in its file, where another process can read it. `event` may be called from any thread,
     the rest from one. Every method raises StorageError as soon as a file, or stdout, cannot be written.
     """
 
-    def __init__(self, run_dir: Path, start_step: int):
-        """Drops what was told of steps after `start_step`, so that no reader sees a step twice; then appends."""
+    def __init__(self, run_dir: Path, start_step: int, terminal: Terminal | None = None):
+        """Drops what was told of steps after `start_step`, so that no reader sees a step twice; then appends.
+
+        Dropped too are the scores of `start_step` itself, pictures and all, if a kill came before their line.
+        """
+        self.terminal = terminal or Terminal()
         self._start_step = start_step
         self._tensorboard = run_dir / "tensorboard"
         self._path = run_dir / "metrics.jsonl"
         with storage_errors(self._path):
             run_dir.mkdir(parents=True, exist_ok=True)
-            _drop_lines_after(self._path, start_step)
+            told = _drop_lines_after(self._path, start_step)
             self._lines = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        splits = sorted({path.parent for path in self._tensorboard.glob("*/events.out.tfevents.*")})
-        for split in splits:
-            drop_after(split, start_step)
-        self._event_files = {split.name: EventFile(split, start_step) for split in splits}
+        self._event_files = {run: self._go_on(run, start_step, told) for run in self._runs()}
 
     def event(self, event: str, step: int, **values: Any) -> None:
         """Appends a line to metrics.jsonl."""
         self._append(_line(event, step, values))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
-        """Tells numbers of a split ('train', 'validation', 'test'): a line of that name, and a point in each chart."""
+        """Tells numbers of a split ('train', 'validation', 'test'): a point in each chart, and a line of that name.
+
+        Of a split that is SCORED this comes last: the line says that all of this step was told.
+        """
+        self.points(split, step, values)
         self.event(split, step, **values)
-        points = [scalar_pb(tag, value) for tag, value in values.items()]
-        self._event_file(split).add(step=step, summary=_merged(points))
+
+    def points(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Shows numbers of a split in charts alone."""
+        self._show(split, step, [summaries.scalar(name, value) for name, value in values.items()])
 
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Shows how each array's finite values are distributed."""
-        shown = [histogram_pb(tag, array[np.isfinite(array)]) for tag, array in arrays.items()]
-        self._event_file("train").add(step=step, summary=_merged(shown))
+        self._show("train", step, [summaries.histogram(tag, array) for tag, array in arrays.items()])
+
+    def pictures(self, split: str, step: int, images: Mapping[str, Image.Image]) -> None:
+        """Shows images."""
+        self._show(split, step, [summaries.picture(tag, image) for tag, image in images.items()])
+
+    def job(self, step: int, shown: list[Summary]) -> None:
+        """Shows what is of the run as a whole and of no split."""
+        self._show("", step, shown)
 
     def graph(self, graph_def: tf.compat.v1.GraphDef) -> None:
         """Shows the graph; the last one told is seen."""
@@ -68,17 +84,17 @@ class Journal:
 
     def text(self, tag: str, markdown: str, step: int) -> None:
         """Shows a text, such as `markdown_table` makes."""
-        self._event_file("train").add(step=step, summary=text_pb(tag, markdown))
+        self._show("train", step, [text_pb(tag, markdown)])
 
     def progress(self, line: str) -> None:
         """Prints a line for people."""
-        _print(line)
+        self.terminal.line(line)
 
     def result(self, step: int, **values: Any) -> None:
         """Ends a finished run: appends the result line, and prints the same line, to be the last on stdout."""
         line = _line("result", step, values)
         self._append(line)
-        _print(line)
+        self.terminal.result(line)
 
     def flush(self) -> None:
         """Returns when all that was told so far would survive a power cut."""
@@ -89,6 +105,7 @@ class Journal:
 
     def close(self) -> None:
         """Ends the journal; nothing can be told after it."""
+        self.terminal.clear()
         os.close(self._lines)
         for event_file in self._event_files.values():
             event_file.close()
@@ -99,17 +116,32 @@ class Journal:
             while rest:  # one write, unless the disk is full: then the next one says why
                 rest = rest[os.write(self._lines, rest) :]
 
-    def _event_file(self, split: str) -> EventFile:
-        if split not in self._event_files:
-            self._event_files[split] = EventFile(self._tensorboard / split, self._start_step)
-        return self._event_files[split]
+    def _show(self, run: str, step: int, shown: list[Summary]) -> None:
+        merged = Summary(value=[value for summary in shown for value in summary.value])
+        self._event_file(run).add(step=step, summary=merged)
+
+    def _event_file(self, run: str) -> EventFile:
+        if run not in self._event_files:
+            self._event_files[run] = EventFile(self._tensorboard / run, self._start_step)
+        return self._event_files[run]
+
+    def _runs(self) -> list[str]:
+        """The names of TensorBoard's runs that are there: splits, and '' for the run above them."""
+        names = {path.parent.name for path in self._tensorboard.glob("*/events.out.tfevents.*")}
+        return sorted(names | {"" for _ in self._tensorboard.glob("events.out.tfevents.*")})
+
+    def _go_on(self, run: str, start_step: int, told: set[tuple[str, int]]) -> EventFile:
+        torn = start_step > 0 and run in SCORED and (run, start_step) not in told
+        last = start_step - 1 if torn else start_step
+        drop_after(self._tensorboard / run, last)
+        return EventFile(self._tensorboard / run, last)
 
 
 class Aside(Journal):
     """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
 
     def __init__(self, log: IO[str], start_step: int):
-        self._start_step, self._log = start_step, log
+        self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
 
     def progress(self, line: str) -> None:
         """Notes a line for people, with the time of day."""
@@ -127,7 +159,7 @@ class Aside(Journal):
         self.progress(_line("result", step, values))
 
     def _append(self, line: str) -> None:
-        pass
+        """Leaves a line to the chief."""
 
     def _event_file(self, split: str) -> EventFile:
         return _NOWHERE
@@ -152,10 +184,6 @@ def markdown_table(values: Mapping[str, Any]) -> str:
     return "\n".join(["| name | value |", "|---|---|", *rows])
 
 
-def _merged(summaries: list[Summary]) -> Summary:
-    return Summary(value=[value for summary in summaries for value in summary.value])
-
-
 def _line(event: str, step: int, values: Mapping[str, Any]) -> str:
     return json.dumps(_plain({"event": event, "step": step, "time": round(time.time(), 3), **values}), allow_nan=False)
 
@@ -171,33 +199,30 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _print(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except OSError as error:
-        # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StorageError(f"stdout cannot be written: {error.strerror}; send it to a file") from error
+def _drop_lines_after(path: Path, start_step: int) -> set[tuple[str, int]]:
+    """Rewrites metrics.jsonl without later steps and without a torn last line; untouched if it holds neither.
 
-
-def _drop_lines_after(path: Path, start_step: int) -> None:
-    """Rewrites metrics.jsonl without later steps and without a torn last line; untouched if it holds neither."""
+    Returns the events and steps of the lines that are kept.
+    """
     content = path.read_bytes() if path.exists() else b""
-    kept = b"".join(line + b"\n" for line, step in _lines_and_steps(path, content) if step <= start_step)
-    if kept != content:
+    kept = [(line, event, step) for line, event, step in _whole_lines(path, content) if step <= start_step]
+    rest = b"".join(line + b"\n" for line, _, _ in kept)
+    if rest != content:
         with replacing(path) as new:
-            new.write_bytes(kept)
+            new.write_bytes(rest)
+    return {(event, step) for _, event, step in kept}
 
 
-def _lines_and_steps(path: Path, content: bytes) -> Iterator[tuple[bytes, int]]:
-    """The whole lines and the step of each. Raises StorageError for one that is not of ours.
+def _whole_lines(path: Path, content: bytes) -> Iterator[tuple[bytes, str, int]]:
+    """The whole lines, with the event and the step of each. Raises StorageError for one that is not of ours.
 
     A kill in the middle of a write leaves a part of a line, which is the last and without an end; it is left out.
     """
     *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
-            yield line, int(json.loads(line)["step"])
+            told = json.loads(line)
+            yield line, str(told["event"]), int(told["step"])
         except (ValueError, TypeError, KeyError):
             raise StorageError(
                 f"{path}:{number}: '{line[:60].decode(errors='replace')}' is not a line of metrics; "

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline import placement, state
+from pipeline import gallery, hparams, placement, progress, state
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest
 from pipeline.clock import Clock
-from pipeline.evaluation import Evaluator, Scores
+from pipeline.evaluation import Evaluator, Tally
 from pipeline.exits import DivergedError, PreemptedError
 from pipeline.job import Job
 from pipeline.journal import Journal
 from pipeline.preemption import Preemption
+from pipeline.profiling import Profiler
 from pipeline.run_directory import RunDirectory
 from pipeline.start import Start
 from pipeline.step import Outcome
@@ -37,7 +38,11 @@ class Loop:
     def __post_init__(self):
         self._config, self._cluster = self.assembly.config, self.assembly.cluster
         self._is_chief = self.assembly.topology.workers.is_chief
-        self._evaluator = Evaluator(self.assembly.model, self.trainer.towers, self._config.eval_batch)
+        self._evaluator = Evaluator(
+            self.assembly.model, self.trainer.towers, self._config.eval_batch, self._cluster.gather
+        )
+        self._profiler = Profiler(self._config.profile, self.run.tensorboard)
+        self._restarts = self.run.starts() - 1
         self._clock = Clock()
         self._saved_step = self.start.step  # of the newest checkpoint; 0 if there is none
         self._validated = dict(self.start.validated)  # the same on every worker
@@ -55,21 +60,24 @@ class Loop:
             step = self._train(step, self._next_boundary(step))
             self._at_boundary(step)
         self._save(step)
-        self.checkpoints.wait()
+        with self._clock.timing("saving"):
+            self.checkpoints.wait()
         self._finish(step)
         self._cluster.barrier()  # so that nobody misses the others before the chief has written all
 
     def _next_boundary(self, step: int) -> int:
         config = self._config
         intervals = (config.log_every, config.eval_every, config.checkpoint_every, config.summary_every)
-        return min([step + config.steps_per_loop, config.steps] + [step - step % n + n for n in intervals if n])
+        due = [step - step % n + n for n in intervals if n] + self._profiler.next_boundary(step)
+        return min([step + config.steps_per_loop, config.steps, *due])
 
     def _due(self, step: int, every: int) -> bool:
         return step > 0 and every > 0 and step % every == 0
 
     def _at_boundary(self, step: int, restored: bool = False) -> None:
         """Does what is due between two steps; of a restored step, only an evaluation can be missing."""
-        if not restored and self._config.summary_every and step % self._config.summary_every == 0:
+        self._profiler.at(step)
+        if not restored:
             self._summarize(step)
         best = self._due(step, self._config.eval_every) and self._validate(step)
         if best or self._due(step, self._config.checkpoint_every):
@@ -85,16 +93,20 @@ class Loop:
     def _train(self, step: int, last: int) -> int:
         """Trains up to `last`, or to where a stop is asked for; the step that was reached."""
         first = self.trainer.placement is None
-        with self._phase("start" if first else "training", step):
+        with self._phase("start" if first else "training", step), self._profiler.call(step):
             outcome = self.trainer.advance(step, last, self.preemption.requested)
         self._stop_agreed |= bool(outcome.stop)
         last = int(outcome.next_step)
         if first:
-            self._write_placement(step)
+            with self._clock.timing("start"):
+                self._write_placement(step)
         else:
             self._clock.images += (last - step) * self._config.global_batch
+            self._clock.seconds["input"] += float(outcome.input_seconds)
+            self._clock.seconds["reduction"] += float(outcome.reduction_seconds)
         if outcome.diverged:
             raise self._diverged(int(outcome.next_step))
+        self._show_progress(last, outcome)
         if self._due(last, self._config.log_every):
             self._log(last, outcome)
         return last
@@ -109,7 +121,17 @@ class Loop:
             placement.check(placed, self.assembly.topology.devices)
         if step == 0 and self._is_chief:
             self.journal.graph(self.trainer.graph())
-            self.journal.text("placement", f"```\n{text}\n```", step)
+        self.journal.text("run/placement", f"```\n{text}\n```", step)
+
+    def _show_progress(self, step: int, outcome: Outcome) -> None:
+        accuracy = int(outcome.correct) / self._config.global_batch
+        restarts = f"  {self._restarts} restarts" if self._restarts else ""
+        self.journal.terminal.move(
+            step,
+            self._config.steps,
+            f"loss {float(outcome.loss):.3f}  accuracy {accuracy:.0%}  "
+            f"{self._clock.images_per_second():,.0f} images/s{restarts}",
+        )
 
     def _log(self, step: int, outcome: Outcome) -> None:
         rate = self._clock.images_per_second_lately()
@@ -120,35 +142,55 @@ class Loop:
             "gradient_norm": float(outcome.gradient_norm),
             "images_per_second": rate,
         }
+        shares = self._clock.shares_lately()
         self.journal.scalars("train", step, values)
-        self.journal.progress(
+        self.journal.points("train", step, {f"speed/time_{phase}": share for phase, share in shares.items()})
+        self.journal.points("train", step, {"restarts": self._restarts})
+        self.journal.terminal.still(
             f"step {step}/{self._config.steps} ({step / self._config.steps:.0%})  loss {values['loss']:.4f}  "
             f"accuracy {values['accuracy']:.1%}  {rate:,.0f} images/s"
         )
+        self.journal.terminal.detail(
+            f"  learning rate {values['learning_rate']:.3g}  gradient norm {values['gradient_norm']:.3g}  "
+            + "  ".join(f"{phase} {share:.0%}" for phase, share in shares.items())
+        )
 
     def _summarize(self, step: int) -> None:
-        values = self.trainer.towers.replicas[0].read()
-        parameters = {name: value for name, value in values.items() if name.startswith("parameters/")}
-        gradients = self.trainer.gradient(step).by_parameter
-        self.journal.histograms(step, parameters | {f"gradients/{name}": g for name, g in gradients.items()})
+        """Shows parameters and gradients, where that is due."""
+        config = self._config
+        summary = config.summary_every > 0 and step % config.summary_every == 0
+        if summary or self._due(step, config.eval_every) or step == config.steps:
+            values = self.trainer.towers.replicas[0].read()
+            gallery.show_parameters(self.journal, step, values, self.assembly.spec.image_shape[-1])
+        if summary:
+            gradients = self.trainer.gradient(step).by_parameter
+            self.journal.histograms(step, {f"gradients/{name}": gradient for name, gradient in gradients.items()})
 
     def _validate(self, step: int) -> bool:
         """Scores the validation split, unless that was done before; whether it is the run's best accuracy."""
-        scores = None if step in self._validated else self._scores("validation", step)
-        if scores is None:
+        tally = None if step in self._validated else self._tally("validation", step)
+        if tally is None:
             return False
+        scores = tally.scores
         best = scores.accuracy > max(self._validated.values(), default=-1.0)
         self._validated[step] = scores.accuracy
-        self.journal.scalars("validation", step, {"loss": scores.loss, "accuracy": scores.accuracy})
+        self._tell_tally("validation", step, tally)
         self.journal.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
         return best
 
-    def _scores(self, split: str, step: int) -> Scores | None:
+    def _tally(self, split: str, step: int) -> Tally | None:
         """What a split scores, or None if a worker was asked to stop, which then all know."""
         with self._phase("evaluation", step):
-            scores = self._evaluator(getattr(self.assembly.splits, split), lambda: self.preemption.requested)
-        self._stop_agreed |= scores is None
-        return scores
+            tally = self._evaluator.tally(getattr(self.assembly.splits, split), lambda: self.preemption.requested)
+        self._stop_agreed |= tally is None
+        return tally
+
+    def _tell_tally(self, split: str, step: int, tally: Tally) -> None:
+        if not self._is_chief:
+            return
+        with self.trainer.towers.on_host():
+            gallery.show_tally(self.journal, split, step, tally, getattr(self.assembly.splits, split))
+        self.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})
 
     def _save(self, step: int) -> None:
         """Starts a checkpoint of this step, unless it is there, after comparing the replicas."""
@@ -176,6 +218,7 @@ class Loop:
 
     def _saved(self, manifest: Manifest, seconds: float) -> None:
         self.journal.event("checkpoint", manifest.step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
+        self.journal.terminal.detail(f"step {manifest.step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
         best = self.run.best_step(self.checkpoints.steps())
         self.checkpoints.prune(self._config.keep_checkpoints, also=set() if best is None else {best})
 
@@ -213,18 +256,35 @@ class Loop:
         )
 
     def _finish(self, step: int) -> None:
-        scores = self._scores("test", step)
+        tally = self._tally("test", step)
         self._stop_if_asked(step)
-        assert scores is not None  # None only if a signal came, and then the line above raised
+        assert tally is not None  # None only if a signal came, and then the line above raised
+        scores = tally.scores
         if not self.run.told("test", step):  # by a start that was killed before its result
-            self.journal.scalars("test", step, {"loss": scores.loss, "accuracy": scores.accuracy})
-        self.journal.progress(f"finished at step {step}: test accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
-        self.journal.progress(self.run.how_to_look())
+            self._tell_tally("test", step, tally)
+        self.journal.job(step, [hparams.end()])
+        self.journal.progress(self._ending(step, tally))
         self.journal.result(
             step,
             test_accuracy=scores.accuracy,
             test_loss=scores.loss,
             images_per_second=round(self._clock.images_per_second(), 1),
             wall_seconds=round(self._clock.elapsed(), 2),
+            seconds={phase: round(seconds, 3) for phase, seconds in self._clock.split().items()},
             parameters_sha256=state.parameters_sha256(self.trainer.towers.check_equal(step)),
         )
+
+    def _ending(self, step: int, tally: Tally) -> str:
+        """The table at the end of a run."""
+        best = max(self.run.validation_accuracy().items(), key=lambda item: (item[1], -item[0]), default=None)
+        wrong = int(tally.confusion.sum() - tally.confusion.trace())
+        rows = {
+            "test accuracy": f"{tally.scores.accuracy:.2%} ({wrong:,} of {tally.scores.examples:,} wrong)",
+            "test loss": f"{tally.scores.loss:.4f}",
+            "best validation": f"{best[1]:.2%} at step {best[0]}" if best else "never evaluated",
+            "restarts": str(self._restarts),
+            "time": progress.time_split(self._clock),
+            "speed": f"{self._clock.images_per_second():,.0f} images/s",
+            **self.run.where(),
+        }
+        return f"finished at step {step}\n{progress.table(rows)}"

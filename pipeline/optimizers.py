@@ -1,11 +1,12 @@
 """TensorFlow's fused update kernels behind one signature.
 
-A rule is a function `(config, variable, slots, gradient, rate, step)` that updates a variable and its slots in place;
+A rule is a function `(config, variable, slots, gradient, now)` that updates a variable and its slots in place;
 to add one, write it, register it in _RULES, and name it in config.OPTIMIZERS.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -15,12 +16,20 @@ BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 RMSPROP_DECAY, RMSPROP_EPSILON = 0.9, 1e-7
 
 
-def _sgd(config: Config, variable, slots, gradient, rate, step) -> None:
+class Now(NamedTuple):
+    """Numbers of one step that are the same for every variable."""
+
+    rate: tf.Tensor  # [] float32
+    beta_1_power: tf.Tensor  # [] float32
+    beta_2_power: tf.Tensor  # [] float32
+
+
+def _sgd(config: Config, variable, slots, gradient, now) -> None:
     """variable -= rate * gradient."""
-    tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
+    tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=now.rate, delta=gradient)
 
 
-def _momentum(config: Config, variable, slots, gradient, rate, step, nesterov=False) -> None:
+def _momentum(config: Config, variable, slots, gradient, now, nesterov=False) -> None:
     """m = momentum * m + gradient; variable -= rate * m (Goyal et al. 2017, equation 9).
 
     The slot holds gradients, not steps, so a change of the rate acts on all of it at once. Nesterov's form
@@ -29,19 +38,19 @@ def _momentum(config: Config, variable, slots, gradient, rate, step, nesterov=Fa
     tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle,
         accum=slots[0].handle,
-        lr=rate,
+        lr=now.rate,
         grad=gradient,
         momentum=tf.constant(config.momentum, tf.float32),
         use_nesterov=nesterov,
     )
 
 
-def _nesterov(config: Config, variable, slots, gradient, rate, step) -> None:
+def _nesterov(config: Config, variable, slots, gradient, now) -> None:
     """Momentum that looks one step ahead; see _momentum."""
-    _momentum(config, variable, slots, gradient, rate, step, nesterov=True)
+    _momentum(config, variable, slots, gradient, now, nesterov=True)
 
 
-def _rmsprop(config: Config, variable, slots, gradient, rate, step) -> None:
+def _rmsprop(config: Config, variable, slots, gradient, now) -> None:
     """ms = 0.9 * ms + 0.1 * gradient**2; variable -= rate * gradient / sqrt(ms + 1e-7).
 
     Tieleman & Hinton 2012, lecture 6.5. As in Keras ms starts at 0 (in TensorFlow 1 it was 1), so the first steps
@@ -52,7 +61,7 @@ def _rmsprop(config: Config, variable, slots, gradient, rate, step) -> None:
         var=variable.handle,
         ms=slots[0].handle,
         mom=slots[1].handle,
-        lr=rate,
+        lr=now.rate,
         rho=tf.constant(RMSPROP_DECAY, tf.float32),
         momentum=tf.constant(0.0, tf.float32),
         epsilon=tf.constant(RMSPROP_EPSILON, tf.float32),
@@ -60,35 +69,33 @@ def _rmsprop(config: Config, variable, slots, gradient, rate, step) -> None:
     )
 
 
-def _adam(config: Config, variable, slots, gradient, rate, step) -> None:
+def _adam(config: Config, variable, slots, gradient, now) -> None:
     """Kingma & Ba 2015, section 2: the form with epsilon outside the bias correction ("epsilon hat").
 
     beta 0.9 and 0.999, epsilon 1e-8, the defaults of TensorFlow 1's AdamOptimizer. The powers of the betas are
     functions of the step and so no part of the state.
     """
-    count = tf.cast(step + 1, tf.float32)
-    beta1, beta2 = tf.constant(BETA_1, tf.float32), tf.constant(BETA_2, tf.float32)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=slots[0].handle,
         v=slots[1].handle,
-        beta1_power=beta1**count,
-        beta2_power=beta2**count,
-        lr=rate,
-        beta1=beta1,
-        beta2=beta2,
+        beta1_power=now.beta_1_power,
+        beta2_power=now.beta_2_power,
+        lr=now.rate,
+        beta1=tf.constant(BETA_1, tf.float32),
+        beta2=tf.constant(BETA_2, tf.float32),
         epsilon=tf.constant(ADAM_EPSILON, tf.float32),
         grad=gradient,
     )
 
 
-def _adamw(config: Config, variable, slots, gradient, rate, step) -> None:
+def _adamw(config: Config, variable, slots, gradient, now) -> None:
     """Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2), which as in Keras goes with the rate:
     variable -= rate * weight_decay * variable, then Adam's step.
     """
     if _decays(config, variable):
-        variable.assign_sub(rate * config.weight_decay * variable)
-    _adam(config, variable, slots, gradient, rate, step)
+        variable.assign_sub(now.rate * config.weight_decay * variable)
+    _adam(config, variable, slots, gradient, now)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,17 +126,26 @@ class Optimizer:
         """Each slot's name and the value it starts from; a slot has its variable's shape, in float32."""
         return dict.fromkeys(self._rule.slots, 0.0)
 
-    def apply(self, variable: tf.Variable, slots: Sequence[tf.Variable], gradient: tf.Tensor, rate, step) -> None:
+    @staticmethod
+    def at(rate, step) -> Now:
+        """What all variables' updates at a step have in common; computed once, and before it is known if they apply.
+
+        rate: [] float32. step: [] int64, the global step being computed, counted from 0.
+        """
+        count = tf.cast(step + 1, tf.float32)
+        return Now(rate, tf.constant(BETA_1, tf.float32) ** count, tf.constant(BETA_2, tf.float32) ** count)
+
+    def apply(self, variable: tf.Variable, slots: Sequence[tf.Variable], gradient: tf.Tensor, now: Now) -> None:
         """Updates a variable and its slots by one step, on the device in force.
 
         slots: one variable for every name in `self.slots`, in that order. gradient: of the variable's shape.
-        rate: [] float32. step: [] int64, the global step being computed, counted from 0.
+        now: what `at` gave for this step.
         Weight decay acts on variables of two or more dimensions; where the rule does not decay by itself it is
         L2 regularization: weight_decay * variable is added to the gradient, after any clipping.
         """
         if not self._rule.decays_itself and _decays(self._config, variable):
             gradient = gradient + self._config.weight_decay * variable
-        self._rule.update(self._config, variable, slots, gradient, rate, step)
+        self._rule.update(self._config, variable, slots, gradient, now)
 
 
 def _decays(config: Config, variable) -> bool:

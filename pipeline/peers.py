@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError, error_of
+from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
 from pipeline.surroundings import Workers
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
@@ -94,7 +94,8 @@ class Peers:
     def _raise_farewell(self) -> None:
         for index, word in sorted(self._words.items()):
             if word.farewell and word.hears == self._life:
-                raise error_of(word.farewell["code"], f"{self._workers.name(index)}: {word.farewell['message']}")
+                kind = kind_of(word.farewell["code"]) or PeerLostError
+                raise kind(f"{self._workers.name(index)}: {word.farewell['message']}")
 
     def farewell(self) -> PipelineError | None:
         """The error with which another worker leaves, if one does."""

@@ -1,61 +1,112 @@
 """Entry point: python -m pipeline.predict --run_dir=R FILE... Names the class of images, with probabilities."""
 
+import heapq
 import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from absl.flags import DEFINE_enum
+from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline import command, flags
-from pipeline.exits import UsageError
+from pipeline.exits import BadDataError, UsageError
 from pipeline.run_directory import RunDirectory
+from pipeline.storage import replacing, storage_errors
+
+if TYPE_CHECKING:
+    from pipeline.images import Images
 
 SHOWN_CLASSES = 3
+
+
+class Verdict(NamedTuple):
+    """What the model says of one image."""
+
+    name: str
+    probabilities: dict[str, float]  # of every class, in their order
+
+    @property
+    def likeliest(self) -> list[tuple[str, float]]:
+        """The classes that are shown and their probabilities, the likeliest first."""
+        return heapq.nlargest(SHOWN_CLASSES, self.probabilities.items(), key=lambda pair: pair[1])
 
 
 def define_flags() -> None:
     flags.define_for_readers(computes=True)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
+    DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
+    DEFINE_string("draw", "", "A directory to write each image to, with what the model says of it.")
 
 
-def main(files: list[str]) -> None:
-    """Prints a line for each image, in the order of the files."""
-    if not files:
-        raise UsageError("no FILE was given; name PNG, JPEG or .npy files after the flags")
+def main(words: list[str]) -> None:
+    """Prints a line for each image, in the order of the files; nothing if one cannot be read."""
+    if not words:
+        raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
-    from pipeline import images
-    from pipeline.evaluation import probabilities
+    from pipeline import inputs
+    from pipeline.images import Images
+    from pipeline.prediction import Predictor
     from pipeline.saved_run import SavedRun
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    names, batch = images.read(files, assembly.spec.image_shape)
-    rows = probabilities(assembly.model, towers, batch, assembly.config.eval_batch)
+    images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
+    found = Predictor(assembly.model, towers, assembly.config.eval_batch)(images, flags.value("skip_unreadable"))
+    for refusal in found.refused:
+        print(f"skipped: {refusal}", file=sys.stderr)
+    if not found.indices:
+        raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
+    rows = zip(found.indices, found.probabilities.tolist(), strict=True)
+    classes, names = assembly.spec.class_names, images.names
+    verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True))) for i, row in rows]
+    drawn = draw(images, found.indices, verdicts) if flags.value("draw") else []
     show = show_json if flags.value("format") == "json" else show_table
-    show(names, rows.tolist(), assembly.spec.class_names)
+    show(verdicts, drawn)
 
 
-def show_table(names: list[str], rows: list[list[float]], class_names: tuple[str, ...]) -> None:
+def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) -> list[str]:
+    """Writes each image with its verdict to --draw; returns the paths. Raises StorageError."""
+    from pipeline import verdicts as pictures
+
+    directory, paths = Path(os.path.expanduser(flags.value("draw"))), []
+    with storage_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        for number, (index, said) in enumerate(zip(indices, verdicts, strict=True), start=1):
+            paths.append(directory / f"{number:06}-{Path(said.name).stem}.png")
+            with replacing(paths[-1]) as new:
+                pictures.draw(images.original(index), said.likeliest).save(new, "PNG")
+    return [str(path) for path in paths]
+
+
+def show_table(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
     """One line an image: its name, its class, and the likeliest classes with their probabilities."""
-    width, class_width = max(map(len, ["image", *names])), max(map(len, ["class", *class_names]))
+    rows = [(said.name, said.likeliest) for said in verdicts]
+    width = max(map(len, ["image", *(name for name, _ in rows)]))
+    class_width = max(map(len, ["class", *(likeliest[0][0] for _, likeliest in rows)]))
     print(f"{'image':<{width}}  {'class':<{class_width}}  likeliest")
-    for name, row in zip(names, rows, strict=True):
-        ranked = sorted(zip(row, class_names, strict=True), key=lambda pair: -pair[0])[:SHOWN_CLASSES]
-        likeliest = ", ".join(f"{label} {probability:.2%}" for probability, label in ranked)
-        print(f"{name:<{width}}  {ranked[0][1]:<{class_width}}  {likeliest}")
+    for name, likeliest in rows:
+        shown = ", ".join(f"{label} {probability:.2%}" for label, probability in likeliest)
+        print(f"{name:<{width}}  {likeliest[0][0]:<{class_width}}  {shown}")
+    if drawn:
+        print(f"drawn: {len(drawn)} images in {Path(drawn[0]).parent}")
 
 
-def show_json(names: list[str], rows: list[list[float]], class_names: tuple[str, ...]) -> None:
-    """One JSON object a line: file, class, and the probability of every class."""
-    for name, row in zip(names, rows, strict=True):
-        best = class_names[row.index(max(row))]
-        print(json.dumps({"file": name, "class": best, "probabilities": dict(zip(class_names, row, strict=True))}))
+def show_json(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
+    """One JSON object a line: file, class, the probability of every class, and the image that was drawn, if any."""
+    for i, said in enumerate(verdicts):
+        told = {"file": said.name, "class": said.likeliest[0][0], "probabilities": said.probabilities}
+        print(json.dumps(told | ({"drawn": drawn[i]} if drawn else {})))
 
 
 def run() -> None:
     """The console command."""
-    command.run(main, define_flags, usage="python -m pipeline.predict --run_dir=R [flags] FILE...", positional="FILE")
+    usage = "python -m pipeline.predict --run_dir=R [flags] FILE|FOLDER|GLOB|-..."
+    command.run(main, define_flags, usage=usage, positional="FILE")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline import config as configuration
 from pipeline import flags
 from pipeline.config import Config
 from pipeline.exits import StorageError, UsageError
@@ -107,10 +108,16 @@ class RunDirectory:
         """The accuracy on validation at every step that was evaluated."""
         return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
 
-    def how_to_look(self) -> str:
-        """Where the run lies, and the command that shows it."""
+    def starts(self) -> int:
+        """How many times the run was started, as far as its kept steps know."""
+        return sum(event["event"] == "start" for event in self.events())
+
+    def where(self) -> dict[str, str]:
+        """Where things lie, and the command that shows them."""
         tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-        return f"run directory: {self.path}\nlook at it: {tensorboard} --logdir={self.tensorboard}"
+        # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
+        command = f"{tensorboard} --logdir={self.path}"
+        return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
 
     def best_step(self, among: list[int]) -> int | None:
         """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
@@ -135,11 +142,9 @@ def _read_flagfile(path: Path) -> Config:
 def _read_line(line: str) -> tuple[str, Any]:
     """'--steps=100' -> ('steps', 100). Raises UsageError."""
     name, _, text = line.removeprefix("--").partition("=")
-    field = Config.__dataclass_fields__.get(name)
-    if field is None:
+    if name not in Config.__dataclass_fields__:
         raise UsageError(f"'{line}' is not a flag of this version")
-    read: dict[type, Callable] = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float, str: str}
     try:
-        return name, read[type(field.default)](text)
-    except (ValueError, KeyError):
+        return name, configuration.read(name, text)
+    except ValueError:
         raise UsageError(f"'{line}' has a value that cannot be read") from None

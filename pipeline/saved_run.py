@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import devices, resume, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Restored
-from pipeline.exits import UsageError
+from pipeline.exits import BadDataError, UsageError
 from pipeline.run_directory import RunDirectory
 from pipeline.sources.base import ExampleSpec
 from pipeline.towers import Towers
@@ -58,3 +58,13 @@ class SavedRun:
         towers = topology.of(config, devices.num_gpus())
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
+
+
+def check_examples(trained: ExampleSpec, found: ExampleSpec) -> None:
+    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
+    for name in ("class_names", "image_shape"):
+        then, now = getattr(trained, name), getattr(found, name)
+        if then != now:
+            raise BadDataError(
+                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
+            )

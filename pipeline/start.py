@@ -1,12 +1,9 @@
 """Where a run starts or goes on: what the chief found in the run directory, which all workers must have alike."""
 
 import dataclasses
-import io
 import json
 
-import numpy as np
-
-from pipeline import state
+from pipeline import arrays, state
 from pipeline.checkpoint import Restored
 from pipeline.cluster import Cluster
 from pipeline.run_directory import RunDirectory
@@ -32,7 +29,5 @@ def start_of_all(cluster: Cluster, own: Start) -> Start:
     if cluster.alone:
         return own
     told = json.loads(cluster.broadcast(json.dumps([own.step, list(own.validated.items())]).encode()))
-    arrays = io.BytesIO()
-    np.savez(arrays, allow_pickle=False, **own.values)  # type: ignore[arg-type]  # names with a slash in them
-    values = np.load(io.BytesIO(cluster.broadcast(arrays.getvalue())))
+    values = arrays.unpack(cluster.broadcast(arrays.pack(own.values)))
     return Start(told[0], {name: values[name] for name in own.values}, dict(map(tuple, told[1])))

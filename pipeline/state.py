@@ -65,6 +65,11 @@ class Replica:
         """The values as they are now."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
+    def write(self, values: Values) -> None:
+        """Gives every variable its value."""
+        for name, variable in self.variables.items():
+            variable.assign(values[name])
+
 
 def sha256(values: Mapping[str, np.ndarray]) -> str:
     """The hash of named arrays: for each, sorted by name, 'name dtype shape', a newline, and its bytes in C order."""

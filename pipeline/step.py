@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from pipeline import forward, loss_scale, optimizers, reduce, schedules
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, Total
 from pipeline.config import Config
 from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
@@ -24,6 +24,8 @@ class Outcome(NamedTuple):
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
     learning_rate: tf.Tensor  # [] float32
+    input_seconds: tf.Tensor  # [] float64: what all steps of a call waited for their examples
+    reduction_seconds: tf.Tensor  # [] float64: that the first tower waited for the other workers' gradients
 
 
 class Step:
@@ -33,11 +35,11 @@ class Step:
         self._config, self._plan, self._model, self._towers, self._cluster = config, plan, model, towers, cluster
         self._optimizer = optimizers.make(config)
 
-    def gradient(self, batches, step, asked=0.0) -> tuple[forward.ShardSums, tf.Tensor]:
+    def gradient(self, batches, step, asked=0.0) -> Total:
         """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
 
         batches: for every tower of this worker, its images [shards, shard_batch, h, w, c] and labels
-        [shards, shard_batch]. asked: [] float32, 1 if this worker asks to stop. Returns also [] float32, how many do.
+        [shards, shard_batch]. asked: [] float32, 1 if this worker asks to stop.
         """
         seeds, factor = self._before_towers(step)
         leaves = []
@@ -52,24 +54,12 @@ class Step:
                             images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
                         # fmt: on
                     leaves.append(Placed(tower, sums))
-        total, asking = self._over_workers(reduce.tree(leaves, self._towers.add).sums, step, asked)
-        return self._unscaled(total), asking
-
-    def _over_workers(self, sums: forward.ShardSums, step, asked) -> tuple[forward.ShardSums, tf.Tensor]:
-        """The sums over all workers: gradients, whatever else a step adds up, and how many ask to stop, in one."""
-        if self._cluster.alone:
-            return sums, tf.convert_to_tensor(asked, tf.float32)
-        others = [tf.cast(tensor, tf.float32) for tensor in (asked, sums.loss, sums.correct, *sums.statistics)]
-        self._cluster.arrive(step, done=sums.gradients)
-        with self._towers.on(0), tf.name_scope("all_reduce"):
-            added = iter(self._cluster.all_reduce(sums.gradients, others))
-            gradients = [next(added) for _ in sums.gradients]
-            asking, loss, correct, *statistics = added
-            return forward.ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics), asking
+        total = self._cluster.add(reduce.tree(leaves, self._towers.add).sums, step, asked)
+        return total._replace(sums=self._unscaled(total.sums))
 
     def _before_towers(self, step) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """For every random layer its shards' seeds; and what every example's loss is multiplied by."""
-        with self._towers.on_host():
+        with self._towers.on_host(), tf.name_scope("seeds"):
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
@@ -84,38 +74,39 @@ class Step:
         with self._towers.on(0):
             return total._replace(loss=total.loss / scale, gradients=[g / scale for g in total.gradients])
 
-    def apply(self, total: forward.ShardSums, norm: tf.Tensor, rate: tf.Tensor, step, finite: tf.Tensor) -> None:
+    def apply(self, total: forward.ShardSums, norm: tf.Tensor, now: optimizers.Now, finite: tf.Tensor) -> None:
         """Updates every replica by the same numbers; a step that is not finite leaves all as they are."""
         with self._towers.on(0):
             gradients = optimizers.clip(total.gradients, norm, self._config.clip_norm)
         for replica in self._towers.replicas:
             with self._towers.at(replica), tf.name_scope("apply"):
-                tf.cond(finite, lambda r=replica: self._update(r, gradients, total.statistics, rate, step), tf.no_op)
+                tf.cond(finite, lambda r=replica: self._update(r, gradients, total.statistics, now), tf.no_op)
                 if self._config.precision == "float16":
                     loss_scale.update(replica.variables, finite)
 
-    def _update(self, replica, gradients, statistics, rate, step) -> tf.Operation:
+    def _update(self, replica, gradients, statistics, now) -> tf.Operation:
         slots = replica.slots(self._optimizer.slots)
         for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
-            self._optimizer.apply(variable, own_slots, gradient, rate, step)
+            self._optimizer.apply(variable, own_slots, gradient, now)
         for variable, total in zip(replica.statistics, statistics, strict=True):
             variable.assign(total / self._plan.grad_shards)
         return tf.no_op()
 
     def one(self, batches, step, asked=0.0) -> Outcome:
         """Computes and applies one step."""
-        with self._towers.on_host():
-            rate = schedules.learning_rate(self._config, step)
-        total, asking = self.gradient(batches, step, asked)
+        with self._towers.on_host(), tf.name_scope("learning_rate"):
+            now = self._optimizer.at(schedules.learning_rate(self._config, step), step)
+        total = self.gradient(batches, step, asked)
+        sums = total.sums
         with self._towers.on(0):
-            norm = optimizers.norm(total.gradients)
-            finite = tf.math.is_finite(norm) & tf.math.is_finite(total.loss)
+            norm = optimizers.norm(sums.gradients)
+            finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
         scale = loss_scale.read(self._towers.replicas[0].variables)
-        self.apply(total, norm, rate, step, finite)
+        self.apply(sums, norm, now, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            next_step = step + tf.cast(~diverged, tf.int64)
-            return Outcome(next_step, diverged, asking > 0, total.loss, total.correct, norm, rate)
+            reached, told = step + tf.cast(~diverged, tf.int64), (sums.loss, sums.correct, norm, now.rate)
+            return Outcome(reached, diverged, total.asking > 0, *told, tf.zeros([], tf.float64), total.seconds)
 
     def loop(self) -> Callable[..., Outcome]:
         """The function train(iterators, first, last, asked): steps first, first + 1, ... last - 1.
@@ -129,12 +120,14 @@ class Step:
                 return (outcome.next_step < last) & ~outcome.diverged & ~outcome.stop
 
             def body(outcome: Outcome):
-                batches = [self._towers.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
-                return (self.one(batches, outcome.next_step, asked),)
+                batches, seconds = self._towers.next_of_all(iterators)
+                one = self.one(batches, outcome.next_step, asked)
+                reduction = outcome.reduction_seconds + one.reduction_seconds
+                return (one._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
 
             with self._towers.on_host():
-                zero = tf.zeros([])
-                start = Outcome(first, tf.constant(False), tf.constant(False), zero, tf.constant(0), zero, zero)
+                zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
+                start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time, no_time)
                 return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
 
         return train

@@ -31,8 +31,11 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to; what lies there takes the place of `path`, whole, or not at all."""
-    unfinished = path.with_name("unfinished")  # no name that TensorBoard would read as an event file
+    """Yields a path to write to; what lies there takes the place of `path`, whole, or not at all.
+
+    Two processes may replace files beside each other if their suffixes differ: a report on a run that is alive does.
+    """
+    unfinished = path.with_name(f"unfinished{path.suffix}")  # no name that TensorBoard would read as an event file
     try:
         yield unfinished
         sync(unfinished)

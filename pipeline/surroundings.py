@@ -225,3 +225,11 @@ def pulse_fd() -> int | None:
     """The pipe to which this process gives signs of life, if whoever started it asked for them."""
     value = os.environ.get(PULSE_FD, "")
     return int(value) if value.isdecimal() else None
+
+
+def array_task() -> int | None:
+    """Which task of a Slurm array this process is, from 0 on; None if of none. Raises UsageError."""
+    text = os.environ.get("SLURM_ARRAY_TASK_ID")
+    if text is not None and not text.isdecimal():
+        raise UsageError(f"SLURM_ARRAY_TASK_ID={text} is not a number; start the array with sbatch --array=0-N")
+    return None if text is None else int(text)

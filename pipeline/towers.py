@@ -56,6 +56,12 @@ class Towers:
         with tf.device(device):
             return state.Replica.create(values, device, scope)
 
+    def load(self, values: state.Values) -> None:
+        """Gives every replica these values in place of its own."""
+        for replica in self.replicas:
+            with self.at(replica):
+                replica.write(values)
+
     def __len__(self) -> int:
         return self._topology.num_towers
 
@@ -121,6 +127,15 @@ class Towers:
         """The next element of the tower's iterator, in the memory of its device."""
         with self.on_host() if self._topology.on_cpu(tower) else self.on(tower):
             return iterator.get_next()
+
+    def next_of_all(self, iterators: Sequence[tf.data.Iterator]) -> tuple[list, tf.Tensor]:
+        """The next element of every tower's iterator, and the seconds that passed until the last was there."""
+        with self.on_host():
+            began = tf.timestamp()
+        with tf.control_dependencies([began]):
+            elements = [self.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
+        with self.on_host(), tf.control_dependencies(tf.nest.flatten(elements)):
+            return elements, tf.timestamp() - began
 
     def check_equal(self, step: int) -> state.Values:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""

@@ -1,6 +1,6 @@
 """Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
 
-from pipeline import command, flags
+from pipeline import command, flags, repeat
 from pipeline.preemption import Preemption
 
 
@@ -8,6 +8,9 @@ def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
     with Preemption.listening() as preemption:
         asked = flags.configuration()
+        if asked.repeat > 1:
+            repeat.run(asked, preemption)
+            return
         command.import_tensorflow(asked.log_device_placement)
         from pipeline import training
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline import failures, placement, state
+from pipeline import failures, graphs, placement, state
 from pipeline.assembly import Assembly
 from pipeline.batches import Batches
 from pipeline.placement import Placement
@@ -67,19 +67,20 @@ class Trainer:
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
     def graph(self) -> tf.compat.v1.GraphDef:
-        """One step as TensorBoard draws it: with its towers' scopes, devices and shapes."""
-        one = tf.function(lambda: self._step.one(self._batches_at(tf.constant(0, tf.int64)), tf.constant(0, tf.int64)))
-        return one.get_concrete_function().graph.as_graph_def(add_shapes=True)
+        """One step as TensorBoard draws it: a box for each tower and one for the host, with devices and shapes."""
+        first = tf.constant(0, tf.int64)
+        one = tf.function(lambda: self._step.one(self._batches_at(first), first), autograph=False)
+        return graphs.readable(one.get_concrete_function().graph.as_graph_def(add_shapes=True))
 
     def _shards(self) -> list[range]:
         return [self.towers.shards_of(tower, self._plan.grad_shards) for tower in range(len(self.towers))]
 
     def _batches_at(self, step: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        with self.towers.on_host():
+        with self.towers.on_host(), tf.name_scope("input"):
             return [self._batches.at(step, shards) for shards in self._shards()]
 
     def _gradient_of(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        sums, _asking = self._step.gradient(self._batches_at(step), step)
+        sums = self._step.gradient(self._batches_at(step), step).sums
         return sums.loss, sums.gradients
 
     @contextlib.contextmanager

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, resume, state, surroundings, topology
+from pipeline import devices, dry_run, hparams, importing, progress, resume, state, surroundings, topology
 from pipeline.assembly import Assembly
 from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import BadDataError, PeerLostError, UsageError
+from pipeline.importing import Imported
 from pipeline.job import Job
 from pipeline.journal import Aside, Journal, markdown_table
 from pipeline.loop import Loop
@@ -39,17 +40,18 @@ def run(asked: Config, preemption: Preemption) -> None:
 def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
     """The chief's part: the run directory is its own, and what lies there decides."""
     checkpoints = Checkpoints(directory.checkpoints)
-    resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
-    with directory.own(
-        surroundings.life()
-    ) as ownership:  # made only now, and what was settled is settled again: until here it could be another's
+    config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    if not checkpoints.steps():
+        importing.check(config)
+    # The directory is made only now, and what was settled is settled again: until here it could be another's.
+    with directory.own(surroundings.life()) as ownership:
         config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         job.watchdog.check_owner = checkpoints.check_owner = ownership.check
         result = directory.result()
         finished = result is not None and result["step"] >= config.steps
         config, _ = job.meet(config, finished)
         if finished:
-            _say_finished(directory)
+            _say_finished(directory, asked.quiet)
         else:
             _train(Assembly(config, towers), directory, checkpoints, job, preemption)
 
@@ -61,12 +63,13 @@ def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, 
         _train(Assembly(config, towers), directory, Checkpoints(directory.checkpoints), job, preemption)
 
 
-def _say_finished(directory: RunDirectory) -> None:
+def _say_finished(directory: RunDirectory, quiet: bool) -> None:
     result = directory.result()
     assert result is not None
-    print(f"finished already, at step {result['step']}: a larger --steps goes on from there")
-    print(directory.how_to_look())
-    print(json.dumps(result))
+    terminal = progress.Terminal(quiet)
+    terminal.line(f"finished already, at step {result['step']}: a larger --steps goes on from there")
+    terminal.line(progress.table(directory.where()))
+    terminal.result(json.dumps(result))
 
 
 def _train(
@@ -76,8 +79,13 @@ def _train(
     initial = assembly.initial()
     _check_same_examples(assembly)
     restored = _restore(assembly, checkpoints, initial) if job.is_chief else None
+    imported = importing.imported(assembly.config, initial) if job.is_chief and not restored else None
+    if imported:
+        initial, assembly = imported.values, assembly.started_from(imported.source.parameters_sha256)
     start = start_of_all(assembly.cluster, Start.at(restored, initial, directory))
     journal = _opened_journal(assembly, directory, checkpoints, restored, start.step)
+    if imported:
+        _tell_import(journal, imported)
     job.watch(directory, journal, assembly.cluster)
     trainer = Trainer(assembly, start.values)
     try:
@@ -120,15 +128,16 @@ def _opened_journal(
     if not workers.is_chief:
         return Aside(directory.log(workers.index), step)
     directory.record(assembly.config)
-    journal = Journal(directory.path, step)
-    _tell_start(journal, assembly, restored)
+    config = assembly.config
+    journal = Journal(directory.path, step, progress.Terminal(config.quiet, config.verbose))
+    _tell_start(journal, assembly, restored, restarts=directory.starts())
     if restored:
         _tell_reshard(journal, directory, restored.manifest, assembly.config.grad_shards)
     checkpoints.tidy(restored.passed_over if restored else {})
     return journal
 
 
-def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None) -> None:
+def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None, restarts: int) -> None:
     config, step = assembly.config, restored.manifest.step if restored else 0
     for why in restored.passed_over.values() if restored else ():
         journal.progress(f"passed over: {why}")
@@ -136,13 +145,22 @@ def _tell_start(journal: Journal, assembly: Assembly, restored: Restored | None)
         journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
-        journal.text("configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.text("run/configuration", markdown_table(dataclasses.asdict(config)), step)
+        journal.job(step, hparams.start(config))
     towers, workers = assembly.topology, assembly.topology.workers
     devices = ", ".join(f"{kind.lower()}:{index}" for kind, index in towers.towers)
+    where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
+    if restarts:
+        journal.text("run/restarts", f"restart {restarts}, at step {step}, on {where}", step)
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
     journal.event("start", step, devices=devices, **counts)
-    where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _tell_import(journal: Journal, imported: Imported) -> None:
+    journal.event("import", 0, **imported.told())
+    for line in imported.lines():
+        journal.progress(line)
 
 
 def _tell_reshard(journal: Journal, directory: RunDirectory, manifest: Manifest, grad_shards: int) -> None:

@@ -112,3 +112,14 @@ def needs_a_gpu(image_shape, num_classes):
     """Has an operation that TensorFlow has no kernel for on a CPU."""
     images = keras.Input(image_shape)
     return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(_OnGpuOnly()(images))))
+
+
+class _Digamma(layers.Layer):
+    def call(self, images):
+        return tf.math.digamma(images + 1)
+
+
+def needs_tensorflow(image_shape, num_classes):
+    """Has a layer of its own, of an operation that neither TensorFlow Lite nor ONNX knows."""
+    images = keras.Input(image_shape)
+    return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(_Digamma(name="digamma")(images))))

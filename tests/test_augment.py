@@ -14,6 +14,7 @@ from pipeline.exits import UsageError
 
 EVERYTHING = "shift:2,rotate:15,scale:0.1,flip,crop:3,cutout:6"
 N = 61
+GOLDEN_WINDOWS = [[65, 248, 328, 361], [0, 81, 480, 407]]
 GOLDEN = "215941a251f310d2e9ee6f915dbfbff419b727ad12bd8160509862f97ce91718"
 
 
@@ -56,6 +57,8 @@ def test_parse_imports_no_tensorflow():
         ("scale:1", "'scale:1' needs a fraction"),
         ("flip:0.5", "'flip:0.5' has an amount, which flip does not take; write flip"),
         ("flip,shift:1,flip", "names flip twice"),
+        ("resize_crop:1.5", "'resize_crop:1.5' needs a share of the area, above 0 and at most 1; write it as"),
+        ("resize_crp:0.5", "'resize_crp' is unknown; did you mean resize_crop"),
     ],
 )
 def test_parse_refuses(text, words):
@@ -196,6 +199,51 @@ def test_cutout_is_one_square_that_may_reach_outside(side):
         areas.add((rows.sum(), columns.sum()))
     assert max(areas) == (side, side)
     assert min(rows for rows, _ in areas) == min(columns for _, columns in areas) == side - side // 2
+
+
+def windows(text, height, width, positions, seed=1):
+    """Top, left, height and width for a picture of that size at each position: [n, 4]."""
+    window = augment.window(augment.parse(text), tf.constant(positions, tf.int64), seed)
+    size = tf.constant(height), tf.constant(width)
+    return np.array([window(tf.constant(i), *size).numpy() for i in range(len(positions))])
+
+
+def test_without_resize_crop_there_is_no_window():
+    assert augment.window(augment.parse(EVERYTHING), tf.range(3, dtype=tf.int64), 1) is None
+    np.testing.assert_array_equal(augmented("resize_crop:0.5", images_of()), images_of())
+
+
+def test_windows_lie_in_the_picture_and_have_the_area_and_aspect_asked_for():
+    height, width = 600, 1000  # so large that whole pixels do not matter, and a tall window may not fit
+    top, left, part_height, part_width = windows("resize_crop:0.25", height, width, np.arange(600)).T
+    assert min(top) >= 0 and min(left) >= 0
+    assert max(top + part_height) <= height and max(left + part_width) <= width
+    assert max(top + part_height) > 0.98 * height and min(top) < 0.02 * height
+    assert max(left + part_width) > 0.98 * width and min(left) < 0.02 * width
+    fits = part_height < height
+    share, aspect = part_height * part_width / (height * width), part_width / part_height
+    assert 0.245 < min(share[fits]) < 0.3 and max(share[fits]) > 0.7
+    assert 0.74 < min(aspect[fits]) < 0.8 and 1.25 < max(aspect[fits]) < 1.35
+    assert abs(np.mean(np.log(aspect[fits & (share < 0.4)]))) < 0.05
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2)])
+def test_windows_of_tiny_pictures_hold_a_pixel(size):
+    top, left, height, width = windows("resize_crop:0.01", *size, np.arange(50)).T
+    assert min(height) == min(width) == 1
+    assert max(top + height) <= size[0] and max(left + width) <= size[1]
+
+
+def test_a_window_is_a_function_of_the_position_and_the_seed():
+    positions = np.arange(10**10, 10**10 + 20)
+    whole = windows("resize_crop:0.1", 300, 200, positions)
+    np.testing.assert_array_equal(windows("flip,resize_crop:0.1,cutout:3", 300, 200, positions[7:]), whole[7:])
+    assert len(np.unique(whole, axis=0)) == 20
+    assert not (windows("resize_crop:0.1", 300, 200, positions, seed=2) == whole).all(axis=1).any()
+
+
+def test_golden_windows():
+    assert windows("resize_crop:0.08", 480, 640, [0, 12345], seed=7).tolist() == GOLDEN_WINDOWS
 
 
 def test_golden():

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import sources
+from pipeline import chunks, sources
 from pipeline.batches import Batches
 from pipeline.config import Config
 from pipeline.plan import Plan
 
 SHARDS = range(4)
-AUGMENTATION = "shift:2,flip"
+AUGMENTATION = "resize_crop:0.5,shift:2,flip"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,14 @@ def test_shapes_and_types(batches):
     images, labels = batches.at(0, range(1, 3))
     assert (images.shape, images.dtype.name) == ([2, 3, 28, 28, 1], "uint8")
     assert (labels.shape, labels.dtype.name) == ([2, 3], "int32")
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 5 * 784, 2**40])
+def test_a_dataset_is_what_its_steps_are_in_whatever_chunks_it_is_computed(batches, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", chunk_bytes)
+    dataset = batches.dataset(2, range(1, 4))
+    assert [spec.shape for spec in dataset.element_spec] == [[3, 3, 28, 28, 1], [3, 3]]
+    assert_same(taken(dataset, 5), [tuple(map(np.array, batches.at(step, range(1, 4)))) for step in range(2, 7)])
 
 
 def test_a_dataset_from_any_step_is_the_tail_of_the_one_from_the_first(batches):

@@ -31,7 +31,7 @@ def test_every_field_says_what_it_is(field):
     assert field.metadata["topic"] in TOPICS
     assert field.metadata["help"].endswith(".")
     if field.metadata["role"] == KEPT:
-        assert field.default == 0, "0 asks for a value that fits"
+        assert not field.default, "0 asks for a value that fits"
 
 
 BROKEN_RULES = [
@@ -59,6 +59,10 @@ BROKEN_RULES = [
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: replicated, cpu, first"),
+    ({"quiet": True, "verbose": True}, "--quiet and --verbose exclude each other; give one of them"),
+    ({"profile": "10"}, "profile=10 names no steps; write --profile=START:END with START below END"),
+    ({"profile": "20:10"}, "profile=20:10 names no steps; "),
+    ({"profile": "990:1001"}, "profile=990:1001 ends after the last of steps=1000; lower its END, or raise --steps"),
     ({"resume": "yes"}, "resume=yes is unknown; known: auto, never, required"),
 ]
 
@@ -71,6 +75,8 @@ def test_a_broken_rule_is_named(fields, line):
 def test_what_lists_mean():
     assert configuration.parse_piecewise("0:0.1,500:0.01") == [(0, 0.1), (500, 0.01)]
     assert configuration.parse_tower_devices("gpu:2, CPU:0") == [("GPU", 2), ("CPU", 0)]
+    assert configuration.parse_profile("100:110") == (100, 110)
+    assert configuration.parse_profile("") == (0, 0)
 
 
 def other(field: dataclasses.Field):
@@ -78,7 +84,11 @@ def other(field: dataclasses.Field):
     if field.metadata["choices"]:
         return field.metadata["choices"][-1]
     odd = {"model": "my.models:net", "source": "folder:/a b/c=d", "augment": "shift:2,flip", "warmup_steps": 3}
-    odd |= {"tower_devices": "cpu:1,gpu:0"}
+    odd |= {
+        "tower_devices": "cpu:1,gpu:0",
+        "profile": "2:5",
+        "quiet": False,
+    }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}
     return odd.get(field.name, by_type[type(field.default)])
 

@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from small_run import assembly
 
 from pipeline import evaluation
-from pipeline.evaluation import Evaluator, Scores
+from pipeline.evaluation import Evaluator, Scores, Tally
 from pipeline.sources.memory import InMemory
 
 NUM_EXAMPLES = 103  # a prime number, so that no batch and no number of towers divides it
@@ -22,10 +23,16 @@ def examples() -> tuple[np.ndarray, np.ndarray]:
     return (rows * 2654435761 % 256 * brightness).astype(np.uint8), np.arange(NUM_EXAMPLES, dtype=np.int32) % 10
 
 
-def score(parts, examples, towers: int, shard_batch: int, variables: str = "replicated") -> Scores:
+def tally(parts, examples, towers: int, shard_batch: int, variables: str = "replicated") -> Tally:
     split = InMemory(*examples, class_names=tuple("0123456789"), name="examples")
     fewer = assembly(towers, model="models_for_tests:linear", optimizer="sgd", variables=variables)
-    return Evaluator(parts.model, fewer.towers(parts.initial()), shard_batch)(split)
+    found = Evaluator(parts.model, fewer.towers(parts.initial()), shard_batch).tally(split)
+    assert found is not None
+    return found
+
+
+def score(*arguments) -> Scores:
+    return tally(*arguments).scores
 
 
 def by_hand(parts, examples) -> tuple[np.ndarray, np.ndarray]:
@@ -55,6 +62,47 @@ def test_the_same_numbers_on_any_number_of_towers(parts, examples):
 def test_the_same_numbers_wherever_the_variables_lie(parts, examples):
     found = {mode: score(parts, examples, 2, 10, mode) for mode in ("replicated", "cpu", "first")}
     assert len(set(found.values())) == 1, found
+
+
+def confusion_by_hand(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    counts = np.zeros([10, 10], np.int64)
+    for label, taken_for in zip(labels, predicted, strict=True):
+        counts[label, taken_for] += 1
+    return counts
+
+
+@pytest.mark.parametrize(("towers", "shard_batch"), [(1, 200), (2, 10), (3, 7), (8, 1)])
+def test_the_tally_counts_every_example_under_its_class_and_the_one_it_was_taken_for(
+    parts, examples, towers, shard_batch
+):
+    images, labels = examples
+    [kernel] = parts.initial().values()
+    probabilities = keras.ops.softmax(images.reshape(len(images), -1) / 255 @ kernel.astype(np.float64)).numpy()
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    found = tally(parts, examples, towers, shard_batch)
+    np.testing.assert_array_equal(found.confusion, confusion_by_hand(predicted, labels))
+    by_confidence = sorted(np.flatnonzero(predicted != labels), key=lambda i: (-confidence[i], i))
+    assert [mistake.example for mistake in found.mistakes] == by_confidence[: evaluation.MISTAKES_KEPT]
+    for mistake in found.mistakes:
+        assert (mistake.label, mistake.predicted) == (labels[mistake.example], predicted[mistake.example])
+        assert mistake.confidence == pytest.approx(confidence[mistake.example], rel=1e-5)
+
+
+def test_the_same_tally_on_any_number_of_towers(parts, examples):
+    first, *others = (tally(parts, examples, towers, 10) for towers in (1, 2, 3, 4, 8))
+    for other in others:
+        assert other.mistakes == first.mistakes  # to the bit of their confidence
+        np.testing.assert_array_equal(other.confusion, first.confusion)
+        assert other.scores == first.scores
+
+
+def test_mistakes_of_equal_confidence_stand_in_the_order_of_their_examples(parts):
+    images = np.full((40, 28, 28, 1), 200, np.uint8)
+    labels = np.arange(40, dtype=np.int32) % 10
+    found = tally(parts, (images, labels), 4, 3)
+    [predicted] = {mistake.predicted for mistake in found.mistakes}
+    wrong = [i for i in range(40) if i % 10 != predicted]
+    assert [mistake.example for mistake in found.mistakes] == wrong[: evaluation.MISTAKES_KEPT]
 
 
 def test_one_example(parts, examples):

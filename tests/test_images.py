@@ -36,11 +36,28 @@ def write(path, content: bytes | np.ndarray) -> str:
     return str(path)
 
 
+def read_all(paths, image_shape) -> tuple[list[str], np.ndarray]:
+    """The names of all images, and those that can be read."""
+    batch = images.Images(paths, image_shape)
+    found = list(batch.dataset(np.arange(len(batch))))
+    assert [index.numpy() for index, _ in found] == list(range(len(batch)))
+    return batch.names, np.stack([image.numpy() for _, image in found])
+
+
 def read(path, content, image_shape) -> np.ndarray:
     """The only image of a file."""
-    _, batch = images.read([write(path, content)], image_shape)
+    _, batch = read_all([write(path, content)], image_shape)
     assert batch.shape == (1, *image_shape) and batch.dtype == np.uint8
     return batch[0]
+
+
+def refusal(path, image_shape) -> str:
+    """Why a file cannot be read."""
+    batch = images.Images([str(path)], image_shape)
+    assert len(batch) == 1 and list(batch.dataset(np.arange(1))) == []
+    told = batch.refusal(0)
+    assert isinstance(told, BadDataError) and "\n" not in str(told)
+    return str(told)
 
 
 WHOLE = {  # what is written; it shows PIXELS, or SHADES, as they are
@@ -103,7 +120,7 @@ def test_a_batch_of_another_size_is_resized_as_a_picture_is(tmp_path):
 def test_files_keep_their_order_and_batches_number_their_images(tmp_path):
     first = write(tmp_path / "one.png", png(SHADES))
     batch = write(tmp_path / "two.NPY.npy", np.stack([SHADES, 255 - SHADES]))
-    names, read = images.read([batch, first], GREY)
+    names, read = read_all([batch, first], GREY)
     assert names == [f"{batch}[0]", f"{batch}[1]", first]
     np.testing.assert_array_equal(read, np.stack([SHADES, 255 - SHADES, SHADES]))
 
@@ -132,10 +149,8 @@ def test_what_cannot_be_read_is_refused_by_name(name, tmp_path):
         np.save(path, content, allow_pickle=True)
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadDataError) as told:
-        images.read([str(path)], GREY)
-    assert str(told.value).startswith(str(path)) and line in str(told.value)
-    assert "\n" not in str(told.value)
+    told = refusal(path, GREY)
+    assert told.startswith(str(path)) and line in told
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.jpg", "batch.npy"])
@@ -146,10 +161,27 @@ def test_a_file_that_was_cut_off_is_refused(name, tmp_path):
     assert read(tmp_path / name, whole, COLOUR).any()
     with open(path, "r+b") as file:
         file.truncate(len(file.read()) // 2)
-    with pytest.raises(BadDataError, match=name):
-        images.read([path], GREY)
+    assert refusal(path, GREY).startswith(path)
 
 
 def test_a_directory_is_no_image(tmp_path):
-    with pytest.raises(BadDataError, match="Is a directory; give the path of a PNG"):
-        images.read([str(tmp_path)], GREY)
+    assert "Is a directory; give the path of a PNG" in refusal(tmp_path, GREY)
+
+
+def test_any_of_the_images_can_be_asked_for_and_those_that_cannot_be_read_are_left_out(tmp_path):
+    pictures = [write(tmp_path / f"{shade}.png", png(np.full((6, 5, 1), shade, np.uint8))) for shade in range(3)]
+    batch = write(tmp_path / "batch.npy", np.stack([np.full((6, 5, 1), shade, np.uint8) for shade in (10, 11)]))
+    broken = [write(tmp_path / "broken.png", b"no image"), write(tmp_path / "broken.npy", b"no array")]
+    found = images.Images([broken[0], *pictures, batch, broken[1], pictures[0]], GREY)
+    assert len(found) == len(found.names) == 8
+    shown = [(int(index), int(image[0, 0, 0])) for index, image in found.dataset(np.array([6, 5, 3, 0, 1, 7, 4]))]
+    assert shown == [(5, 11), (3, 2), (1, 0), (7, 0), (4, 10)]
+    assert "broken.png is not an image" in str(found.refusal(0))
+    assert "broken.npy is not a whole .npy file" in str(found.refusal(6))
+    assert "changed while it was read" in str(found.refusal(1))
+
+
+def test_an_original_has_its_own_size_and_colours(tmp_path):
+    found = images.Images([write(tmp_path / "a.png", png(PIXELS)), write(tmp_path / "b.npy", SHADES[None])], (3, 4, 1))
+    np.testing.assert_array_equal(found.original(0), PIXELS)
+    assert found.original(1).shape == (3, 4, 1)

@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from told_run import LAST, curves, event_files, lines, loss, num_graphs, start, tell
+from PIL import Image
+from told_run import LAST, curves, event_files, finish, lines, loss, num_graphs, start, tell
 
 from pipeline.exits import ExitCode, StorageError
 from pipeline.journal import Journal, markdown_table
@@ -46,9 +47,11 @@ def test_everything_told_is_in_its_file_at_once(tmp_path):
         ("train", 3), ("train", 4), ("validation", 4), ("checkpoint", 4),
     ]  # fmt: skip
     found = curves(tmp_path)
-    assert found["train", "loss"] == [(s, (), pytest.approx(loss(s), rel=1e-7)) for s in (1, 2, 3, 4)]
-    assert found["validation", "loss"] == [(s, (), pytest.approx(loss(s) + 1, rel=1e-7)) for s in (2, 4)]
-    assert [tag for run, tag in found if run == "validation"] == ["loss", "accuracy"]
+    assert found["train", "curves/loss"] == [(s, (), pytest.approx(loss(s), rel=1e-7)) for s in (1, 2, 3, 4)]
+    assert found["validation", "curves/loss"] == [(s, (), pytest.approx(loss(s) + 1, rel=1e-7)) for s in (2, 4)]
+    assert [tag for run, tag in found if run == "validation"] == [
+        *("per_class_accuracy/a", "errors/confusion", "curves/loss", "curves/accuracy"),
+    ]
 
 
 def test_histograms_count_finite_values(tmp_path):
@@ -79,15 +82,20 @@ def test_result_is_the_last_line_of_the_file_and_of_stdout(tmp_path, capsys):
 
 def test_a_run_killed_anywhere_and_resumed_anywhere_tells_what_one_never_stopped_does(tmp_path):
     straight = tmp_path / "straight"
-    tell(start(straight, 0), 1, LAST)
+    journal = start(straight, 0)
+    tell(journal, 1, LAST)
+    finish(journal)
     for restored in range(LAST + 1):
         run_dir = tmp_path / str(restored)
-        tell(start(run_dir, 0), 1, LAST)  # killed: never closed
+        journal = start(run_dir, 0)
+        tell(journal, 1, LAST)
+        finish(journal)  # killed: never closed
         journal = start(run_dir, restored)
         if restored == 4:
             tell(journal, restored + 1, LAST - 1)
             journal = start(run_dir, restored)  # killed again before the next checkpoint
         tell(journal, restored + 1, LAST)
+        finish(journal)
         assert lines(run_dir) == lines(straight)
         resumed, expected = curves(run_dir), curves(straight)
         texts = resumed.pop(("train", "configuration")), expected.pop(("train", "configuration"))
@@ -96,13 +104,31 @@ def test_a_run_killed_anywhere_and_resumed_anywhere_tells_what_one_never_stopped
         assert num_graphs(run_dir) == len({0, restored})
 
 
+@pytest.mark.parametrize("killed_after", ["points", "picture", "scalars", "line"])
+def test_scores_of_the_step_that_is_resumed_are_shown_whole_or_told_anew(tmp_path, killed_after, monkeypatch):
+    journal = Journal(tmp_path, 0)
+    journal.scalars("test", 2, {"loss": 1.0})
+    journal.points("test", 4, {"per_class_accuracy/a": 0.5})
+    if killed_after != "points":
+        journal.pictures("test", 4, {"errors/confusion": Image.new("RGB", (2, 2))})
+    if killed_after == "scalars":
+        monkeypatch.setattr(Journal, "event", lambda *_, **__: None)
+    if killed_after in ("scalars", "line"):
+        journal.scalars("test", 4, {"loss": 0.5})
+    Journal(tmp_path, 4)
+    told = killed_after == "line"
+    shown = {tag: [step for step, _, _ in points] for (_, tag), points in curves(tmp_path).items()}
+    assert shown.pop("curves/loss") == ([2, 4] if told else [2])
+    assert shown == ({"per_class_accuracy/a": [4], "errors/confusion": [4]} if told else {})
+
+
 def test_starting_from_the_end_leaves_the_files_as_they_are(tmp_path):
     tell(Journal(tmp_path, 0), 1, LAST)
     paths = [tmp_path / "metrics.jsonl", *event_files(tmp_path)]
     before = [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths]
     Journal(tmp_path, LAST)
     assert [(path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths] == before
-    assert not list(tmp_path.rglob("unfinished"))
+    assert not list(tmp_path.rglob("unfinished*"))
 
 
 def test_a_line_cut_short_anywhere_is_dropped(tmp_path):
@@ -197,11 +223,11 @@ def test_a_full_disk_is_an_error_at_every_call_and_costs_nothing_told_before(tin
     for call in calls:
         with pytest.raises(StorageError, match="No space left on device"):
             call()
-    assert not list(tiny_disk.rglob("unfinished"))
+    assert not list(tiny_disk.rglob("unfinished*"))
     (tiny_disk / "ballast").unlink()
     Journal(tiny_disk, 4)
     assert [line["step"] for line in lines(tiny_disk)] == [1, 2, 2, 2, 3, 4, 4, 4]
-    assert [step for step, _, _ in curves(tiny_disk)["train", "loss"]] == [1, 2, 3, 4]
+    assert [step for step, _, _ in curves(tiny_disk)["train", "curves/loss"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("taken", ["metrics.jsonl/x", "tensorboard", "tensorboard/train"])

@@ -1,8 +1,9 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from pipeline.models.layers import PooledConvolution
+from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
 
 
 def value_and_gradients(function, images, *variables):
@@ -34,3 +35,37 @@ def test_pooled_convolution_survives_its_own_configuration():
     layer = PooledConvolution(5, 3, keras.initializers.GlorotUniform(seed=1), keras.initializers.Zeros(), name="conv1")
     again = PooledConvolution.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+
+
+def trained(layer, images, weights, gamma, beta):
+    """Outputs, new running statistics, and gradients, of a layer that has seen one batch."""
+    layer.build(images.shape)
+    with tf.GradientTape() as tape:
+        tape.watch([gamma, beta, images])
+        running = [v.value for v in layer.non_trainable_variables]
+        outputs, running = layer.stateless_call([gamma, beta], running, images, training=True)
+        loss = tf.reduce_sum(weights * tf.cast(outputs, tf.float32) ** 2)
+    return outputs, running, tape.gradient(loss, [gamma, beta, images])
+
+
+def test_fused_batch_normalization_is_that_of_keras():
+    images, weights = (3 + 2 * tf.random.stateless_normal([8, 6, 5, 4], seed=[1, i]) for i in range(2))
+    gamma, beta = tf.constant([1.0, 2, 3, 4]), tf.constant([0.0, 1, 2, 3])
+    fused, plain = (
+        kind(momentum=0.75, epsilon=1e-5) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)
+    )
+    outputs, (mean, variance), gradients = trained(fused, images, weights, gamma, beta)
+    expected, (expected_mean, expected_variance), expected_gradients = trained(plain, images, weights, gamma, beta)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mean, expected_mean, rtol=1e-5)
+    unbiased = 8 * 6 * 5 / (8 * 6 * 5 - 1)  # the one difference
+    np.testing.assert_allclose(variance, 0.75 + (expected_variance - 0.75) * unbiased, rtol=1e-5)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, other, rtol=1e-4, atol=1e-3 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("state", [{"training": False}, {"training": True, "trainable": False}])
+def test_fused_batch_normalization_uses_its_running_statistics_outside_of_training(state):
+    images = 3 + 2 * tf.random.stateless_normal([8, 6, 5, 4], seed=[1, 2])
+    layer = FusedBatchNormalization(epsilon=1e-5, trainable=state.get("trainable", True))
+    np.testing.assert_allclose(layer(images, training=state["training"]), images / np.sqrt(1 + 1e-5), rtol=1e-5)

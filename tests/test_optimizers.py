@@ -31,7 +31,7 @@ def by_pipeline(settings, start, rates=RATES, first_step=0):
 
     @tf.function
     def apply(gradient, rate, step):
-        optimizer.apply(variable, slots, gradient, rate, step)
+        optimizer.apply(variable, slots, gradient, optimizer.at(rate, step))
 
     for s, gradient in enumerate(gradients(start.shape)):
         apply(tf.constant(gradient), tf.constant(rates[s], tf.float32), tf.constant(first_step + s, tf.int64))

@@ -66,7 +66,7 @@ def test_what_is_recorded_is_read_back(tmp_path):
 def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
     run = RunDirectory(tmp_path)
     run.write(run.placement, "old")
-    (tmp_path / "unfinished").mkdir()  # so that the new text cannot be written
+    (tmp_path / "unfinished.txt").mkdir()  # so that the new text cannot be written
     with pytest.raises(StorageError, match=r"placement.txt cannot be read or written: .*; free some space"):
         run.write(run.placement, "new")
     assert run.placement.read_text() == "old"

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from pipeline import sources
+from pipeline.config import Config
 from pipeline.exits import BadDataError, UsageError
+from pipeline.sources import images
 from pipeline.sources.base import Slice, Splits, carve, find_broken
 from pipeline.sources.fake import Fake
 from pipeline.sources.memory import InMemory
@@ -67,6 +69,31 @@ def test_carve_leaves_no_split_empty(length, fraction):
         carve(Fake(length, 0), fraction)
 
 
+def test_a_size_makes_images_fit_that_the_source_has_in_another():
+    small = sources.open_splits(Config(source="fake:60", image_size=12)).train
+    whole = sources.open_splits(Config(source="fake:60")).train
+    assert small.image_shape == (12, 12, 1) and len(small) == len(whole) and small.where(3) == whole.where(3)
+    indices = tf.constant([3, 50], tf.int64)
+    (raw, labels), (pictures, expected_labels) = small.fetch(indices), whole.fetch(indices)
+    expected = images.fit(whole.decode(pictures), 12, 12)
+    np.testing.assert_array_equal(small.decode(raw), expected)
+    np.testing.assert_array_equal(labels, expected_labels)
+    assert sources.open_splits(Config(source="fake:60", image_size=28)).train.decode(raw).shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize("image_size", [0, 12])
+def test_a_window_of_images_that_are_there_already(image_size):
+    source = sources.open_splits(Config(source="fake:60", image_size=image_size)).train
+    whole = sources.open_splits(Config(source="fake:60")).train
+    raw, _ = source.fetch(tf.constant([3, 50], tf.int64))
+    windows = tf.constant([[2, 3, 20, 10], [0, 0, 28, 28]])
+    height, width, _ = source.image_shape
+    found = source.decode(raw, lambda i, height, width: windows[i])
+    first, second = whole.decode(raw).numpy()
+    np.testing.assert_array_equal(found[0], images.resize(tf.constant(first[2:22, 3:13]), height, width))
+    np.testing.assert_array_equal(found[1], images.resize(tf.constant(second), height, width))
+
+
 def test_slices_of_slices_count_on():
     inner = Slice(Slice(Fake(100, 0), 10, 60), 5, 20)
     assert len(inner) == 15
@@ -103,10 +130,10 @@ def test_splits_that_do_not_agree_are_refused(length, class_names, side, said):
 class Brittle(Fake):
     """Its examples 13 and 17 cannot be decoded."""
 
-    def decode(self, raw):
+    def decode(self, raw, window=None):
         tf.debugging.assert_none_equal(raw, tf.constant(17, tf.int64))
         tf.debugging.assert_none_equal(raw, tf.constant(13, tf.int64))
-        return super().decode(raw)
+        return super().decode(raw, window)
 
 
 def test_find_broken_names_the_first_example_that_cannot_be_decoded():

@@ -117,7 +117,8 @@ def test_jpeg_and_capitals_are_read_and_other_files_left_out(root, monkeypatch):
     assert len(open_splits(root).test) == 6 and said == []
     (root / "test" / "ant" / "notes.txt").write_text("")
     assert len(open_splits(root).test) == 6
-    assert len(said) == 1 and "1 entries are no" in said[0]
+    assert len(said) == 1 and "1 entries are no .png, .jpg, .jpeg files and are left out, as" in said[0]
+    assert said[0].endswith("notes.txt")
 
 
 def test_sizes_and_colours_follow_the_first_image_or_the_flag(root):
@@ -137,6 +138,51 @@ def test_colour_images_stay_in_colour(tmp_path):
     assert all_of(splits.test)[0].shape == (2, 4, 4, 3) and values(splits.test) == [10, 200]
 
 
+def test_one_grey_image_does_not_make_all_grey(tmp_path):
+    """Whichever image is the first in the shuffled order."""
+    for grey in range(4):
+        for i in range(4):
+            pixels = picture((50 + i, 60, 70), (4, 4, 3)) if i != grey else picture(50 + i, (4, 4, 1))
+            write(tmp_path / "train" / "ant" / f"{i}.png", pixels)
+        fill(tmp_path / "test", 1, shape=(4, 4, 3))
+        write(tmp_path / "train" / "bee" / "0.png", picture((1, 2, 3), (4, 4, 3)))
+        splits = open_splits(tmp_path)
+        assert splits.train.image_shape == (4, 4, 3)
+        both = np.concatenate([all_of(splits.train)[0], all_of(splits.validation)[0]])
+        assert [50 + grey] * 3 in both[:, 0, 0].tolist() and [1, 2, 3] in both[:, 0, 0].tolist()
+
+
+def test_images_of_varying_size_need_a_size(tmp_path):
+    fill(tmp_path, 8)
+    write(tmp_path / "ant" / "wide.png", picture(90, (12, 20, 1)))
+    message = refusal(tmp_path, UsageError)
+    assert "is 12 x 20 and" in message or " 12 x 20; give" in message
+    assert "give the size that all are cropped and resized to, as --image_size=32" in message
+    splits = open_splits(tmp_path, image_size=7)
+    assert splits.train.image_shape == (7, 7, 1)
+    assert sorted(value for split in vars(splits).values() for value in values(split))[8] == 90
+
+
+def test_what_the_content_is_counts_and_not_the_name(root):
+    path = root / "test" / "bee" / "1.png"
+    path.write_bytes(tf.io.encode_jpeg(picture(77)).numpy())
+    path.with_name("2.jpg").write_bytes(tf.io.encode_png(picture(78)).numpy())
+    assert values(open_splits(root).test) == [10, 11, 77, 78, 200]
+
+
+def test_a_window_of_each_picture(root):
+    source = open_splits(root).train
+    raw, _ = source.fetch(tf.range(2, dtype=tf.int64))
+    sizes = []
+
+    def window(i, height, width):
+        sizes.append((height, width))
+        return tf.stack([0, 0, height, width])
+
+    np.testing.assert_array_equal(source.decode(raw, window), source.decode(raw))
+    assert [tuple(map(int, size)) for size in sizes] == [(6, 5)] * 2
+
+
 def test_file_names_of_any_bytes(root):
     name = os.fsencode(root / "test" / "ant") + b"/\xff\xfe.png"
     with open(name, "wb") as file:
@@ -154,7 +200,9 @@ def test_layouts_that_are_refused(root, tmp_path_factory):
     assert "its test split has 0 examples" in refusal(empty)
     fill(empty / "test")
     write(empty / "test" / "cow" / "1.png", picture(1))
-    assert "cow is a class without training images" in refusal(empty)
+    assert "cow is a class without training images; rename or remove it" in refusal(empty)
+    (empty / "test" / "cow").rename(empty / "test" / "bees")
+    assert "bees is a class without training images; did you mean bee? rename or" in refusal(empty)
     (root / "train" / "dog").mkdir()
     assert f"{root / 'train' / 'dog'} holds no .png, .jpg, .jpeg files" in refusal(root)
 
@@ -199,7 +247,9 @@ def test_a_first_image_that_cannot_be_decoded(root):
     path = train.where(0)  # validation has the first training images
     with open(path, "r+b") as file:
         file.truncate(30)
-    assert f"{path} cannot be decoded" in refusal(root)
+    assert f"{path} was cut off" in refusal(root)
+    Path(path).write_bytes(tf.io.encode_jpeg(picture(1)).numpy()[:10] + b"\xff\xda..\xff\xd9")
+    assert f"{path} has no header" in refusal(root)
 
 
 def test_only_so_many_files_are_looked_into_before_training(root, monkeypatch):

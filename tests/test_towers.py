@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,6 +32,24 @@ def test_every_tower_reads_the_values_on_its_own_device(variables, homes):
 def test_one_copy_lies_on_the_first_tower_or_on_the_host(variables, home):
     [replica] = Towers(Topology((("CPU", 2), ("CPU", 1))), variables, VALUES).replicas
     assert {variable.device[-5:] for variable in replica.variables.values()} == {home}
+
+
+def test_the_time_for_which_towers_wait_for_their_input_is_measured():
+    def sleep(number, seconds):
+        time.sleep(float(seconds))
+        return number
+
+    def seconds_waited(seconds: float) -> list[float]:
+        """For each of some elements, of which only the second tower's take this long to make."""
+        numbers = tf.data.Dataset.range(20)
+        slow = numbers.map(lambda n: tf.numpy_function(sleep, [n, seconds], tf.int64, stateful=False))
+        both = towers(2)
+        iterators = both.iterators([numbers, slow])
+        wait = tf.function(lambda: both.next_of_all(iterators)[1], autograph=False)
+        return [float(wait()) for _ in range(10)][1:]  # the first call traces
+
+    assert np.median(seconds_waited(0.05)) == pytest.approx(0.05, abs=0.02)
+    assert np.median(seconds_waited(0.0)) < 0.01
 
 
 def test_sums_are_added_on_the_left_ones_tower():

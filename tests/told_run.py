@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
+from pipeline import hparams
+from pipeline.config import Config
 from pipeline.journal import Journal, markdown_table
 
 LAST = 8  # the step at which the runs told here are finished
@@ -27,8 +30,9 @@ def lines(run_dir: Path) -> list[dict]:
 def curves(run_dir: Path) -> dict:
     """Every point that TensorBoard's loader finds, purging nothing itself: {(run, tag): [(step, shape, values)]}."""
     found = {}
-    for run in sorted(path.name for path in (run_dir / "tensorboard").iterdir()):
-        accumulator = EventAccumulator(str(run_dir / "tensorboard" / run), {"tensors": 0}, purge_orphaned_data=False)
+    tensorboard = run_dir / "tensorboard"
+    for run in sorted({str(path.parent.relative_to(tensorboard)) for path in tensorboard.rglob("events.*")}):
+        accumulator = EventAccumulator(str(tensorboard / run), {"tensors": 0}, purge_orphaned_data=False)
         accumulator.Reload()
         for tag in accumulator.Tags()["tensors"]:
             arrays = [(e.step, tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
@@ -45,6 +49,8 @@ def tell(journal: Journal, first: int, last: int) -> None:
     for step in range(first, last + 1):
         journal.scalars("train", step, {"loss": loss(step), "accuracy": step / 10})
         if step % 2 == 0:
+            journal.points("validation", step, {"per_class_accuracy/a": step / 10})
+            journal.pictures("validation", step, {"errors/confusion": Image.new("RGB", (step, 2))})
             journal.scalars("validation", step, {"loss": loss(step) + 1, "accuracy": 0.5})
             journal.histograms(step, {"parameters/conv1/kernel": np.arange(step + 1.0)})
             journal.event("checkpoint", step, bytes=1000)
@@ -54,8 +60,15 @@ def start(run_dir: Path, step: int) -> Journal:
     """A start of the run from `step`."""
     journal = Journal(run_dir, step)
     journal.text("configuration", markdown_table({"towers": 2}), step)
+    if step == 0:
+        journal.job(step, hparams.start(Config(run_dir=str(run_dir))))
     journal.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
     return journal
+
+
+def finish(journal: Journal) -> None:
+    """What a run tells when it is finished."""
+    journal.job(LAST, [hparams.end()])
 
 
 def num_graphs(run_dir: Path) -> int:
@@ -64,4 +77,4 @@ def num_graphs(run_dir: Path) -> int:
 
 
 def event_files(run_dir: Path) -> list[Path]:
-    return sorted((run_dir / "tensorboard").glob("*/*"))
+    return sorted((run_dir / "tensorboard").rglob("events.*"))

@@ -6,10 +6,9 @@ import keras
 import tensorflow as tf
 
 from benchmarks.examples import training_examples
-from benchmarks.task import Task
+from benchmarks.task import SHUFFLE_BUFFER, Task
 from pipeline import models
 
-SHUFFLE_BUFFER = 10_000
 EPOCHS_WITHOUT_END = 2**31 - 1
 
 

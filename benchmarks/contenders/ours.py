@@ -26,9 +26,10 @@ def assemble(task: Task) -> Assembly:
     """The parts of the run that the task is."""
     # fmt: off
     config = Config(
-        source=task.source, data_dir=task.data_dir, model=task.model, global_batch=task.batch, optimizer="adam",
-        learning_rate=task.learning_rate, steps_per_loop=STEPS_PER_CALL, tower_devices=task.tower_devices,
-        towers=0 if task.tower_devices else 1, variables=task.variables, grad_shards=task.grad_shards)
+        source=task.source, data_dir=task.data_dir, image_size=task.image_size, model=task.model,
+        global_batch=task.batch, optimizer="adam", learning_rate=task.learning_rate, steps_per_loop=STEPS_PER_CALL,
+        tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1, variables=task.variables,
+        grad_shards=task.grad_shards)
     # fmt: on
     towers = topology.of(config, devices.num_gpus())
     return Assembly(configuration.resolve(config, towers.num_towers), towers)

@@ -1,8 +1,8 @@
-"""Augmentation as --augment says it: a comma list of operations, applied in the order written, cutout last."""
+"""Augmentation as --augment says it: a comma list of operations, in its order; resize_crop first, cutout last."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.exits import UsageError, nearest
@@ -23,6 +23,7 @@ class Amount:
 
 # Every operation, and the amount that it takes.
 OPERATIONS = {
+    "resize_crop": Amount("a share of the area", 1, "0.25"),
     "shift": Amount("a whole number of pixels", 9999, "2", whole=True),
     "rotate": Amount("degrees", 180, "15"),
     "scale": Amount("a fraction", 0.99, "0.1"),
@@ -74,11 +75,27 @@ def _parse_one(part: str) -> Operation:
     return Operation(name, value)
 
 
+def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -> "Callable[..., tf.Tensor] | None":
+    """What resize_crop takes of each picture before it is resized, a function of (seed, its position); None without it.
+
+    positions: [n] int64. Returns a function of (number in [0, n), height, width) that gives top, left, height and
+    width, [4] int32: a part of at least `amount` of the area, and of an aspect from 3 / 4 to 4 / 3, cut to what the
+    picture has (Szegedy et al. 2015, section 6).
+    """
+    least = [operation.amount for operation in operations if operation.name == "resize_crop"]
+    if not least:
+        return None
+    from pipeline.augment import tensors
+
+    return tensors.window(least[0], positions, seed)
+
+
 def apply(operations: Sequence[Operation], images: "tf.Tensor", positions: "tf.Tensor", seed: int) -> "tf.Tensor":
     """The images, each changed by random amounts that are a function of (seed, its position) alone.
 
     images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. Returns the same shape, uint8;
-    what comes in from outside the image is 0. No operation's draws depend on which others there are.
+    what comes in from outside the image is 0. No operation's draws depend on which others there are. resize_crop
+    is left to whoever decodes the picture: see `window`.
     """
     if not operations:
         return images

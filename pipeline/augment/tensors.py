@@ -16,9 +16,15 @@ from pipeline import plan
 from pipeline.augment import Operation
 
 # The columns of an image's draws that belong to each operation: never move or reuse one.
-_COLUMNS = {"shift": (0, 1), "rotate": (2,), "scale": (3,), "flip": (4,), "crop": (5, 6), "cutout": (7, 8)}
-_NUM_DRAWS = 9
+# fmt: off
+_COLUMNS = {
+    "shift": (0, 1), "rotate": (2,), "scale": (3,), "flip": (4,), "crop": (5, 6), "cutout": (7, 8),
+    "resize_crop": (9, 10, 11, 12)}
+# fmt: on
+_NUM_DRAWS = 13
 _NUM_ANGLES = 4096
+_MOST_ASPECT = 4 / 3  # of what resize_crop takes; the least is its inverse
+_NUM_ASPECTS = 256
 
 
 class Affine(NamedTuple):
@@ -41,6 +47,35 @@ class Affine(NamedTuple):
             self.c * other.b + self.d * other.d,
             self.c * other.tx + self.d * other.ty + self.ty,
         )
+
+
+def window(least_area: float, positions: tf.Tensor, seed: int) -> Callable[..., tf.Tensor]:
+    """See `augment.window`."""
+    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, _NUM_DRAWS)
+    area, aspect, down, across = (draws[:, column] for column in _COLUMNS["resize_crop"])
+    area = least_area + (1 - least_area) * area
+    # Evenly spaced in their logarithms, and from a table: see above.
+    aspects = tf.constant([_MOST_ASPECT ** (2 * i / (_NUM_ASPECTS - 1) - 1) for i in range(_NUM_ASPECTS)])
+    aspect = tf.gather(aspects, tf.cast(aspect * _NUM_ASPECTS, tf.int32))
+
+    def of(i: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        pixels = area[i] * tf.cast(height * width, tf.float32)
+        part_height, part_width = _side(pixels / aspect[i], height), _side(pixels * aspect[i], width)
+        return tf.stack(
+            [_start(down[i], height - part_height), _start(across[i], width - part_width), part_height, part_width]
+        )
+
+    return of
+
+
+def _side(square: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
+    """The root in whole pixels, at least 1 and at most `most`."""
+    return tf.clip_by_value(tf.cast(tf.round(tf.sqrt(square)), tf.int32), 1, most)
+
+
+def _start(draw: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
+    """A whole number in [0, room]."""
+    return tf.minimum(tf.cast(draw * tf.cast(room + 1, tf.float32), tf.int32), room)
 
 
 def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tensor, seed: int) -> tf.Tensor:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from pipeline.exits import UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
 REGISTRY = {
@@ -20,6 +22,8 @@ REGISTRY = {
     "convolutional": "pipeline.models.classic:convolutional",
     "cnn": "pipeline.models.classic:cnn",
     "fully_connected": "pipeline.models.classic:fully_connected",
+    "resnet20": "pipeline.models.residual:resnet20",
+    "resnet50": "pipeline.models.residual:resnet50",
 }
 
 
@@ -32,6 +36,13 @@ def check(name: str) -> None:
             f"model={name} is not of the form package.module:function; write --model=my_models:my_function"
         )
     raise UsageError(f"model={name} is unknown{nearest(name, REGISTRY)}, or your own package.module:function")
+
+
+def function(name: str) -> "Callable[..., keras.Model]":
+    """The function that makes the model, with its module imported. Raises UsageError if that cannot be."""
+    from pipeline.models import construction
+
+    return construction.load(name, REGISTRY.get(name, name))
 
 
 def build(name: str, image_shape: tuple[int, int, int], num_classes: int, seed: int, precision: str) -> "keras.Model":

@@ -21,19 +21,22 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mix
 
 def build(name: str, target: str, image_shape, num_classes: int, seed: int, precision: str) -> keras.Model:
     """What `target` (module:function) makes, on the CPU; `name` is what the user called it. See `models.build`."""
-    function = _load(name, target)
+    function = load(name, target)
     with keras.device("cpu:0"), _fence(seed, precision):
         try:
             model = function(image_shape, num_classes)
             # A symbolic call: it creates the variables of a model that has waited for its input's shape.
             logits = model(keras.Input(image_shape)) if isinstance(model, keras.Model) else None
+        except UsageError as error:
+            raise UsageError(f"model={name}: {error}") from None
         except Exception as error:
             raise UsageError(f"model={name} raised {_described(error, function)}; correct the function") from error
     _check(name, model, logits, num_classes)
     return model
 
 
-def _load(name: str, target: str) -> Callable[..., keras.Model]:
+def load(name: str, target: str) -> Callable[..., keras.Model]:
+    """The function `target` (module:function). Raises UsageError if there is none."""
     module_name, function_name = target.split(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # `python -m` does so, a console command does not

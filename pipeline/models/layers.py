@@ -1,6 +1,7 @@
 """Layers that compute what Keras' own do, in less time."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -41,3 +42,31 @@ class PooledConvolution(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalization of images, [n, height, width, channels], trained by TensorFlow's fused kernel.
+
+    Keras computes moments and scaling as a dozen operations, each of which passes through all of the memory; and in
+    half precision it casts everything to float32 first, which the kernel does not need. The running variance is of
+    the unbiased estimate, n / (n - 1) of what Keras keeps, as in cuDNN.
+    """
+
+    def call(self, images, training=None, mask=None):
+        """The normalized images; in training by their own moments, which the running ones then move towards."""
+        if not training or not self.trainable:
+            return super().call(images, training=False)
+        nothing = tf.zeros([0])
+        fused = tf.raw_ops.FusedBatchNormV3(
+            x=images,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=nothing,
+            variance=nothing,
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        for running, batch in ((self.moving_mean, fused.batch_mean), (self.moving_variance, fused.batch_variance)):
+            running.assign(running * self.momentum + batch * (1.0 - self.momentum))
+        return fused.y

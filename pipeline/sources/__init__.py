@@ -64,7 +64,16 @@ def open_splits(config: Config) -> Splits:
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
     splits = module.open_splits(argument or KINDS[name].default, config)
     check_agreement(config.source, splits)
-    return splits
+    return _of_size(config.image_size, splits)
+
+
+def _of_size(image_size: int, splits: Splits) -> Splits:
+    """The splits with images of that size; of their own for 0, or where they are of it already."""
+    from pipeline.sources.base import Resized, Splits
+
+    if splits.train.image_shape[:2] == (image_size, image_size) or not image_size:
+        return splits
+    return Splits(**{name: Resized(split, image_size, image_size) for name, split in vars(splits).items()})
 
 
 def check_agreement(spec: str, splits: Splits) -> None:

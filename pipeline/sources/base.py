@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from pipeline.exits import BadDataError, UsageError
+from pipeline.sources import images
 
 
 class Source(Protocol):
@@ -28,8 +29,8 @@ class Source(Protocol):
         """[n] int64 in [0, len) -> (raw records with leading dimension n, labels [n] int32)."""
         ...
 
-    def decode(self, raw: Any) -> tf.Tensor:
-        """Raw records of n examples -> images [n, *image_shape] uint8."""
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        """Raw records of n examples -> images [n, *image_shape] uint8: each whole, or the window of it, resized."""
         ...
 
     def where(self, index: int) -> str:
@@ -74,11 +75,30 @@ class Slice:
     def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
         return self._source.fetch(indices + self._start)
 
-    def decode(self, raw: Any) -> tf.Tensor:
-        return self._source.decode(raw)
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        return self._source.decode(raw, window)
 
     def where(self, index: int) -> str:
         return self._source.where(index + self._start)
+
+
+class Resized:
+    """Another source, its images made to fit height x width."""
+
+    def __init__(self, source: Source, height: int, width: int):
+        self._source = source
+        self.class_names = source.class_names
+        self.image_shape = (height, width, source.image_shape[2])
+        self.fetch, self.where = source.fetch, source.where
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        pictures = self._source.decode(raw)
+        if window is None:
+            return images.fit(pictures, *self.image_shape[:2])
+        return images.windows(pictures, window, self.image_shape)
 
 
 def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:

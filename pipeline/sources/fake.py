@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from pipeline import plan
 from pipeline.config import Config
+from pipeline.sources import images
 from pipeline.sources.base import Splits, carve
 
 SIDE = 28  # pixels, height and width
@@ -30,10 +31,11 @@ class Fake:
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.convert_to_tensor(indices), tf.cast(indices % 10, tf.int32)
 
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+    def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         eights = tf.range(SIDE * SIDE // 8)  # of pixels, to a 64-bit key
         keys = plan.fold_in(self._stream, plan.Purpose.EXAMPLE, raw[:, None], eights)
-        return tf.reshape(tf.bitcast(keys, tf.uint8), [-1, *self.image_shape])
+        pixels = tf.reshape(tf.bitcast(keys, tf.uint8), [-1, *self.image_shape])
+        return images.windows(pixels, window, self.image_shape) if window else pixels
 
     def where(self, index: int) -> str:
         return f"fake: example {index}"

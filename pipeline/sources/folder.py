@@ -1,8 +1,8 @@
 """folder:DIR: PNG and JPEG files, one sub-directory a class.
 
 Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE (and DIR/validation/CLASS/FILE where there is one), or
-DIR/CLASS/FILE, where test and validation are carved off. Files are read when their turn comes, so a data set may be
-larger than memory.
+DIR/CLASS/FILE, where test and validation are carved off. Only names are held in memory, some 200 bytes an image; files
+are read when their turn comes.
 """
 
 import hashlib
@@ -15,21 +15,16 @@ import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.exits import BadDataError
-from pipeline.sources import images
+from pipeline.exits import BadDataError, UsageError, did_you_mean
+from pipeline.sources import files, images
 from pipeline.sources.base import Splits, carve
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-CHECKED_FILES = 50_000  # whose first bytes are looked at before training starts, of each split
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # what PNG and JPEG files begin with
+CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
+SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
 
 
 class Folder:
-    """One split: the files, in an order that depends on nothing but their names.
-
-    The images' size is --image_size or that of the first training image; they are grey where that one is, else
-    colour, whatever the others are.
-    """
+    """One split: the files, in an order that depends on nothing but their names."""
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int], class_names: tuple[str, ...], image_shape):
         self.class_names, self.image_shape = class_names, image_shape
@@ -42,11 +37,8 @@ class Folder:
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(self._paths, indices), tf.gather(self._labels, indices)
 
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
-        return images.map_images(self._read, raw, self.image_shape)
-
-    def _read(self, path: tf.Tensor) -> tf.Tensor:
-        return images.decode(tf.io.read_file(path), self.image_shape)
+    def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
+        return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
 
     def where(self, index: int) -> str:
         return os.fsdecode(self._paths[index].numpy())
@@ -76,32 +68,37 @@ def _open(directory: Path, config: Config, train: Folder | None = None) -> Folde
     found = _class_names(directory)
     class_names = train.class_names if train else found
     if strange := sorted(set(found) - set(class_names)):
-        raise BadDataError(f"{directory / strange[0]} is a class without training images; add some or remove it")
+        raise BadDataError(
+            f"{directory / strange[0]} is a class without training images; "
+            f"{did_you_mean(strange[0], class_names)}rename or remove it, or add images to train on"
+        )
     if len(class_names) < 2:
         raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")
-    numbers = {name: number for number, name in enumerate(class_names)}
-    files = [(file, numbers[name]) for name in found for file in _files(directory / name)]
-    files.sort(key=lambda file: hashlib.sha256(os.fsencode(file[0].relative_to(directory))).digest())
-    paths, labels = [str(path) for path, _ in files], [label for _, label in files]
+    labelled = [(path, class_names.index(name)) for name in found for path in _files(directory / name)]
+    start = len(os.fspath(directory)) + 1
+    labelled.sort(key=lambda example: hashlib.sha256(os.fsencode(example[0][start:])).digest())
+    paths, labels = [path for path, _ in labelled], [label for _, label in labelled]
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(_check_signature, paths[:CHECKED_FILES]))
-    return Folder(paths, labels, class_names, train.image_shape if train else _image_shape(paths[0], config.image_size))
+        list(threads.map(files.check, paths[:CHECKED_FILES]))
+    return Folder(paths, labels, class_names, train.image_shape if train else _image_shape(paths, config.image_size))
 
 
 def _class_names(directory: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in _entries(directory) if entry.is_dir()))
 
 
-def _files(directory: Path) -> list[Path]:
+def _files(directory: Path) -> list[str]:
     """The images of one class."""
     entries = _entries(directory)
-    found = [Path(entry.path) for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.is_file()]
+    found = [entry.path for entry in entries if entry.name.lower().endswith(files.SUFFIXES) and entry.is_file()]
     if not found:
-        raise BadDataError(f"{directory} holds no {', '.join(SUFFIXES)} files; put images there or remove it")
+        raise BadDataError(f"{directory} holds no {', '.join(files.SUFFIXES)} files; put images there or remove it")
     if len(found) < len(entries):
+        other = min({entry.path for entry in entries} - set(found))
         logging.warning(
-            "%s: %d entries are no %s files and are left out", directory, len(entries) - len(found), SUFFIXES
-        )
+            "%s: %d entries are no %s files and are left out, as %s",
+            directory, len(entries) - len(found), ", ".join(files.SUFFIXES), other,
+        )  # fmt: skip
     return found
 
 
@@ -114,22 +111,16 @@ def _entries(directory: Path) -> list[os.DirEntry]:
         raise BadDataError(f"{directory} cannot be read ({error.strerror}); make it readable") from None
 
 
-def _check_signature(path: str) -> None:
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
-    if not start.startswith(_SIGNATURES):
-        raise BadDataError(
-            f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it"
-        )
-
-
-def _image_shape(path: str, image_size: int) -> tuple[int, int, int]:
-    """The shape of all images, from the first one."""
-    try:
-        height, width, channels = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).shape
-    except tf.errors.OpError:
-        raise BadDataError(f"{path} cannot be decoded; replace or remove it") from None
-    return image_size or height, image_size or width, 1 if channels <= 2 else 3
+def _image_shape(paths: Sequence[str], image_size: int) -> tuple[int, int, int]:
+    """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
+    with ThreadPoolExecutor(16) as threads:
+        shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))
+    height, width = shapes[0][:2]
+    for path, shape in zip(paths, shapes, strict=False):
+        if not image_size and shape[:2] != (height, width):
+            raise UsageError(
+                f"{path} is {shape[0]} x {shape[1]} and {paths[0]} {height} x {width}; give the size that all are "
+                "cropped and resized to, as --image_size=32"
+            )
+    colour = any(channels > 2 for _, _, channels in shapes)
+    return image_size or height, image_size or width, 3 if colour else 1

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from pipeline.sources import images as pictures
+
 
 class InMemory:
     """Images [n, height, width, channels] uint8 and labels [n], gathered by index."""
@@ -20,8 +22,8 @@ class InMemory:
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(self._images, indices), tf.gather(self._labels, indices)
 
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
-        return raw
+    def decode(self, raw: tf.Tensor, window: pictures.Window | None = None) -> tf.Tensor:
+        return pictures.windows(raw, window, self.image_shape) if window else raw
 
     def where(self, index: int) -> str:
         return f"{self._name}: example {index}"

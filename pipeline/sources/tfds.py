@@ -1,7 +1,7 @@
 """tfds:NAME[/CONFIG][:VERSION]: any image classification data set of TensorFlow Datasets; `mnist` is tfds:mnist.
 
 A data set that is not in --data_dir yet is downloaded and prepared there, as ArrayRecord files, which are read at
-random. A split whose decoded images are few enough is held in memory.
+random. A split whose images are all of the size asked for, and few enough, is held in memory, decoded.
 """
 
 import difflib
@@ -39,6 +39,7 @@ class Features(NamedTuple):
     label: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    as_stored: bool  # whether the records' images are of that shape already
 
 
 class Records:
@@ -64,8 +65,8 @@ class Records:
         except Exception as error:  # the reader's are RuntimeErrors, whatever went wrong
             raise BadDataError(f"{self.name} cannot be read ({_line(error)}); delete it, to prepare it again") from None
 
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
-        return images.decode_batch(raw, self.image_shape)
+    def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
+        return images.decode_batch(raw, self.image_shape, window)
 
     def where(self, index: int) -> str:
         return f"{self.name}: record {index}"
@@ -140,7 +141,8 @@ def _features(name: str, info: Any, image_size: int) -> Features:
     if not image_size and None in (height, width):
         raise UsageError(f"{name} has images of varying size; give the size they are resized to as --image_size=N")
     image_shape = (image_size or height, image_size or width, 1 if channels == 1 else 3)
-    return Features(image, label, tuple(info.features[label].names), image_shape)
+    as_stored = image_shape == (height, width, channels)
+    return Features(image, label, tuple(info.features[label].names), image_shape, as_stored)
 
 
 def _only(info: Any, kind: type) -> str | None:
@@ -157,7 +159,9 @@ def _open(name: str, builder: Any, split: str, features: Features) -> Source | N
     try:
         if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
             return None
-        return _hold(source) if length * math.prod(features.image_shape) <= HELD_BYTES else source
+        # What augmentation takes of a picture depends on its own size, so only such as need no resizing are held.
+        few = length * math.prod(features.image_shape) <= HELD_BYTES
+        return _hold(source) if few and features.as_stored else source
     except tf.errors.OpError:
         find_broken(source, range(length))
         raise

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
+_INPUT = "type filter hook input priority 0;"
+
 
 def missing() -> str:
     """Why there can be no such hosts here; '' if there can."""
-    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nsenter"):
-        return "network namespaces need root, iproute2 and util-linux"
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "nft"))):
+        return "hosts with networks of their own need root, iproute2, util-linux and nftables"
     name = f"probe{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode == 0
     if made:
@@ -41,6 +43,15 @@ class Hosts:
         """Puts it back; its connections go on after a moment."""
         _ip("-n", self._name, "link", "set", f"p{host}", "up")
 
+    @contextlib.contextmanager
+    def denying(self, host: int, rule: str) -> Iterator[None]:
+        """Inside, a host drops what comes to it and matches a rule of nftables."""
+        _run(*self[host], "nft", f"add table inet t; add chain inet t c {{ {_INPUT} }}; add rule inet t c {rule} drop")
+        try:
+            yield
+        finally:
+            _run(*self[host], "nft", "delete table inet t")
+
     def make(self) -> None:
         """Makes the hosts and the bridge."""
         _ip("netns", "add", self._name)
@@ -63,7 +74,11 @@ class Hosts:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager

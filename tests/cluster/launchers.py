@@ -1,12 +1,23 @@
 """The launch scripts as tests run them: with the project's own .venv, in the project's directory."""
 
-import importlib.util
 import os
 import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent.parent
 LAUNCH = PROJECT / "launch"
+STEPS = 600
+FLAGS = (
+    "--source=fake:600",
+    "--model=convolutional",
+    "--global_batch=24",
+    "--grad_shards=2",
+    "--intra_op_threads=2",
+    f"--steps={STEPS}",
+    "--log_every=10",
+    "--checkpoint_every=50",
+    "--eval_every=0",
+)
 
 
 def missing() -> str:
@@ -14,11 +25,6 @@ def missing() -> str:
     asked = f"source {LAUNCH}/venv.sh && is_installed ''"
     ready = subprocess.run(["bash", "-c", asked], capture_output=True).returncode == 0
     return "" if ready else "launch scripts need .venv as ./launch/test.sh makes it"
-
-
-def several_workers() -> str:
-    """Why no job of several workers can train yet; '' if one can."""
-    return "" if importlib.util.find_spec("pipeline.cluster") else "training with several workers is not there yet"
 
 
 def environment(**changes: str) -> dict[str, str]:

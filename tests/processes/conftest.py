@@ -6,6 +6,9 @@ from pathlib import Path
 import commands
 import pytest
 import trainings
+from cluster import launchers
+
+from pipeline.run_directory import RunDirectory
 
 
 def pytest_collection_modifyitems(items):
@@ -42,3 +45,11 @@ def straight(tmp_path_factory):
 def straight_copy(straight, tmp_path):
     """A copy of that run, to do harm to."""
     return shutil.copytree(straight, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The parameters_sha256 on which a run of `launchers.FLAGS` ends when nothing happens."""
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    commands.succeed("train", *launchers.FLAGS, f"--run_dir={directory}")
+    return RunDirectory(directory).result()["parameters_sha256"]

@@ -1,6 +1,5 @@
 """What a user can do wrong, as command lines: one line on stderr with value, rule and remedy, and the exit code."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.exits import ExitCode
+from pipeline.run_directory import RunDirectory
 
 USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
 
@@ -23,7 +23,7 @@ WRONG_FLAGS = [
     ("--source=digit", "source=digit is unknown; did you mean digits? known: digits, mnist, tfds"),
     ("--source=idx", "source=idx lacks its DIR; use --source=idx:DIR"),
     ("--optimizer=adm", "optimizer=adm is unknown; did you mean adam? known: sgd, momentum"),
-    ("--augment=flap", "augment: 'flap' is unknown; did you mean flip? known: shift, rotate"),
+    ("--augment=flap", "augment: 'flap' is unknown; did you mean flip? known: resize_crop, shift"),
     ("--sorce=fake", "--sorce is not a flag; did you mean --source? --help lists them"),
     ("--zzz", "--zzz is not a flag; --help lists them"),
     ("resume", "'resume' is not a flag; write flags as --name=value"),
@@ -107,14 +107,15 @@ def test_a_wrong_idx_file_is_named(case, tmp_path):
 
 @pytest.fixture
 def torn_image(tmp_path):
-    """A folder of 32 images in two classes, of which one is cut off behind its header; and that one."""
+    """A folder of 32 images in two classes, of which one has nothing but its header and its end; and that one."""
     pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
     for i, image in enumerate(pixels):
         path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tf.io.encode_png(image).numpy())
     path = tmp_path / "images" / "b" / "9.png"
-    path.write_bytes(path.read_bytes()[:60])
+    content = path.read_bytes()
+    path.write_bytes(content[:60] + content[-12:])
     return path
 
 
@@ -185,13 +186,12 @@ def test_a_file_that_may_not_grow_is_a_storage_error(tmp_path):
 
 
 def test_a_live_run_keeps_its_directory(run_copy):
-    before = commands.contents(run_copy)
-    with (run_copy / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with RunDirectory(run_copy).own():
+        before = commands.contents(run_copy)
         told = commands.refuse(STORAGE, "train", *commands.SMALL, "--steps=30", f"--run_dir={run_copy}")
-    assert "belongs to a live run (process " in told
+        assert commands.contents(run_copy) == before
+    assert f"belongs to a live run (process {os.getpid()} on " in told
     assert "wait for its end, or choose another --run_dir" in told
-    assert commands.contents(run_copy) == before
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_the_reason(run_copy):
     assert lines[1].startswith("resumed at step 10, ")
 
 
-@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect", "export"])
 def test_a_directory_without_a_run(entry_point, tmp_path):
     files = ["image.png"] if entry_point == "predict" else []
     told = commands.refuse(USAGE, entry_point, "--run_dir=nowhere", *files, cwd=tmp_path)
@@ -266,7 +266,7 @@ def test_a_directory_without_a_run(entry_point, tmp_path):
         ),
         ("evaluate", "--split=tests", "split=tests is unknown; did you mean test? known: test, validation, train"),
         ("evaluate", "--towers=2 --tower_devices=cpu:0", "towers=2 but tower_devices names 1; give one of the two"),
-        ("predict", "", "no FILE was given; name PNG, JPEG or .npy files after the flags"),
+        ("predict", "", "no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -"),
         ("predict", "--format=xml image.png", "format=xml is unknown; known: table, json"),
         ("inspect", "--checkpoint=15", "checkpoint=15 is not there; use latest, best or a step of: 10, 20"),
     ],
@@ -278,7 +278,8 @@ def test_what_a_run_does_not_have(entry_point, arguments, line, finished_run):
 
 def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):
     told = commands.refuse(BAD_DATA, "predict", f"--run_dir={finished_run}", torn_image)
-    assert told == f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+    line = f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+    assert told == f"{line}, or leave such files out by --skip_unreadable"
 
 
 @pytest.mark.parametrize("entry_point", ["train", "evaluate"])

@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.exits import ExitCode
 from pipeline.plan import Plan
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect")
+ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "export")
 
 
 def last_line(stdout: str) -> dict:
@@ -55,7 +55,7 @@ def test_help_is_short_and_quick(entry_point):
 
 def test_help_of_train_has_every_flag_by_topic_with_what_it_may_be():
     told = commands.succeed("train", "--help")
-    assert re.findall(r"^\w+$", told, re.MULTILINE) == ["data", "model", "optimization", "devices", "run"]
+    assert re.findall(r"^\w+$", told, re.MULTILINE) == ["data", "model", "optimization", "devices", "workers", "run"]
     for name, value in vars(Config()).items():
         assert f"    --{name}={str(value).lower() if isinstance(value, bool) else value}\n" in told
     assert "digits[:NUMBER] | mnist | tfds:NAME" in told and "dense | softmax | hidden" in told
@@ -70,7 +70,7 @@ def test_config_flags_repeat_a_run_from_any_directory(finished_run, tmp_path):
     assert (tmp_path / "again" / "config.flags").read_text() == (finished_run / "config.flags").read_text()
 
 
-@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("entry_point", ["evaluate", "predict", "inspect", "export"])
 def test_every_entry_point_takes_a_flagfile(entry_point, tmp_path):
     (tmp_path / "some.flags").write_text("# where\n--run_dir=nowhere\n")
     files = ["image.png"] if entry_point == "predict" else []

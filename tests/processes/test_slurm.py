@@ -1,12 +1,11 @@
 """launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
 
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from cluster import launchers, slurm
-from cluster.launchers import LAUNCH, PROJECT
+from cluster.launchers import FLAGS, LAUNCH, PROJECT
 
 from pipeline.exits import ExitCode
 from pipeline.run_directory import RunDirectory
@@ -15,22 +14,6 @@ pytestmark = [
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),
     pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing()),
 ]
-WORKERS = [
-    1,
-    pytest.param(2, marks=pytest.mark.skipif(bool(launchers.several_workers()), reason=launchers.several_workers())),
-]
-STEPS = 1000
-FLAGS = (
-    "--source=fake:600",
-    "--model=convolutional",
-    "--global_batch=24",
-    "--grad_shards=2",
-    "--intra_op_threads=2",
-    f"--steps={STEPS}",
-    "--log_every=10",
-    "--checkpoint_every=50",
-    "--eval_every=0",
-)
 DEADLINE_S = 240
 
 
@@ -38,15 +21,6 @@ DEADLINE_S = 240
 def cluster():
     with slurm.slurm(2, "SlurmctldParameters=preempt_send_user_signal\n") as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def parameters_sha256(tmp_path_factory):
-    """What the run of FLAGS ends on when nothing happens."""
-    directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    command = [LAUNCH / "train.sh", *FLAGS, f"--run_dir={directory}"]
-    subprocess.run(command, check=True, env=launchers.environment(), stdout=subprocess.DEVNULL)
-    return RunDirectory(directory).result()["parameters_sha256"]
 
 
 class Job:
@@ -95,9 +69,9 @@ class Job:
         assert self.run.result()["parameters_sha256"] == parameters_sha256
 
 
-@pytest.mark.parametrize("num_workers", WORKERS)
-def test_a_job_trains_on_all_its_nodes(cluster, tmp_path, parameters_sha256, num_workers):
-    Job(cluster, tmp_path, num_workers, *FLAGS).assert_ended_as(parameters_sha256, restarts=0)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_job_trains_on_all_its_nodes(cluster, tmp_path, undisturbed, num_workers):
+    Job(cluster, tmp_path, num_workers, *FLAGS).assert_ended_as(undisturbed, restarts=0)
 
 
 def test_a_dry_run_says_what_would_run_where(cluster, tmp_path):
@@ -123,46 +97,41 @@ def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
     assert "usage: model=convolutionl" in job.output
 
 
-@pytest.mark.parametrize("num_workers", WORKERS)
-def test_requeued_it_goes_on(cluster, tmp_path, parameters_sha256, num_workers):
-    job = Job(cluster, tmp_path, num_workers, *FLAGS)
+def test_requeued_it_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
     job.until_step(100)
     cluster.run("scontrol", "requeue", job.number)
-    job.assert_ended_as(parameters_sha256, restarts=1)
+    job.assert_ended_as(undisturbed, restarts=1)
 
 
-@pytest.mark.parametrize("num_workers", WORKERS)
-def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, parameters_sha256, num_workers):
-    job = Job(cluster, tmp_path, num_workers, *FLAGS)
+def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
     job.until_step(100)
     cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 3")
     cluster.until("preempted", lambda: job.restarts == 1)
-    job.assert_ended_as(parameters_sha256, restarts=1)
+    job.assert_ended_as(undisturbed, restarts=1)
     [preempted] = [event for event in job.run.events() if event["event"] == "preempted"]
     assert [event["step"] for event in job.run.events() if event["event"] == "resume"] == [preempted["step"]]
 
 
-@pytest.mark.parametrize("num_workers", WORKERS)
-def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, parameters_sha256, num_workers):
-    job = Job(cluster, tmp_path, num_workers, *FLAGS)
+def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
+    job = Job(cluster, tmp_path, 2, *FLAGS)
     job.until_step(100)
-    node = cluster.nodes[num_workers - 1]
+    node = cluster.nodes[1]
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
         cluster.until("requeued", lambda: job.restarts == 1)
     finally:
-        cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
-    job.assert_ended_as(parameters_sha256, restarts=1)
+        cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)  # it may be back by itself
+    job.assert_ended_as(undisturbed, restarts=1)
 
 
-@pytest.mark.parametrize("num_workers", WORKERS)
-def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, parameters_sha256, num_workers):
-    """Slurm's shortest limit is a minute; the signal comes 45 s before it."""
-    slow = ("--steps_per_loop=1", "--summary_every=5")
-    job = Job(cluster, tmp_path, num_workers, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@45"])
+def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
+    """Slurm's shortest limit is a minute; the signal comes 45 s before it. The second life has more time."""
+    slow = ("--steps_per_loop=1", "--summary_every=20")
+    job = Job(cluster, tmp_path, 2, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@45"])
     started = time.monotonic()
-    cluster.until("requeued", lambda: job.restarts >= 1, 120)
+    cluster.until("requeued", lambda: job.restarts == 1, 120)
     assert time.monotonic() - started < 60, "before the limit"
-    job.until_step(1)
-    assert job.end() == 0, job.output
-    assert job.run.result()["parameters_sha256"] == parameters_sha256
+    cluster.run("scontrol", "update", f"jobid={job.number}", "timelimit=10")
+    job.assert_ended_as(undisturbed, restarts=1)

@@ -114,9 +114,9 @@ def told(run_dir: Path) -> list[dict]:
 
 
 def shown(run_dir: Path) -> dict:
-    """The curves and histograms in TensorBoard, without speed and texts."""
-    apart = ("images_per_second", "configuration", "placement")
-    return {key: points for key, points in curves(run_dir).items() if key[1] not in apart}
+    """The curves, histograms and pictures in TensorBoard, without speed and texts."""
+    apart = ("speed", "run")
+    return {key: points for key, points in curves(run_dir).items() if key[1].partition("/")[0] not in apart}
 
 
 def assert_equal_runs(run_dir: Path, straight: Path) -> None:

@@ -1,0 +1,98 @@
+"""Entry point: python -m pipeline.completion bash. Prints a script by which a shell completes every flag and value."""
+
+import importlib
+import shlex
+from pathlib import Path
+
+from absl import flags as absl_flags
+
+from pipeline import command, flags, models, sources
+from pipeline.config import Config
+from pipeline.exits import UsageError, nearest
+
+SHELLS = ("bash", "zsh")
+ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "report", "sweep", "completion")
+FILES, DIRECTORIES = "files", "directories"
+
+
+def define_flags() -> None:
+    """There are none."""
+
+
+def main(shells: list[str]) -> None:
+    """Prints the script."""
+    if len(shells) != 1:
+        raise UsageError(f"{len(shells)} shells were named; name one of: {', '.join(SHELLS)}")
+    if shells[0] not in SHELLS:
+        raise UsageError(f"shell={shells[0]} is unknown{nearest(shells[0], SHELLS)}")
+    print(script(shells[0]), end="")
+
+
+def script(shell: str) -> str:
+    """Two functions that hold the flags and their values as they are now, and completion.SHELL, which asks them."""
+    return "\n".join([*_tables(), Path(__file__).with_name(f"completion.{shell}").read_text()])
+
+
+def _tables() -> list[str]:
+    """Lines that bash and zsh both read: _pipeline_flags ENTRY_POINT, and _pipeline_values ENTRY_POINT:FLAG."""
+    names, values = ["_pipeline_flags() {", "    case $1 in"], ["_pipeline_values() {", "    case $1 in"]
+    for entry_point in ENTRY_POINTS:
+        known = flags_of(entry_point)
+        forms = [name if flag.boolean else f"{name}=" for name, flag in known.items()]
+        words = [f"--{form}" for form in [*forms, "flagfile=", "help"]]
+        names.append(f"    {entry_point}) echo {' '.join(words)} ;;")
+        for name, flag in known.items():
+            if offered := values_of(name, flag):
+                values.append(f"    {entry_point}:{name}) echo {' '.join(map(shlex.quote, offered))} ;;")
+    values.append(f"    *:flagfile) echo {FILES} ;;")
+    values += [f"    *:source:{kind}) echo {DIRECTORIES} ;;" for kind in sources.KINDS if takes_directory(kind)]
+    entry_points = f"_pipeline_entry_points='{' '.join(ENTRY_POINTS)}'"
+    return [*names, "    esac", "}", "", *values, "    esac", "}", entry_points]
+
+
+def flags_of(entry_point: str) -> dict[str, absl_flags.Flag]:
+    """The flags of an entry point by name, without absl's own."""
+    foreign = set(absl_flags.FLAGS)
+    module = importlib.import_module(f"pipeline.{entry_point}")
+    getattr(module, "define_flags", flags.define)()
+    known = {name: absl_flags.FLAGS[name] for name in absl_flags.FLAGS if name not in foreign}
+    for name in known:  # so that the next entry point can define its own of that name
+        delattr(absl_flags.FLAGS, name)
+    return known
+
+
+def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
+    """What a flag may be: FILES or DIRECTORIES alone, or words; [] where anything goes.
+
+    A word that ends with ':' or '=' goes on.
+    """
+    if name.endswith("_dir"):
+        return [DIRECTORIES]
+    if name == "output":
+        return [FILES]
+    if name == "vary":
+        return [f"{field}=" for field in Config.__dataclass_fields__]
+    if name == "model":
+        return list(models.REGISTRY)
+    if name == "source":
+        return [kind + (":" if form.form.startswith(":") else "") for kind, form in sources.KINDS.items()]
+    if name == "checkpoint":
+        return ["latest", "best"]
+    field = Config.__dataclass_fields__.get(name)
+    choices = field.metadata["choices"] if field else getattr(flag.parser, "enum_values", None)
+    return ["true", "false"] if flag.boolean else list(choices or ())
+
+
+def takes_directory(kind: str) -> bool:
+    """Whether a kind of source is followed by the path of a directory."""
+    return sources.KINDS[kind].argument == "DIR"
+
+
+def run() -> None:
+    """The console command."""
+    usage = f"python -m pipeline.completion {'|'.join(SHELLS)}   (then: source <(python -m pipeline.completion bash))"
+    command.run(main, define_flags, usage=usage, positional="SHELL")
+
+
+if __name__ == "__main__":
+    run()

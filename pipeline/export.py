@@ -1,0 +1,51 @@
+"""Entry point: python -m pipeline.export --run_dir=R --format=F. Takes a trained model elsewhere."""
+
+import json
+import os
+from pathlib import Path
+
+from absl.flags import DEFINE_enum, DEFINE_string
+
+from pipeline import command, flags, formats
+from pipeline.run_directory import RunDirectory
+
+# On any machine that can read the run; the export is the same wherever it was made.
+ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
+
+
+def define_flags() -> None:
+    flags.define_for_readers(computes=False)
+    DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "What to export to.")
+    DEFINE_string("output", "", "The directory in which it becomes the next version (default: R/exports/FORMAT).")
+
+
+def main() -> None:
+    """Prints what was published, and last the same as JSON."""
+    name = flags.value("format")
+    directory = RunDirectory.existing(flags.value("run_dir"))
+    formats.check(name)
+    output = flags.value("output")
+    versions = Path(os.path.expanduser(output)) if output else directory.path / "exports" / name
+    command.import_tensorflow()
+    from pipeline.exporting import NUM_PROBES, export
+    from pipeline.saved_run import SavedRun
+
+    saved = SavedRun(directory)
+    restored = saved.restore(flags.value("checkpoint"))
+    exported = export(*saved.assemble(restored, ON_THE_HOST), restored, name, versions)
+    manifest = restored.manifest
+    print(f"step {manifest.step} as {name}: {exported.path}")
+    for note in exported.notes:
+        print(note)
+    print(f"checked: its probabilities are predict's to {exported.difference:.1g} on {NUM_PROBES} images")
+    told = {"step": manifest.step, "format": name, "path": str(exported.path), "difference": exported.difference}
+    print(json.dumps({"event": "export", **told, "parameters_sha256": manifest.parameters_sha256}))
+
+
+def run() -> None:
+    """The console command."""
+    command.run(main, define_flags, usage="python -m pipeline.export --run_dir=R --format=F [flags]")
+
+
+if __name__ == "__main__":
+    run()

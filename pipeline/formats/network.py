@@ -1,0 +1,73 @@
+"""A trained network as every format takes it: the model, its values, and what the outside must know of it."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import forward, models, state
+from pipeline.exits import UsageError
+from pipeline.models.variables import is_seed, statistics_of
+
+Runner = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] uint8 -> probabilities [n, classes] float32
+
+LABELS = "labels.txt"  # one class name a line, in the order of the probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is exported. Images are [n, *image_shape] uint8."""
+
+    model_name: str  # as --model has it
+    seed: int
+    precision: str
+    image_shape: tuple[int, int, int]  # height, width, channels
+    class_names: tuple[str, ...]
+    values: state.Values  # parameters and statistics
+
+    def model(self, precision: str) -> keras.Model:
+        """The Keras model with these values, computing in this precision (variables are float32 in all)."""
+        model = models.build(self.model_name, self.image_shape, len(self.class_names), self.seed, precision)
+        assign(model, self.values)
+        return model
+
+    def write_labels(self, directory: Path) -> Path:
+        """Writes the class names, one a line."""
+        path = directory / LABELS
+        path.write_text("".join(f"{name}\n" for name in self.class_names))
+        return path
+
+
+def assign(model: keras.Model, values: state.Values) -> None:
+    """Gives a model's variables their values, by name."""
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for variable in model.variables:
+        if not is_seed(variable):
+            prefix = "parameters" if id(variable) in trainable else "statistics"
+            variable.assign(values[f"{prefix}/{variable.path}"])
+
+
+class Predictor(tf.Module):
+    """The network as plain TensorFlow: variables and functions of tensors, with nothing of Keras or of this project."""
+
+    def __init__(self, network: Network, precision: str):
+        super().__init__(name="predictor")
+        model = network.model(precision)
+        self.parameters = [tf.Variable(v.numpy(), name=v.path) for v in model.trainable_variables]
+        self.statistics = [tf.Variable(v.numpy(), name=v.path, trainable=False) for v in statistics_of(model)]
+
+        def probabilities(images):
+            return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images)}
+
+        # A closure, since an attribute that is a Keras model would be saved with this module.
+        signature = [tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")]
+        self.predict = tf.function(probabilities, input_signature=signature, autograph=False)
+
+
+def cannot_be_converted(network: Network, what: str, error: Exception) -> UsageError:
+    """The error for a converter's own, of which the first line is told."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UsageError(f"model={network.model_name} cannot be made {what} ({reason}); use --format=savedmodel")

@@ -1,0 +1,41 @@
+"""TensorFlow's own profiler, for the steps that --profile names."""
+
+import contextlib
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipeline.config import parse_profile
+
+
+class Profiler:
+    """Writes a trace of steps START to END - 1 of 'START:END' below TensorBoard's directory; of '' none.
+
+    It knows steps by the calls that compute them, so each that it traces needs a call of its own.
+    """
+
+    def __init__(self, steps: str, tensorboard: Path):
+        self._first, self._end = parse_profile(steps)
+        self._directory = tensorboard
+        self._runs = False
+
+    def next_boundary(self, step: int) -> list[int]:
+        """The later step up to which one call may go; [] if it may go to any."""
+        if step >= self._end:
+            return []
+        return [max(self._first, step + 1)]
+
+    def at(self, step: int) -> None:
+        """Starts or ends the trace, if that is due before this step; a run resumed in its middle traces the rest."""
+        if not self._runs and self._first <= step < self._end:
+            tf.profiler.experimental.start(str(self._directory))
+            self._runs = True
+        elif self._runs and step >= self._end:
+            tf.profiler.experimental.stop()
+            self._runs = False
+
+    def call(self, step: int) -> contextlib.AbstractContextManager:
+        """Marks what runs inside as this step, where it is traced."""
+        if not self._runs:
+            return contextlib.nullcontext()
+        return tf.profiler.experimental.Trace("train", step_num=step, _r=1)

@@ -1,0 +1,92 @@
+"""Entry point: python -m pipeline.report --run_dir=R [R2 ...]. One HTML page on a run, or on several compared."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
+
+from pipeline import command, flags
+from pipeline.exits import PipelineError, UsageError
+from pipeline.run_directory import RunDirectory
+from pipeline.storage import replacing, storage_errors
+
+if TYPE_CHECKING:
+    from pipeline.reporting.scored import Scored
+
+NAME = "report.html"
+
+
+def define_flags() -> None:
+    flags.define_for_readers(computes=True)
+    DEFINE_string("output", "", f"Where the page goes (default: {NAME} in the run's directory; of several runs, here).")
+    DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples of the confusion matrix.")
+    DEFINE_boolean("score", True, "Score the checkpoint, for the confusion matrix and the wrong examples.")
+
+
+def main(more: list[str]) -> None:
+    """Writes the page and prints where it lies, and a line for what it had to leave out."""
+    execution = flags.execution()
+    directories = [RunDirectory.existing(path) for path in [flags.value("run_dir"), *more]]
+    output = _output(directories)
+    command.import_tensorflow()
+    from pipeline.chronicle import Chronicle
+    from pipeline.reporting import page
+    from pipeline.reporting.comparison import labels
+    from pipeline.reporting.views import RunView
+
+    stories = [Chronicle(directory) for directory in directories]
+    # One process has one number of threads; between machines that moves no more than a last digit of a loss.
+    execution = {"intra_op_threads": stories[0].config.intra_op_threads, **execution}
+    runs = []
+    for number, (story, label) in enumerate(zip(stories, labels([d.path for d in directories]), strict=True)):
+        scored, left_out = _scored(story.directory, execution)
+        runs.append(RunView(label, number, story, scored, left_out, _placement(story.directory)))
+        for line in left_out:
+            print(f"{label}: left out: {line}")
+    with storage_errors(output), replacing(output) as new:
+        new.write_text(page.render(runs), encoding="utf-8")
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB; open it in a browser, or mail it")
+
+
+def _output(directories: list[RunDirectory]) -> Path:
+    """Where the page goes. Raises UsageError where no file can be."""
+    asked = flags.value("output")
+    if not asked:
+        return directories[0].path / NAME if len(directories) == 1 else Path(NAME)
+    output = Path(os.path.expanduser(asked))
+    if output.is_dir():
+        raise UsageError(f"output={asked} is a directory; name a file in it, as --output={output / NAME}")
+    if not output.parent.is_dir():
+        raise UsageError(f"output={asked} lies in {output.parent}, which is no directory; make it first")
+    return output
+
+
+def _scored(directory: RunDirectory, execution: Mapping[str, Any]) -> tuple["Scored | None", tuple[str, ...]]:
+    """What the checkpoint makes of the split; or, where that cannot be had, a line that says why."""
+    if not flags.value("score"):
+        return None, ()
+    from pipeline.reporting import scored
+
+    try:
+        return scored.score(directory, flags.value("checkpoint"), flags.value("split"), execution), ()
+    except PipelineError as error:
+        return None, (f"confusion matrix and wrong examples: {error}",)
+
+
+def _placement(directory: RunDirectory) -> str | None:
+    try:
+        return directory.placement.read_text()
+    except OSError:
+        return None
+
+
+def run() -> None:
+    """The console command."""
+    usage = "python -m pipeline.report --run_dir=R [flags] [R2 ...]"
+    command.run(main, define_flags, usage=usage, positional="RUN_DIR")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,116 @@
+"""Several runs side by side: what differs between their configurations, and what came of it."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.config import OF_ONE_START, Config
+from pipeline.figures import accuracy, duration, number
+from pipeline.reporting.charts import Line
+from pipeline.reporting.scales import LOGARITHMIC_FROM
+from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, shown
+
+SHA_SHOWN = 8
+MOST_BESIDE = 4  # differing fields that stand in the table of results; more have a table of their own
+
+
+class Column(NamedTuple):
+    """A result in the table: its heading, and whether the greatest or the least of a column is its best."""
+
+    name: str
+    best: Any  # max, min or None
+
+
+COLUMNS = (
+    Column("step", None),
+    Column("validation accuracy", max),
+    Column("test accuracy", max),
+    Column("test loss", min),
+    Column("images/s", max),
+    Column("time", None),
+    Column("parameters", None),
+)
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """A name for each run: its path below the directory that all have in common."""
+    if len(paths) == 1:
+        return [paths[0].resolve().name]
+    whole = [path.resolve() for path in paths]
+    common = os.path.commonpath([path.parent for path in whole])
+    return [str(path.relative_to(common)) for path in whole]
+
+
+class Comparison:
+    """Several runs, as page.html asks for them."""
+
+    def __init__(self, runs: Sequence[RunView]):
+        self._runs = runs
+        self.columns = [column.name for column in COLUMNS]
+        names = [field.name for field in dataclasses.fields(Config) if field.name not in OF_ONE_START]
+        values = {name: {getattr(run.chronicle.config, name) for run in runs} for name in names}
+        self._differing = [name for name in names if len(values[name]) > 1]
+        few = len(self._differing) <= MOST_BESIDE
+        self.beside, self.below = (self._differing, []) if few else ([], self._differing)
+
+    @property
+    def same(self) -> str:
+        """A line about the parameters, where runs ended on the same ones."""
+        ended = [sha for run in self._runs if (sha := run.chronicle.result.get("parameters_sha256"))]
+        twins = len(ended) - len(set(ended))
+        if not twins:
+            return ""
+        who = "All" if len(set(ended)) == 1 else "Some"
+        return f"{who} ended on the same parameters, to the bit."
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each run: the values that differ, then the results."""
+        table = [_results(run) for run in self._runs]
+        best = [
+            column.best and column.best(filter(None, results), default=None)
+            for column, results in zip(COLUMNS, zip(*table, strict=True), strict=True)
+        ]
+        forms = (lambda v: f"{v:,}", accuracy, accuracy, number, number, duration, lambda v: v[:SHA_SHOWN])
+        return [
+            {
+                "label": run.label,
+                "chronicle": run.chronicle,
+                "settings": {name: shown(getattr(run.chronicle.config, name)) for name in self._differing},
+                "cells": [
+                    {"text": NONE if v is None else form(v), "best": v is not None and v == most}
+                    for v, form, most in zip(results, forms, best, strict=True)
+                ],
+            }
+            for run, results in zip(self._runs, table, strict=True)
+        ]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """Each curve of each split with all runs in it; validation first, since there runs are compared."""
+        order = [(curve, split) for split in ("validation", "train") for curve in CURVES if split in curve.splits]
+        order.sort(key=lambda pair: not pair[0].is_wide)
+        made = (self._chart(curve, split) for curve, split in order)
+        return [chart for chart in made if chart]
+
+    def _chart(self, curve: Curve, split: str) -> Chart | None:
+        title = f"{split.capitalize()} {curve.title.lower()}" if curve.is_wide else curve.title
+        lines = [Line(run.label, points(run.chronicle, split, curve.name), run.colour) for run in self._runs]
+        most = [max(value for _, value in line.points) for line in lines if line.points]
+        far_apart = bool(most) and max(most) >= LOGARITHMIC_FROM * min(most)
+        return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).drawn(title, lines)
+
+
+def _results(run: RunView) -> tuple[Any, ...]:
+    """In the order of COLUMNS; None for what is not known yet."""
+    story, result = run.chronicle, run.chronicle.result
+    of_result = (result.get(name) for name in ("test_accuracy", "test_loss", "images_per_second"))
+    return (
+        story.step,
+        story.last("validation", "accuracy"),
+        *of_result,
+        story.seconds,
+        result.get("parameters_sha256"),
+    )

@@ -1,0 +1,52 @@
+"""The page: page.html filled in, with page.css inside."""
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+import pipeline
+from pipeline.figures import accuracy, number, percent
+from pipeline.reporting.comparison import Comparison
+from pipeline.reporting.views import RunView
+
+
+def render(runs: Sequence[RunView]) -> str:
+    """The report on one run, or on several compared, as HTML that refers to nothing outside itself."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(accuracy=accuracy, breakable=_breakable, number=number, percent=percent)
+    title, subtitle = _heading(runs)
+    return environment.get_template("page.html").render(
+        title=title,
+        subtitle=subtitle,
+        runs=runs,
+        comparison=Comparison(runs),
+        made=time.strftime("%Y-%m-%d at %H:%M"),
+        version=pipeline.__version__,
+    )
+
+
+def _heading(runs: Sequence[RunView]) -> tuple[str, str]:
+    """The title, and a line below it."""
+    configs = [run.chronicle.config for run in runs]
+    whats = {f"{config.model} on {config.source}" for config in configs}
+    if len(runs) == 1:
+        return whats.pop(), str(runs[0].chronicle.directory.path.resolve())
+    what = f", {whats.pop()}" if len(whats) == 1 else ""
+    common = os.path.commonpath([run.chronicle.directory.path.resolve().parent for run in runs])
+    return f"{len(runs)} runs compared{what}", f"in {common}"
+
+
+def _breakable(name: str) -> Markup:
+    """The name, which a narrow column breaks only behind a comma, a slash or an underscore."""
+    return Markup(re.sub(r"([,/_])", r"\1<wbr>", str(escape(name))))

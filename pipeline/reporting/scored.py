@@ -1,0 +1,89 @@
+"""What a checkpoint does with the examples: its confusion matrix, and the mistakes it was surest of."""
+
+import base64
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from markupsafe import Markup
+
+from pipeline import saved_run
+from pipeline.evaluation import Evaluator, Mistake, Scores
+from pipeline.reporting import charts
+from pipeline.run_directory import RunDirectory
+from pipeline.sources.base import Source
+
+WORST_PAIRS = 8
+MOST_PICTURES = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An example that was taken for another class."""
+
+    image: str  # a data: URI
+    where: str  # what a person would look for to find it
+    label: str
+    predicted: str
+    confidence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A split as a checkpoint judges it."""
+
+    split: str
+    step: int
+    scores: Scores
+    class_names: tuple[str, ...]
+    confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted ones across
+    pictures: tuple[Picture, ...]  # the most confident first
+
+    @property
+    def matrix(self) -> Markup | None:
+        """The confusion matrix as a chart; None for too many classes."""
+        return charts.matrix(self.confusion, self.class_names)
+
+    @property
+    def worst_pairs(self) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes: true class, predicted class, how often."""
+        wrong = self.confusion * (1 - np.eye(len(self.class_names), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
+        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+        return [(self.class_names[i], self.class_names[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
+
+
+def score(directory: RunDirectory, which: str, split: str, execution: Mapping[str, Any]) -> Scored:
+    """Scores the checkpoint that `which` names on a split, on the devices that `execution` asks for.
+
+    Raises a PipelineError if there is no such checkpoint, or the model or the examples are gone or others.
+    """
+    saved = saved_run.SavedRun(directory)
+    restored = saved.restore(which)
+    assembly, towers = saved.assemble(restored, execution)
+    saved_run.check_examples(assembly.spec, assembly.splits.spec)
+    source = getattr(assembly.splits, split)
+    tally = Evaluator(assembly.model, towers, assembly.config.eval_batch).tally(source)
+    assert tally is not None  # nothing here stops it
+    names = source.class_names
+    with towers.on_host():
+        pictures = _pictures(source, tally.mistakes[:MOST_PICTURES])
+    return Scored(split, restored.manifest.step, tally.scores, names, tally.confusion, pictures)
+
+
+def _pictures(source: Source, mistakes: Sequence[Mistake]) -> tuple[Picture, ...]:
+    if not mistakes:
+        return ()
+    raw, _ = source.fetch(tf.constant([mistake.example for mistake in mistakes], tf.int64))
+    images, names = source.decode(raw), source.class_names
+    return tuple(
+        Picture(_data_uri(image), source.where(m.example), names[m.label], names[m.predicted], m.confidence)
+        for image, m in zip(images, mistakes, strict=True)
+    )
+
+
+def _data_uri(image: tf.Tensor) -> str:
+    """[height, width, 1 or 3] uint8 as a PNG that an HTML page carries in itself."""
+    return "data:image/png;base64," + base64.b64encode(tf.io.encode_png(image).numpy()).decode()

@@ -1,0 +1,245 @@
+"""What the page shows of one run: values made text, curves made charts."""
+
+import dataclasses
+import itertools
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from pipeline.chronicle import UNFINISHED, Chronicle, Points
+from pipeline.config import OF_ONE_START, Config
+from pipeline.figures import accuracy, duration, number, percent
+from pipeline.reporting import charts
+from pipeline.reporting.charts import Line, Mark
+from pipeline.reporting.scored import Scored
+
+NONE = "\N{EN DASH}"
+_SUMS = re.compile(r"^  (variables|operations).*?^    together (.*?)$", re.MULTILINE | re.DOTALL)
+
+
+class Entry(NamedTuple):
+    """A line of a legend."""
+
+    label: str
+    colour: int
+    last: str
+
+
+class Chart(NamedTuple):
+    """A chart with its heading."""
+
+    title: str
+    svg: Markup
+    is_wide: bool
+    legend: tuple[Entry, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A chart that the page has: what of, and how it is drawn."""
+
+    title: str
+    name: str
+    splits: tuple[str, ...]
+    is_share: bool = False
+    may_be_logarithmic: bool = False
+
+    @property
+    def form(self) -> Callable[[float], str]:
+        """How its axis is labelled."""
+        return percent if self.is_share else number
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether two of them fill a row, or three."""
+        return len(self.splits) > 1
+
+    def drawn(self, title: str, lines: Sequence[Line], marks: Sequence[Mark] = (), legend: Sequence[Entry] = ()):
+        """The chart of these lines; None if they have no point."""
+        width = charts.WIDE if self.is_wide else charts.NARROW
+        svg = charts.curves(title, lines, marks, self.form, self.may_be_logarithmic, width)
+        return svg and Chart(title, svg, self.is_wide, tuple(legend))
+
+
+CURVES = (
+    Curve("Loss", "loss", ("train", "validation"), may_be_logarithmic=True),
+    Curve("Accuracy", "accuracy", ("train", "validation"), is_share=True),
+    Curve("Learning rate", "learning_rate", ("train",)),
+    Curve("Gradient norm", "gradient_norm", ("train",), may_be_logarithmic=True),
+    Curve("Images per second", "images_per_second", ("train",)),
+)
+
+
+def points(chronicle: Chronicle, split: str, name: str) -> Points:
+    """A curve as it is drawn: without the speed of a start's first lines, which is not measured and told as 0."""
+    told = chronicle.curve(split, name)
+    return [(step, value) for step, value in told if value] if name == "images_per_second" else told
+
+
+@dataclasses.dataclass(frozen=True)
+class RunView:
+    """One run, as page.html asks for it."""
+
+    label: str
+    colour: int
+    chronicle: Chronicle
+    scored: Scored | None
+    left_out: tuple[str, ...]  # what is missing from the page, and why
+    placement: str | None  # the text of placement.txt
+
+    @property
+    def tiles(self) -> list[tuple[str, str, str]]:
+        """Name, value and remark of each figure at the top."""
+        story, result = self.chronicle, self.chronicle.result
+        config, towers = story.config, story.starts[-1].events[0].get("towers", 0) if story.starts else 0
+        starts = len(story.starts)
+        return [
+            ("Test accuracy", _accuracy(result.get("test_accuracy")), f"loss {_number(result.get('test_loss'))}"),
+            ("Validation accuracy", _accuracy(story.last("validation", "accuracy")), self._best()),
+            ("Step", f"{story.step:,}", f"of {config.steps:,}, {config.global_batch:,} examples each"),
+            ("Time", duration(story.seconds), f"in {starts} starts" if starts != 1 else "in one start"),
+            ("Images per second", self.speed, f"{towers} tower{'s' * (towers != 1)}, {config.precision}"),
+        ]
+
+    @property
+    def speed(self) -> str:
+        """Images a second: of the result, else the last that was told."""
+        last = points(self.chronicle, "train", "images_per_second")
+        return _number(self.chronicle.result.get("images_per_second") or (last[-1][1] if last else None))
+
+    def _best(self) -> str:
+        told = self.chronicle.curve("validation", "accuracy")
+        if not told:
+            return "not scored"
+        step, best = max(told, key=lambda point: (point[1], -point[0]))
+        return f"best {accuracy(best)} at step {step:,}"
+
+    @property
+    def divergence(self) -> str:
+        """What the run said as it diverged."""
+        event = next(e for e in reversed(self.chronicle.events) if e["event"] == "diverged")
+        variables = ", ".join(event.get("variables") or ["no variable"])
+        loss = "not finite" if event.get("loss") is None else number(event["loss"])
+        return f"Diverged at step {event['step']:,}: the loss was {loss}; not finite was the gradient of {variables}."
+
+    @property
+    def _marks(self) -> list[Mark]:
+        return [
+            Mark(later.step, f"went on at step {later.step:,}, on {_devices(later.events[0])}")
+            for later in self.chronicle.starts[1:]
+        ]
+
+    @property
+    def marked(self) -> bool:
+        """Whether the charts show restarts."""
+        return len(self.chronicle.starts) > 1
+
+    @property
+    def charts(self) -> list[Chart]:
+        """The curves of which there is a point."""
+        made = (self._chart(curve) for curve in CURVES)
+        return [chart for chart in made if chart]
+
+    def _chart(self, curve: Curve) -> Chart | None:
+        lines = [
+            Line(split, points(self.chronicle, split, curve.name), colour, faint=curve.is_wide and split == "train")
+            for colour, split in enumerate(curve.splits)
+        ]
+        form = accuracy if curve.is_share else number
+        legend = [Entry(line.label, line.colour, form(line.points[-1][1])) for line in lines if line.points]
+        return curve.drawn(curve.title, lines, self._marks, legend if curve.is_wide else ())
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each start."""
+        starts = self.chronicle.starts
+        rows = []
+        for start, later in itertools.zip_longest(starts, starts[1:]):
+            last = later.step if later else max(event["step"] for event in start.events)
+            rows.append(
+                {
+                    "began": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(start.time)),
+                    "first": start.step,
+                    "last": last,
+                    "devices": _devices(start.events[0]),
+                    "took": duration(start.seconds),
+                    "end": self._end(start.end, is_last=later is None),
+                }
+            )
+        return rows
+
+    def _end(self, end: dict[str, Any] | None, is_last: bool) -> str:
+        if end is None and is_last:
+            return "runs, or was killed"
+        if end is None:
+            return "was killed; what came after its last checkpoint was done again"
+        words = {"result": "finished", "diverged": "diverged", "preempted": f"saved and stopped on {end.get('signal')}"}
+        return words[end["event"]]
+
+    @property
+    def time(self) -> dict[str, Any]:
+        """Where the time went, as a bar and its legend; {} if the run did not tell it."""
+        split = {phase: seconds for phase, seconds in self.chronicle.time_split.items() if seconds > 0}
+        if not split:
+            return {}
+        total = sum(split.values())
+        phases = [{"name": p, "share": f"{s / total:.0%}", "took": duration(s)} for p, s in split.items()]
+        return {"bar": charts.shares("time by phase", split), "phases": phases}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines about what else happened on the way."""
+        told = []
+        for event in self.chronicle.events:
+            if event["event"] == "reshard":
+                told.append(f"From step {event['step']:,} on: {event['grad_shards']} shards, before {event['before']}.")
+            told += [f"Passed over at step {event['step']:,}: {why}." for why in event.get("passed_over") or ()]
+        if self.chronicle.status == UNFINISHED and self.chronicle.events:
+            heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.chronicle.events[-1]["time"]))
+            told.append(f"Last heard of at {heard}.")
+        return told
+
+    @property
+    def devices(self) -> list[dict[str, str]]:
+        """What lies on each device in sum, as placement.txt says."""
+        found = []
+        for section in re.split(r"\n(?=/job:)", self.placement or "")[1:]:
+            sums: dict[str, str] = dict(_SUMS.findall(section))
+            variables, num_bytes, *_ = [*sums.get("variables", "").split(), NONE, NONE]
+            operations, *_ = [*sums.get("operations", "").split(), NONE]
+            name = section.split("\n", 1)[0].rpartition("device:")[2].lower()
+            found.append({"name": name, "variables": variables, "num_bytes": num_bytes, "operations": operations})
+        return found
+
+    @cached_property
+    def settings(self) -> dict[str, list[dict[str, Any]]]:
+        """The fields of the configuration by topic, each with whether it was changed."""
+        by_topic: dict[str, list[dict[str, Any]]] = {}
+        for field in dataclasses.fields(Config):
+            if field.name not in OF_ONE_START:
+                value = getattr(self.chronicle.config, field.name)
+                row = {"name": field.name, "value": shown(value), "changed": value != field.default}
+                by_topic.setdefault(field.metadata["topic"], []).append(row)
+        return by_topic
+
+
+def shown(value: Any) -> str:
+    """A field's value as a flag takes it; an empty one as a dash."""
+    return str(value).lower() if isinstance(value, bool) else str(value) or NONE
+
+
+def _devices(start: dict[str, Any]) -> str:
+    towers = start.get("towers", 0)
+    return f"{towers} tower{'s' * (towers != 1)}: {start.get('devices', NONE)}"
+
+
+def _accuracy(value: float | None) -> str:
+    return NONE if value is None else accuracy(value)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else number(value)

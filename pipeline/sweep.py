@@ -1,0 +1,135 @@
+"""Entry point: python -m pipeline.sweep --vary=FLAG=VALUE,VALUE --sweep_dir=S [flags of train]. Trains a grid."""
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl.flags import DEFINE_boolean, DEFINE_multi_string, DEFINE_string
+
+from pipeline import command, flags, grid, series, standings, surroundings
+from pipeline.chronicle import DIVERGED, FINISHED
+from pipeline.exits import DivergedError, UsageError
+from pipeline.grid import Run
+from pipeline.preemption import Preemption
+from pipeline.standings import Standing
+from pipeline.storage import replacing, storage_errors
+
+EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
+
+
+def define_flags() -> None:
+    DEFINE_multi_string(
+        "vary",
+        [],
+        "FLAG=VALUE,VALUE,...: a flag of train and the values to try; given several times, every combination is a run. "
+        "Values that hold commas are divided by semicolons: --vary='augment=flip;shift:2,flip'.",
+    )
+    DEFINE_string(
+        "sweep_dir",
+        "",
+        "Where the runs lie, each in a directory named by its values, and results.jsonl. The same command goes on with "
+        "what is not done. `tensorboard --logdir=` it, or give its runs to pipeline.report.",
+    )
+    DEFINE_boolean(
+        "array",
+        False,
+        "In a Slurm array: make the one run of SLURM_ARRAY_TASK_ID. Elsewhere: print the runs with their numbers, and "
+        "the sbatch line for them, and run nothing.",
+    )
+    DEFINE_boolean("table", False, "Only print the table of what is there, and write results.jsonl.")
+    flags.define()
+
+
+def main() -> None:
+    """Makes the runs and prints their table, best first, and as the last line its JSON."""
+    with Preemption.listening() as preemption:
+        directory = _sweep_dir()
+        runs = _runs(directory)
+        series.check(runs)
+        if flags.value("array"):
+            _array(runs, preemption)
+        elif flags.value("dry_run"):
+            print(standings.table([Standing.of(run) for run in runs]))
+        else:
+            if not flags.value("table"):
+                series.go(runs, preemption)
+            _conclude(directory, runs)
+
+
+def _sweep_dir() -> Path:
+    """Raises UsageError unless --sweep_dir says where, and --run_dir does not."""
+    if not flags.value("sweep_dir"):
+        raise UsageError(
+            "sweep_dir= names no directory; give one for the runs of the sweep, as --sweep_dir=sweeps/first"
+        )
+    if flags.value("run_dir"):
+        raise UsageError(
+            f"run_dir={flags.value('run_dir')}: a sweep names its runs' directories; give --sweep_dir alone"
+        )
+    return Path(os.path.expanduser(flags.value("sweep_dir")))
+
+
+def _runs(directory: Path) -> list[Run]:
+    """Raises UsageError."""
+    varied = grid.parse(flags.value("vary"))
+    if not varied:
+        raise UsageError(f"no --vary was given; name a flag and its values, as {EXAMPLE}")
+    return grid.combinations(flags.asked(), varied, directory)
+
+
+def _array(runs: Sequence[Run], preemption: Preemption) -> None:
+    """Makes the run of this array task; or lists all, where this is none."""
+    task = surroundings.array_task()
+    if task is not None:
+        if task >= len(runs):
+            raise UsageError(
+                f"SLURM_ARRAY_TASK_ID={task} is beyond the {len(runs)} runs; use --array=0-{len(runs) - 1}"
+            )
+        series.go([runs[task]], preemption)
+        return
+    for number, run in enumerate(runs):
+        print(f"{number}  {run.name}  {Standing.of(run).status}")
+    line = shlex.join([sys.executable, "-m", "pipeline.sweep", *sys.argv[1:]])
+    print(f"sbatch --array=0-{len(runs) - 1} --signal=B:TERM@60 --requeue --wrap={shlex.quote(f'exec {line}')}")
+
+
+def _conclude(directory: Path, runs: Sequence[Run]) -> None:
+    """Prints the tables, and writes results.jsonl in their order."""
+    groups = standings.ranked([Standing.of(run) for run in runs])
+    ended = [standing for group in groups for standing in group]
+    lines = [json.dumps(dataclasses.asdict(standing)) for standing in ended]
+    results = directory / "results.jsonl"
+    with storage_errors(results):
+        directory.mkdir(parents=True, exist_ok=True)
+        with replacing(results) as new:
+            new.write_text("".join(f"{line}\n" for line in lines))
+    if not flags.value("quiet"):
+        _tell(groups, results)
+    count = {status: sum(standing.status == status for standing in ended) for status in (FINISHED, DIVERGED)}
+    print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": json.loads(lines[0])}))
+    if count[DIVERGED] == len(ended):
+        raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
+
+
+def _tell(groups: Sequence[Sequence[Standing]], results: Path) -> None:
+    """Prints the tables, and where things lie."""
+    ended = [standing for group in groups for standing in group]
+    print(f"\n{standings.table(ended)}\n")
+    if len(groups) < len(ended):
+        print(f"{standings.table_of_groups(groups)}\n")
+    tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
+    print(f"results: {results}\nlook at it: {tensorboard} --logdir={results.parent}")
+
+
+def run() -> None:
+    """The console command."""
+    usage = f"python -m pipeline.sweep {EXAMPLE} --sweep_dir=S [flags of train]"
+    command.run(main, define_flags, usage=usage, own_topic="sweep")
+
+
+if __name__ == "__main__":
+    run()

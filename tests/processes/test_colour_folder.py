@@ -1,0 +1,63 @@
+"""Colour images from JPEG files of our own drawing, through resnet20: killed, resumed, evaluated, predicted."""
+
+import json
+import signal
+
+import commands
+import numpy as np
+import pytest
+from trainings import assert_equal_runs, train, training
+
+from benchmarks.shapes import drawing
+from pipeline.run_directory import RunDirectory
+
+# fmt: off
+FLAGS = (
+    "--model=resnet20", "--optimizer=nesterov", "--learning_rate=0.05", "--weight_decay=1e-4", "--schedule=cosine",
+    "--augment=resize_crop:0.5,flip", "--global_batch=32", "--grad_shards=4", "--steps=12", "--eval_every=6",
+    "--eval_batch=16", "--summary_every=0")
+# fmt: on
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """A folder of 300 training and 50 test images of 32 x 32."""
+    directory = tmp_path_factory.mktemp("shapes")
+    splits = {"train": np.arange(300), "test": drawing.TEST_START + np.arange(50)}
+    drawing.write(directory, splits, side=32)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def straight(shapes, tmp_path_factory):
+    """A run on two towers that was never stopped."""
+    directory = tmp_path_factory.mktemp("straight") / "run"
+    train(directory, f"--source=folder:{shapes}", *FLAGS, "--towers=2")
+    return directory
+
+
+def test_a_run_killed_and_resumed_on_other_towers_ends_as_one_never_killed(shapes, straight, tmp_path):
+    flags = (f"--source=folder:{shapes}", *FLAGS)
+    for towers, step in ((2, 4), (4, 8)):
+        with training(tmp_path / "run", *flags, f"--towers={towers}") as live:
+            assert live.until_step(step)
+            live.send(signal.SIGKILL)
+            assert live.end()[0] == -signal.SIGKILL
+    train(tmp_path / "run", *flags, "--towers=1")
+    assert_equal_runs(tmp_path / "run", straight)
+
+
+def test_an_evaluation_is_the_same_on_one_and_on_two_towers(straight):
+    scored = [commands.succeed("evaluate", f"--run_dir={straight}", f"--towers={towers}") for towers in (1, 2)]
+    assert scored[0] == scored[1]
+    result = RunDirectory(straight).result()
+    assert json.loads(scored[0].splitlines()[-1])["loss"] == result["test_loss"]
+
+
+def test_classes_have_their_names_in_manifest_and_prediction(shapes, straight):
+    manifest = json.loads((straight / "checkpoints" / "ckpt-12.manifest.json").read_text())
+    assert manifest["examples"]["class_names"] == sorted(drawing.CLASS_NAMES)
+    assert manifest["examples"]["image_shape"] == [32, 32, 3]
+    file = shapes / "test" / "warm_cross" / f"{drawing.TEST_START + 9}.jpg"
+    told = json.loads(commands.succeed("predict", f"--run_dir={straight}", "--format=json", file))
+    assert sorted(told["probabilities"]) == sorted(drawing.CLASS_NAMES) and told["class"] in drawing.CLASS_NAMES

@@ -1,0 +1,198 @@
+"""launch/ssh.sh over real ssh, between hosts with networks of their own."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from cluster import hosts, launchers, ssh
+from cluster.launchers import LAUNCH
+
+from pipeline.exits import ExitCode
+from pipeline.run_directory import RunDirectory
+
+pytestmark = [
+    pytest.mark.skipif(bool(ssh.missing()), reason=ssh.missing()),
+    pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing()),
+]
+DEADLINE_S = 240
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Three hosts; the launcher runs on the first, beside a worker."""
+    with hosts.hosts(3) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def client(network, tmp_path_factory):
+    """The ssh command that reaches them."""
+    with ssh.servers(network, tmp_path_factory.mktemp("ssh")) as command:
+        yield command
+
+
+class Launched:
+    """A launcher that runs; whatever it started ends with the `with`."""
+
+    def __init__(self, network, client: str, run_dir: Path, num_hosts: int, *flags):
+        self.run = RunDirectory(run_dir)
+        named = [f"--hosts={','.join(network.addresses[:num_hosts])}", f"--ssh={client}", f"--run_dir={run_dir}"]
+        self.process = subprocess.Popen(
+            [*network[0], LAUNCH / "ssh.sh", *named, *flags],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=launchers.environment(),
+        )
+
+    def remote(self) -> list[int]:
+        """The processes of supervisors and workers that live anywhere."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"-m" in words and f"--run_dir={self.run.path}".encode() in words:
+                    found.append(int(path.parts[2]))
+        return found
+
+    def until(self, condition) -> None:
+        give_up = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+
+    def until_step(self, step: int) -> None:
+        def logged() -> bool:
+            assert self.process.poll() is None, self.process.communicate()
+            return any(event["event"] == "train" and event["step"] >= step for event in self.run.events())
+
+        self.until(logged)
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def launched(*arguments):
+    running = Launched(*arguments)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+        for process in running.remote():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def test_a_dry_run_names_every_host_and_its_command_and_reaches_none():
+    command = [LAUNCH / "ssh.sh", "--hosts=h1,me@h2", "--port=9001", "--dry_run", "--remote_dir=/p q", "--augment=a'b"]
+    lines = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    for k, (host, line) in enumerate(zip(["h1", "me@h2"], lines, strict=True)):
+        reach, _, remote = line.partition(f" {host} ")
+        assert reach.startswith("ssh -o ")
+        words = f"'--worker_addresses=h1:9001,h2:9001' '--worker_index={k}' '--augment=a'\\''b'"
+        assert remote == f"cd '/p q' && exec './launch/supervise.sh' '--end_with_stdin' {words}"
+
+
+def test_hosts_come_from_a_file_too(tmp_path):
+    (tmp_path / "hosts").write_text("# mine\nh1  \n\nh2 # the other\n")
+    command = [LAUNCH / "ssh.sh", f"--host_file={tmp_path}/hosts", "--dry_run"]
+    told = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert told.count("--worker_addresses=h1:9000,h2:9000'") == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["--hosts="], ["--host_file=/nonexistent"]])
+def test_without_hosts_it_says_how_to_give_them(flags):
+    refused = subprocess.run([LAUNCH / "ssh.sh", *flags], text=True, capture_output=True)
+    assert (refused.returncode, refused.stderr.count("\n")) == (ExitCode.USAGE, 1)
+    assert refused.stderr.startswith("usage: ")
+
+
+def test_a_preflight_reaches_all_hosts(network, client, tmp_path):
+    with launched(network, client, tmp_path / "run", 3, "--preflight") as live:
+        code, out, _ = live.end()
+    assert code == 0
+    assert f"{network.addresses[0]} | preflight: 3 worker(s), ready to train" in out
+
+
+@pytest.mark.parametrize("kind, told", [("tcp", "TCP does not get through"), ("udp", "UDP does not get through")])
+def test_a_firewall_between_the_workers_is_found_by_the_preflight(network, client, tmp_path, kind, told):
+    with (
+        network.denying(1, f"{kind} dport 9000"),
+        launched(network, client, tmp_path / "run", 2, "--preflight", "--start_timeout=5") as live,
+    ):
+        code, out, err = live.end()
+    assert code == ExitCode.PEER_LOST, (out, err)
+    assert f"worker 1 at {network.addresses[1]}:9000 cannot be reached from worker 0" in out and told in out
+
+
+def test_a_wrong_flag_ends_it_at_once_with_its_code(network, client, tmp_path):
+    with launched(network, client, tmp_path / "run", 2, "--model=convolutionl") as live:
+        code, out, _ = live.end()
+    assert code == ExitCode.USAGE
+    assert out.count("usage: model=convolutionl") == 2
+
+
+def test_it_trains_on_all_hosts_with_their_names_before_their_lines(network, client, tmp_path, undisturbed):
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
+        code, out, err = live.end()
+        assert (code, err) == (0, "")
+        assert {line.partition(" | ")[0] for line in out.splitlines()} == set(network.addresses[:2])
+        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.remote() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_launcher_saves_on_all_hosts_and_the_same_command_goes_on(
+    network, client, tmp_path, undisturbed, number
+):
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
+        live.until_step(60)
+        live.process.send_signal(number)
+        code, out, _ = live.end()
+        assert code == ExitCode.PREEMPTED, out
+        assert live.remote() == []
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
+        assert live.end()[0] == 0
+        assert live.run.result()["parameters_sha256"] == undisturbed
+
+
+def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, client, tmp_path):
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
+        live.until_step(60)
+        assert len(live.remote()) == 4  # a supervisor and a worker on each
+        live.process.kill()
+        live.until(lambda: live.remote() == [])
+        assert [event["event"] for event in live.run.events()][-1] == "preempted"
+
+
+def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, tmp_path, undisturbed):
+    """Both hosts leave when they lose each other, and meet again when the link is back."""
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS, "--stall_timeout=5") as live:
+        live.until_step(60)
+        network.cut(1)
+        try:
+            time.sleep(15)
+        finally:
+            network.heal(1)
+        code, out, err = live.end()
+    assert code == 0, (out, err)
+    for address in network.addresses[:2]:
+        assert re.search(rf"^{address} \| supervisor: restart \d of 3", out, re.MULTILINE)
+    assert live.run.result()["parameters_sha256"] == undisturbed
+
+
+def test_a_host_that_does_not_answer_is_named_and_the_others_leave(network, client, tmp_path):
+    nobody = network.addresses[0].rpartition(".")[0] + ".200"
+    flags = [f"--hosts={network.addresses[0]},{nobody}", "--start_timeout=5", "--max_restarts=0"]
+    with launched(network, client, tmp_path / "run", 1, *launchers.FLAGS, *flags) as live:
+        code, out, err = live.end()
+    assert code == ExitCode.PEER_LOST, (out, err)
+    assert f"{nobody} cannot be reached" in err

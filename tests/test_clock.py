@@ -1,0 +1,49 @@
+"""Time is counted once, whatever it was spent on."""
+
+import time
+
+import pytest
+
+from pipeline.clock import INSIDE_TRAINING, Clock
+
+
+def test_phases_are_counted_once_and_add_up_to_the_time_that_passed():
+    clock = Clock()
+    with clock.timing("training"):
+        time.sleep(0.05)
+    for phase in INSIDE_TRAINING:
+        clock.seconds[phase] += 0.01
+    with clock.timing("saving"):
+        time.sleep(0.02)
+    split = clock.split()
+    assert sum(split.values()) == pytest.approx(clock.elapsed(), abs=0.005)
+    assert split["compute"] == pytest.approx(clock.seconds["training"] - 0.02)
+    assert split["input"] == 0.01
+    assert 0.02 <= split["saving"] < 0.05
+    assert split["evaluation"] == split["start"] == 0
+
+
+def test_shares_are_of_the_time_since_the_last_look():
+    clock = Clock()
+    with clock.timing("evaluation"):
+        time.sleep(0.02)
+    first = clock.shares_lately()
+    assert first["evaluation"] > 0.5
+    with clock.timing("training"):
+        time.sleep(0.02)
+    lately = clock.shares_lately()
+    assert sum(lately.values()) == pytest.approx(1)
+    assert lately["evaluation"] == 0
+    assert lately["compute"] > 0.5
+
+
+def test_speed_counts_training_alone():
+    clock = Clock()
+    assert clock.images_per_second() == 0
+    with clock.timing("training"):
+        time.sleep(0.02)
+    time.sleep(0.02)
+    clock.images += 100
+    assert 100 / 0.04 < clock.images_per_second() <= 100 / 0.02
+    assert clock.images_per_second_lately() == clock.images_per_second()
+    assert clock.images_per_second_lately() == 0

@@ -1,0 +1,44 @@
+"""The profiler runs for the steps that were asked for, and no others."""
+
+import tensorflow as tf
+
+from pipeline.profiling import Profiler
+
+
+def traces(directory):
+    return list(directory.rglob("*.xplane.pb"))
+
+
+def test_it_writes_a_trace_of_the_steps_that_were_asked_for(tmp_path):
+    profiler = Profiler("10:20", tmp_path)
+    for step in (0, 5, 10, 11, 19):
+        profiler.at(step)
+        with profiler.call(step):
+            tf.matmul(tf.ones([8, 8]), tf.ones([8, 8]))
+        assert traces(tmp_path) == []
+    profiler.at(20)
+    [trace] = traces(tmp_path)
+    assert b"MatMul" in trace.read_bytes() and b"step_num" in trace.read_bytes()
+    profiler.at(30)
+    assert len(traces(tmp_path)) == 1
+
+
+def test_every_step_that_is_traced_has_a_call_of_its_own(tmp_path):
+    profiler = Profiler("10:12", tmp_path)
+    assert [profiler.next_boundary(step) for step in (0, 9, 10, 11, 12)] == [[10], [10], [11], [12], []]
+
+
+def test_a_run_resumed_in_the_middle_traces_the_rest_and_one_resumed_behind_nothing(tmp_path):
+    Profiler("10:20", tmp_path).at(20)
+    assert traces(tmp_path) == []
+    profiler = Profiler("10:20", tmp_path)
+    profiler.at(15)
+    profiler.at(20)
+    assert len(traces(tmp_path)) == 1
+
+
+def test_without_steps_it_never_runs(tmp_path):
+    profiler = Profiler("", tmp_path)
+    profiler.at(0)
+    profiler.at(100)
+    assert (profiler.next_boundary(0), traces(tmp_path)) == ([], [])
