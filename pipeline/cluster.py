@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+from tensorflow.python.eager import context
 
 from pipeline import reduce
 from pipeline.config import Config
@@ -16,6 +18,7 @@ from pipeline.forward import ShardSums
 from pipeline.topology import Topology
 from pipeline.towers import on_host, on_tower
 
+REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
 BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has one of its own
 _ALL = 1  # the key of the group of all workers, on the towers; a pair's is made of its round and its first member
 _HOSTS = 1 << 20  # the key of the same on the hosts
@@ -36,6 +39,7 @@ class Cluster:
     def __init__(self, topology: Topology, config: Config):
         self._topology, self._workers = topology, topology.workers
         self._exact, self._wire = config.all_reduce == "exact", tf.as_dtype(config.wire)
+        self._stall_timeout = config.stall_timeout
         self._last_instance = _FIRST_EAGER_INSTANCE
 
     @property
@@ -54,6 +58,7 @@ class Cluster:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             spec, task_type="worker", task_id=self._workers.index, rpc_layer="grpc"
         )
+        self._bound_waiting()
         # The public way to TensorFlow's runtime, and the only use of the strategy: what the towers do is our own.
         tf.distribute.MultiWorkerMirroredStrategy(resolver)
         with on_host(self._topology):
@@ -61,6 +66,20 @@ class Cluster:
             self._host_token = tf.Variable(0.0, name="ordering_token")
         with on_tower(self._topology, 0):
             self._token = tf.Variable(0.0, name="ordering_token")
+
+    def _bound_waiting(self) -> None:
+        """Lets TensorFlow give up a worker that is gone; else its start waits an hour, and no thread of Python runs.
+
+        No public way leads there (TensorFlow 2.21); the strategy takes what it finds configured.
+        """
+        context.context().configure_coordination_service(
+            "standalone",
+            service_leader="/job:worker/replica:0/task:0",
+            cluster_register_timeout_in_ms=REGISTER_S * 1000,
+            heartbeat_timeout_in_ms=self._stall_timeout * 1000,
+            coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=self._workers.count)],
+        )
+        context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
 
     def add(self, own: ShardSums, step: tf.Tensor, asked: tf.Tensor) -> Total:
         """The sums over all workers of what lies on the first tower of each, and how many ask to stop, in one.

@@ -27,7 +27,7 @@ class Job:
 
     def __init__(self, asked: Config, topology: Topology, preemption: Preemption):
         self._asked, self._topology, self._preemption = asked, topology, preemption
-        self.progress = Progress()
+        self.progress = Progress(asked.stall_timeout, asked.start_timeout)
         self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
         self.watchdog = Watchdog(asked, self.progress, preemption, self._peers)
 
@@ -91,16 +91,18 @@ class Job:
         workers were started with other flags, or are of other versions; PeerLostError if one does not come, and
         PreemptedError if a stop is asked for before all have come.
         """
-        if self._peers is None:
-            return settled, finished
+        try:
+            return (settled, finished) if self._peers is None else self._meet(self._peers, settled, finished)
+        finally:
+            self.progress.enter("start", 0)
+
+    def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
         own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
         chiefs = {"settled": self._mathematics(settled), "finished": finished}
         try:
-            hellos = self._peers.meet(
-                {**own, **chiefs}, self._asked.start_timeout, stop=lambda: self._preemption.requested
-            )
+            hellos = peers.meet({**own, **chiefs}, self._asked.start_timeout, lambda: self._preemption.requested)
         except PreemptedError as error:  # no agreed one
-            self._peers.leave(error)
+            peers.leave(error)
             raise
         for index, hello in enumerate(hellos):
             for what, mine in own.items():
