@@ -9,8 +9,8 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline import command, flags
 from pipeline.exits import PipelineError, UsageError
-from pipeline.run_directory import RunDirectory
-from pipeline.storage import replacing, storage_errors
+from pipeline.persistence.run_directory import RunDirectory
+from pipeline.persistence.storage import replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.reporting.scored import Scored
@@ -35,7 +35,7 @@ def main(more: list[str]) -> None:
         raise UsageError(f"checkpoint={which} is none; use latest, best or a step")
     output = _output(directories)
     command.import_tensorflow()
-    from pipeline.chronicle import Chronicle
+    from pipeline.monitoring.chronicle import Chronicle
     from pipeline.reporting import page
     from pipeline.reporting.comparison import labels
     from pipeline.reporting.views import RunView

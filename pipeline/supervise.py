@@ -12,13 +12,15 @@ from pathlib import Path
 
 from absl.flags import DEFINE_bool, DEFINE_float, DEFINE_integer, DEFINE_string
 
-from pipeline import command, exits, flags, manifests, ports, surroundings
+from pipeline import command, exits, flags
 from pipeline.config import Config
 from pipeline.exits import UsageError
+from pipeline.persistence import manifests
 from pipeline.preemption import Preemption
-from pipeline.supervisor import Limits, Supervisor, Worker
-from pipeline.supervisor_log import SupervisorLog
-from pipeline.surroundings import Workers
+from pipeline.workers import ports, surroundings
+from pipeline.workers.supervisor import Limits, Supervisor, Worker
+from pipeline.workers.supervisor_log import SupervisorLog
+from pipeline.workers.surroundings import Workers
 
 STOP_GRACE_S = 15  # beyond --preemption_deadline, at which workers end themselves
 COLOURS = (36, 33, 35, 32, 34, 31)  # of ECMA-48, for the workers in turn

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from absl.flags import DEFINE_boolean, DEFINE_multi_string, DEFINE_string
 
-from pipeline import command, flags, grid, series, standings, surroundings
-from pipeline.chronicle import DIVERGED, FINISHED
+from pipeline import command, flags
 from pipeline.exits import DivergedError, UsageError
-from pipeline.grid import Run
+from pipeline.experiments import grid, series, standings
+from pipeline.experiments.grid import Run
+from pipeline.experiments.standings import Standing
+from pipeline.monitoring.chronicle import DIVERGED, FINISHED
+from pipeline.persistence.storage import replacing, storage_errors
 from pipeline.preemption import Preemption
-from pipeline.standings import Standing
-from pipeline.storage import replacing, storage_errors
+from pipeline.workers import surroundings
 
 EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 TOWERS, MODES = (1, 2, 4, 8), ("replicated", "cpu", "first")
 FLAGS = (

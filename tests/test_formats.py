@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import small_run
 
-from pipeline import exporting, formats
-from pipeline.checkpoint import Manifest, Restored
 from pipeline.exits import UsageError
-from pipeline.exporting import export
-from pipeline.formats import keras_file
-from pipeline.formats.network import Network
+from pipeline.persistence.checkpoint import Manifest, Restored
+from pipeline.serving import exporting, formats
+from pipeline.serving.exporting import export
+from pipeline.serving.formats import keras_file
+from pipeline.serving.formats.network import Network
 
 CLASSES = tuple("0123456789")
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import images
 from pipeline.exits import BadDataError
+from pipeline.serving import images
 from pipeline.sources import images as encoded
 
 GREY, COLOUR = (6, 5, 1), (6, 5, 3)

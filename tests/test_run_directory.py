@@ -8,12 +8,12 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.exits import ExitCode, StorageError, UsageError
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).own():
     print("mine", flush=True)
     sys.stdin.read()

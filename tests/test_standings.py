@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from pipeline import standings
-from pipeline.chronicle import DIVERGED, FINISHED
 from pipeline.config import Config
-from pipeline.grid import Run
-from pipeline.run_directory import RunDirectory
-from pipeline.standings import NOT_STARTED, Spread, Standing
+from pipeline.experiments import standings
+from pipeline.experiments.grid import Run
+from pipeline.experiments.standings import NOT_STARTED, Spread, Standing
+from pipeline.monitoring.chronicle import DIVERGED, FINISHED
+from pipeline.persistence.run_directory import RunDirectory
 
 
 def standing(rate: float, seed: int, validation: float | None, status: str = FINISHED) -> Standing:

@@ -7,13 +7,14 @@ import pytest
 import small_run
 from told_run import curves, lines
 
-from pipeline import summaries, watch
-from pipeline.checkpoint import Checkpoints
 from pipeline.evaluation import Evaluator
 from pipeline.exits import PreemptedError, StorageError
-from pipeline.journal import Journal
+from pipeline.monitoring import summaries
+from pipeline.monitoring.journal import Journal
+from pipeline.persistence.checkpoint import Checkpoints
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.run_directory import RunDirectory
+from pipeline.serving import watch
 
 FIELDS = {"model": "models_for_tests:batch_norm", "eval_batch": 10, "steps": 6}
 EXECUTION = {"towers": 2, "tower_devices": ""}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 PROJECT = Path(__file__).parent.parent.parent
 LAUNCH = PROJECT / "launch"

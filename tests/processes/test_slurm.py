@@ -8,7 +8,7 @@ from cluster import launchers, slurm
 from cluster.launchers import FLAGS, LAUNCH, PROJECT
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 pytestmark = [
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),

@@ -9,7 +9,7 @@ import time
 from trainings import STEPS, assert_equal_runs, training
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 
