@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from pipeline.formats.network import Network, Runner, assign, cannot_be_converted
-from pipeline.models.layers import PooledConvolution
+from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
 
 NAME = "model.keras"
 
@@ -44,15 +44,17 @@ def whole(network: Network) -> keras.Model:
 
 
 def with_keras_layers(model: keras.Model) -> keras.Model:
-    """A model like this, with fresh values, and Conv2D and MaxPooling2D in place of each PooledConvolution.
+    """A model like this, with fresh values, and Keras' own layers in place of those of this project.
 
     The model itself if it has none. Only its own layers are looked at, not those inside of other layers.
     """
-    if not any(isinstance(layer, PooledConvolution) for layer in model.layers):
+    if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization) for layer in model.layers):
         return model
     pools: dict[int, keras.Layer] = {}  # by the convolution that each follows
 
     def plain(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, FusedBatchNormalization):
+            return layers.BatchNormalization.from_config(layer.get_config())
         if not isinstance(layer, PooledConvolution):
             return layer.__class__.from_config(layer.get_config())
         options = {"padding": "same", "dtype": layer.dtype_policy}
