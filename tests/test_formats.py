@@ -99,6 +99,13 @@ def test_pooled_convolutions_of_a_sequential_model_are_replaced_too():
     assert {"Conv2D", "MaxPooling2D"} < {type(layer).__name__ for layer in plain.layers}
 
 
+def test_a_residual_network_needs_no_classes_but_those_of_keras(tmp_path):
+    exported = export(*parts("resnet20"), "keras", tmp_path)
+    assert exported.notes == []
+    network = keras.saving.load_model(exported.path).layers[-2]
+    assert sum(type(layer) is keras.layers.BatchNormalization for layer in network.layers) == 19
+
+
 def test_classes_that_a_loader_must_have_are_named(tmp_path):
     exported = export(*parts("models_for_tests:needs_tensorflow"), "keras", tmp_path)
     assert exported.notes == [
