@@ -25,7 +25,11 @@ from pipeline.persistence.run_directory import RunDirectory
 from tests.cluster.hosts import Hosts, hosts, missing
 
 PORT, DISK = 9000, "48m"
-LEG, INTERVAL, LOOP = 2000, 50, 5  # steps: of a leg, at whose end the job goes on with more; between checkpoints; in a call
+LEG, INTERVAL, LOOP = (
+    2000,
+    50,
+    5,
+)  # steps: of a leg, at whose end the job goes on with more; between checkpoints; in a call
 STUCK_S = 180
 FLAGS = (
     *("--source=fake:300", "--model=models_for_tests:batch_norm", "--optimizer=adam", "--global_batch=24"),
@@ -163,6 +167,7 @@ def reshape(job: Job, draws: random.Random) -> None:
     job.start()
 
 
+MAY_PASS = (cut_link, fill_disk, flip_byte)  # perhaps without a restart
 EVENTS = (kill_one, kill_all, kill_host, preempt, suspend, cut_link, fill_disk, flip_byte, reshape)
 
 
@@ -172,10 +177,10 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
             os.kill(process, number)
 
 
-def until(job: Job, step: int) -> float:
-    """Waits until a step beyond `step` is told; the seconds it took."""
+def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
+    """Waits until a start after a time is told, and a step beyond `step`; the seconds it took."""
     started = time.monotonic()
-    while job.logged() <= step:
+    while not starts(job, restarted_after) or job.logged() <= step:
         job.turn()
         if time.monotonic() - started > STUCK_S:
             raise SystemExit(f"no step beyond {step} for {STUCK_S} s: see {job.run.path.parent.parent}")
@@ -183,9 +188,9 @@ def until(job: Job, step: int) -> float:
     return time.monotonic() - started
 
 
-def starts(job: Job) -> list[int]:
-    """The step of every start so far."""
-    return [e["step"] for e in job.run.events() if e["event"] == "start"]
+def starts(job: Job, after: float) -> list[int]:
+    """The step of every start after a time."""
+    return [e["step"] for e in job.run.events() if e["event"] == "start" and e["time"] > after]
 
 
 def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, int, float]:
@@ -195,10 +200,10 @@ def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, i
         job.turn()
         time.sleep(0.1)
     event = draws.choice([e for e in EVENTS if job.shape[0] > 1 or e is not cut_link])
-    step, shape, before = job.logged(), job.shape, len(starts(job))
+    step, shape, now = job.logged(), job.shape, time.time()
     event(job, draws)
-    seconds = until(job, step)
-    restarts = starts(job)[before:]
+    seconds = until(job, step, 0.0 if event in MAY_PASS else now)
+    restarts = starts(job, now)
     lost = max((step - start for start in restarts), default=0)
     row = (number, event.__name__, f"{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
     print(FORMAT.format(*row), flush=True)
@@ -246,7 +251,8 @@ def summary(happened: list[tuple[str, int, float]]) -> None:
     counts = Counter(name for name, _, _ in happened)
     for name in sorted(counts):
         seconds = [s for other, _, s in happened if other == name]
-        print(f"{counts[name]:>3} x {name:<12} {sum(seconds) / len(seconds):6.1f} s lost on average, {max(seconds):.1f} at most")
+        mean = sum(seconds) / len(seconds)
+        print(f"{counts[name]:>3} x {name:<12} {mean:6.1f} s lost on average, {max(seconds):.1f} at most")
     print(f"{len(happened)} events, {sum(restarts for _, restarts, _ in happened)} restarts")
 
 
