@@ -1,9 +1,9 @@
 """A job of several workers, hit by one accident after the other: python -m tests.chaos --minutes=M --seed=S
 
-Each worker has a supervisor and a host of its own (a network namespace, so root is needed), and all share a run directory
-on a small disk. Events are drawn at random: see EVENTS. After each the job must come forward again by itself, from no
-further back than one checkpoint interval, and in the end it must have the parameters_sha256 of a run that nothing
-ever happened to. Prints a line for every event, and ends with 0 if all of this was so.
+Each worker has a supervisor and a host of its own (a network namespace, so root is needed), and all share a run
+directory on a small disk. Events are drawn at random: see EVENTS. After each the job must come forward again by itself,
+from no further back than one checkpoint interval, and in the end it must have the parameters_sha256 of a run that
+nothing ever happened to. Prints a line for every event, and ends with 0 if all of this was so.
 """
 
 import argparse
