@@ -100,13 +100,18 @@ def _worker(config: Config, found: Workers, several: bool) -> Worker:
         found.index,
         [sys.executable, "-m", module, *given.values()],
         surroundings.for_child(**changes),
-        _prefixes(found.index) if several else None,
+        _prefixes(found.index, several),
         only_at_first,
     )
 
 
-def _prefixes(index: int) -> tuple[str, str]:
-    """What a worker's lines begin with on stdout and on stderr."""
+def _prefixes(index: int, several: bool) -> tuple[str, str] | None:
+    """What a worker's lines begin with on stdout and on stderr; None if it may write there itself.
+
+    It may not where stdin is a connection that may break: a write to it would end the worker before it has saved.
+    """
+    if not several:
+        return ("", "") if flags.value("end_with_stdin") else None
     plain, colour = f"worker {index} | ", COLOURS[index % len(COLOURS)]
     coloured = f"\033[{colour}mworker {index} |\033[0m "
     stdout, stderr = (coloured if surroundings.wants_colour(s) else plain for s in (sys.stdout, sys.stderr))

@@ -21,7 +21,7 @@ def main(told: dict) -> None:
             index,
             [sys.executable, stand_in.__file__, *acts],
             commands.environment(),
-            supervise._prefixes(index) if told.get("prefixed") else None,
+            supervise._prefixes(index, several=True) if told.get("prefixed") else None,
         )
         for index, acts in enumerate(told["workers"])
     ]

@@ -1,5 +1,6 @@
 """launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
 
+import re
 import time
 from pathlib import Path
 
@@ -89,6 +90,16 @@ def test_a_preflight_runs_on_all_its_nodes(cluster, tmp_path):
     job = Job(cluster, tmp_path, 2, "--preflight", *FLAGS)
     assert job.end() == 0, job.output
     assert "0: preflight: 2 worker(s), ready to train" in job.output
+
+
+def test_several_tasks_a_node_have_ports_of_their_own(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 2, "--preflight", *FLAGS, options=["--ntasks-per-node=2", "--cpus-per-task=1"])
+    assert job.end() == 0, job.output
+    rows = re.findall(r"^0: (\d)  +(\S+):(\d+) .* by all ", job.output, re.MULTILINE)
+    port = int(rows[0][2])
+    assert rows == [
+        (str(2 * node + rank), cluster.nodes[node], str(port + rank)) for node in range(2) for rank in range(2)
+    ]
 
 
 def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
