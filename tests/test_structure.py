@@ -12,7 +12,10 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 # effect -> (pattern, the files that may have it)
 HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
-    "the collective runtime is touched": (r"Collective\w+\(|MultiWorkerMirroredStrategy|tensorflow\.python", {"cluster.py"}),
+    "the collective runtime is touched": (
+        r"Collective\w+\(|MultiWorkerMirroredStrategy|tensorflow\.python",
+        {"cluster.py"},
+    ),
     "devices are configured": (r"\btf\.config\.", {"devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
     "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
