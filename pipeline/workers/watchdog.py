@@ -76,8 +76,16 @@ class Progress:
 class Watchdog:
     """Watches over one process, from `start` until it ends."""
 
-    def __init__(self, config: Config, progress: Progress, preemption: Preemption, peers: Peers | None):
+    def __init__(
+        self,
+        config: Config,
+        progress: Progress,
+        preemption: Preemption,
+        peers: Peers | None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._config, self._progress, self._preemption, self._peers = config, progress, preemption, peers
+        self._clock = clock
         self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once the directory is another's
         self.log: IO[str] | None = None  # where stacks and reasons are written besides stderr
         self.tell: Callable[[PipelineError], None] = lambda error: None
@@ -99,35 +107,35 @@ class Watchdog:
         while not self._over.is_set():
             if pulse_fd is not None:
                 _pulse(pulse_fd)
-            self._look_for_stop()
-            if error := self._reason():
+            if error := self.reason():
                 self._end(error)
             self._over.wait(LOOK_S)
 
     def _look_for_stop(self) -> None:
-        if self._stop_file.exists():
+        if os.path.exists(self._stop_file):  # False also where a disk does not answer
             self._preemption.ask(str(self._stop_file))
         if self._preemption.requested and self._asked is None:
-            self._asked = time.monotonic()
+            self._asked = self._clock()
 
-    def _reason(self) -> PipelineError | None:
-        """Why this process must end now, if it must."""
+    def reason(self) -> PipelineError | None:
+        """Why this process must end now, if it must; looks also for the stop file."""
+        self._look_for_stop()
         try:
             self.check_owner()
         except PipelineError as error:
             return error
-        if self._asked is not None and time.monotonic() - self._asked > self._config.preemption_deadline:
+        if self._asked is not None and self._clock() - self._asked > self._config.preemption_deadline:
             return PreemptedError(
                 f"the stop took longer than --preemption_deadline={self._config.preemption_deadline} s; "
                 "the same command goes on from the last checkpoint"
             )
         if self._peers is not None:
-            return self.peer_trouble(self._peers)
+            return self._peer_trouble(self._peers)
         if self._supervised and self._progress.late:
             return _stalled({0: self._progress.status()})
         return None
 
-    def peer_trouble(self, peers: Peers) -> PipelineError | None:
+    def _peer_trouble(self, peers: Peers) -> PipelineError | None:
         """What keeps the workers from going on together, if something does."""
         if error := peers.farewell():
             return error
