@@ -1,7 +1,7 @@
 """The claim about bits, in real processes, as a table: python -m tests.bits --source=idx:DIR
 
 `convolutional` with dropout and Adam, batch 256 in 8 shards: 60 steps must end with the same parameters_sha256 on 1, 2,
-4 and 8 towers, with the variables replicated, on the CPU and on the first tower, on 1 worker with 4 towers, 2 with 2 and
+4 and 8 towers, with the variables replicated, on the CPU and on the first tower, on 2 workers with 2 towers each and
 4 with 1, and after 10 kills (SIGKILL) at random moments with another number of towers at every restart. Ends with 0 if
 they do. DIR holds the four MNIST files.
 """
