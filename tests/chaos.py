@@ -178,9 +178,9 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
 
 
 def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
-    """Waits until a start after a time is told, and a step beyond `step`; the seconds it took."""
-    started = time.monotonic()
-    while not starts(job, restarted_after) or job.logged() <= step:
+    """Waits until a start after a time and a step beyond `step` are told, and one more is saved; the seconds it took."""
+    started, saved = time.monotonic(), newest_step(job.run.checkpoints)
+    while not starts(job, restarted_after) or job.logged() <= step or newest_step(job.run.checkpoints) <= saved:
         job.turn()
         if time.monotonic() - started > STUCK_S:
             raise SystemExit(f"no step beyond {step} for {STUCK_S} s: see {job.run.path.parent.parent}")
@@ -207,7 +207,7 @@ def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, i
     lost = max((step - start for start in restarts), default=0)
     row = (number, event.__name__, f"{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
     print(FORMAT.format(*row), flush=True)
-    if lost > (INTERVAL + LOOP) * (1 + flips):
+    if lost > (INTERVAL + LOOP) * (1 + flips + (event is flip_byte)):
         raise SystemExit(f"{lost} steps were lost; a checkpoint is due every {INTERVAL}")
     return event.__name__, len(restarts), seconds
 
@@ -272,7 +272,7 @@ def main() -> None:
     asked = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
-    print(FORMAT.format("", "event", "job", "at step", "restarts", "lost", "seconds until the next step was told"))
+    print(FORMAT.format("", "event", "job", "at step", "restarts", "lost", "seconds until the next checkpoint"))
     found, steps = disturbed(asked.minutes, asked.events, random.Random(asked.seed))
     wanted = undisturbed(steps)
     print(f"parameters_sha256 {found} at step {steps}; undisturbed {wanted}")
