@@ -178,7 +178,7 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
 
 
 def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
-    """Waits until a start after a time and a step beyond `step` are told, and one more is saved; the seconds it took."""
+    """Waits until a start after a time and a step beyond `step` are told and one more is saved; the seconds it took."""
     started, saved = time.monotonic(), newest_step(job.run.checkpoints)
     while not starts(job, restarted_after) or job.logged() <= step or newest_step(job.run.checkpoints) <= saved:
         job.turn()
