@@ -3,12 +3,14 @@
 from pipeline import command, flags
 from pipeline.experiments import repeat
 from pipeline.preemption import Preemption
+from pipeline.workers import surroundings
 
 
 def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
     with Preemption.listening() as preemption:
         asked = flags.configuration()
+        surroundings.workers(asked)  # what is wrong with them is said now, too
         if asked.repeat > 1:
             repeat.run(asked, preemption)
             return

@@ -4,9 +4,11 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 
-from trainings import STEPS, assert_equal_runs, training
+import commands
+from trainings import FLAGS, STEPS, Training, assert_equal_runs, training
 
 from pipeline.exits import ExitCode
 from pipeline.persistence.run_directory import RunDirectory
@@ -66,3 +68,24 @@ def test_a_run_that_must_start_anew_is_started_again_to_go_on(straight, tmp_path
         hurt(run, live, 20, signal.SIGKILL)
         assert live.end()[0] == ExitCode.DONE
     assert_equal_runs(run.path, straight)
+
+
+def test_with_nobody_to_read_its_lines_it_goes_on_until_stdin_ends_and_then_saves(tmp_path):
+    """As when a connection breaks: its lines can no longer be written, and only then does the other end hang up."""
+    run = RunDirectory(tmp_path / "run")
+    command = commands.command(
+        "supervise", *FLAGS, ALL_STEPS, "--log_every=1", "--end_with_stdin", f"--run_dir={run.path}"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, env=commands.environment(), **pipes)
+    live = Training(process, run.path)
+    try:
+        assert live.until_step(4)
+        process.stdout.close()
+        assert live.until_step(20)
+        process.stdin.close()
+        assert process.wait(60) == ExitCode.PREEMPTED
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
