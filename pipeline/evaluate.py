@@ -10,8 +10,8 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_integer
 
 from pipeline import command, flags
 from pipeline.exits import UsageError
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.run_directory import RunDirectory
 
 SHOWN_CLASSES = 20
 
@@ -41,7 +41,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
     run = RunDirectory(Path(os.path.expanduser(flags.value("run_dir"))))
     with Preemption.listening() as stop:
         command.import_tensorflow()
-        from pipeline.watch import watch
+        from pipeline.serving.watch import watch
 
         watch(run, split, execution, flags.value("timeout"), stop)
 
@@ -51,7 +51,7 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline.evaluation import Evaluator
-    from pipeline.saved_run import SavedRun, check_examples
+    from pipeline.persistence.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))

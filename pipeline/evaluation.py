@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import arrays, chunks, failures, forward
+from pipeline import chunks, failures, forward
 from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
+from pipeline.workers import arrays
 
 
 class Scores(NamedTuple):
