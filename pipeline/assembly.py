@@ -9,12 +9,12 @@ from typing import Any
 import keras
 
 from pipeline import devices, models, optimizers, sources, state
-from pipeline.cluster import Cluster
 from pipeline.config import Config
 from pipeline.plan import Plan
 from pipeline.sources.base import ExampleSpec, Splits
 from pipeline.topology import Topology
 from pipeline.towers import Towers, on_host
+from pipeline.workers.cluster import Cluster
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,15 +7,19 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import absl.logging
 from absl import app, flags
 
+import pipeline
+from pipeline import config as configuration
 from pipeline import exits, preemption
-from pipeline.exits import PipelineError, StorageError, UsageError, did_you_mean, nearest
+from pipeline.config import Config
+from pipeline.exits import PipelineError, StorageError, UsageError, nearest
 from pipeline.flags import topic
+from pipeline.spelling import did_you_mean
 
 HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h", "--?", "-?")
 HELP_WIDTH = 100
@@ -45,9 +49,12 @@ def run(
         if set(argv) & set(HELP):
             flags.FLAGS.mark_as_parsed()
             return functools.partial(print, help_text(usage, names, own_topic))
-        rest = _parsed(argv)
+        if "--version" in argv:
+            flags.FLAGS.mark_as_parsed()
+            return functools.partial(print, f"pipeline {pipeline.__version__}")
+        rest = _parsed(argv, names)
         if rest and not positional:
-            raise UsageError(f"'{rest[0]}' is not a flag; write flags as --name=value ({usage})")
+            raise _no_flag(rest[0], names, usage)
         return functools.partial(main, rest) if positional else main
 
     try:
@@ -62,15 +69,14 @@ def _concerns_users(record: logging.LogRecord) -> bool:
     return record.levelno >= (logging.WARNING if own else logging.ERROR)
 
 
-def _parsed(argv: Sequence[str]) -> list[str]:
-    """The arguments that are no flags. Raises UsageError for a flag that cannot be read."""
+def _parsed(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """The arguments that are no flags. names: those of our flags. Raises UsageError for a flag that cannot be read."""
     if "--flagfile=" in argv:
         raise UsageError("--flagfile= names no file; write it as --flagfile=FILE")
     try:
         return flags.FLAGS(argv)[1:]
     except flags.UnrecognizedFlagError as error:
-        hint = did_you_mean(error.flagname, list(flags.FLAGS), prefix="--")
-        raise UsageError(f"--{error.flagname} is not a flag; {hint}--help lists them") from None
+        raise _unknown_flag(error.flagname, names) from None
     except flags.CantOpenFlagFileError as error:
         reason = str(error).rpartition("] ")[2]
         raise UsageError(f"a flagfile cannot be opened ({reason}); check the path after --flagfile=") from None
@@ -78,6 +84,28 @@ def _parsed(argv: Sequence[str]) -> list[str]:
         raise UsageError(f"a flagfile is not text ({error}); give a file of flags, one a line") from None
     except flags.Error as error:
         raise _wrong_value(str(error)) from None
+    except ValueError as error:  # absl's, of --noNAME=VALUE
+        raise UsageError(f"{error}; write --NAME=true or --NAME=false") from None
+
+
+def _unknown_flag(name: str, names: Collection[str]) -> UsageError:
+    if name != name.strip():
+        return UsageError(f"'--{name}=' has a space before its =; write flags as --{name.strip()}=VALUE")
+    hint = did_you_mean(name, names, prefix="--")
+    if not hint and name in Config.__dataclass_fields__:
+        return UsageError(f"--{name} is a flag of train, and none of this command; --help lists those that are")
+    return UsageError(f"--{name} is not a flag; {hint}--help lists them")
+
+
+def _no_flag(word: str, names: Collection[str], usage: str) -> UsageError:
+    """The error for a word that is no flag, where only flags are taken."""
+    name, equals, value = word.lstrip("-\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}").partition("=")
+    hint = ""
+    if equals and name.strip() in names:
+        hint = f"did you mean --{name.strip()}={value.strip()}? "
+    elif os.path.isdir(word) and "run_dir" in names:
+        hint = f"did you mean --run_dir={word}? "
+    return UsageError(f"'{word}' is not a flag; {hint}write flags as --name=value ({usage})")
 
 
 def _wrong_value(message: str) -> UsageError:
@@ -89,8 +117,14 @@ def _wrong_value(message: str) -> UsageError:
     flag = flags.FLAGS[name]
     if choices := getattr(flag.parser, "enum_values", None):
         return UsageError(f"{name}={value} is unknown{nearest(value, choices)}")
+    if value.startswith("="):
+        return UsageError(f"'--{name} {value}' has a space before its =; write it as --{name}{value}")
+    if "#" in value:
+        return UsageError(f"{name}={value} holds a comment; give it a line of its own in the flagfile")
     wanted = _TYPES.get(flag.flag_type(), "what it takes")
-    return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={_default(flag)}")
+    field = Config.__dataclass_fields__.get(name)
+    example = _default(flag) or (configuration.text(field.default) if field else "")
+    return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={example}")
 
 
 def _to_stdout(action: Callable[[], None]) -> None:
@@ -115,14 +149,15 @@ def help_text(usage: str, names: Sequence[str], own_topic: str) -> str:
     topics: dict[str, list[str]] = {}
     for name in names:
         flag = flags.FLAGS[name]
-        line = textwrap.fill(f"{flag.help}", HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        told = str(flag.help).partition(";\n")[0]  # without what absl adds to a flag that can be repeated
+        line = textwrap.fill(told, HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
         topics.setdefault(topic(name, own_topic), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])
 
 
 def _default(flag: flags.Flag) -> str:
-    return (flag.default_as_str or "").strip("'")
+    return (flag.default_as_str or "").strip("'[]")
 
 
 def import_tensorflow(log_device_placement: bool = False) -> None:

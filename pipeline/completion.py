@@ -11,7 +11,10 @@ from pipeline.config import Config
 from pipeline.exits import UsageError, nearest
 
 SHELLS = ("bash", "zsh")
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "report", "sweep", "completion")
+ENTRY_POINTS = (
+    *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
+    *("supervise", "preflight", "completion"),
+)
 FILES, DIRECTORIES = "files", "directories"
 
 
@@ -66,9 +69,9 @@ def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
 
     A word that ends with ':' or '=' goes on.
     """
-    if name.endswith("_dir"):
+    if name.endswith("_dir") or name == "draw":
         return [DIRECTORIES]
-    if name == "output":
+    if name in ("output", "init_from"):
         return [FILES]
     if name == "vary":
         return [f"{field}=" for field in Config.__dataclass_fields__]

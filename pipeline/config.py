@@ -89,8 +89,9 @@ class Config:
         least=0, most=MOST_TOWERS)
     tower_devices: str = _field("", "The towers' devices by name, as gpu:2,gpu:3 (overrides --towers).",
         topic="devices", role=EXECUTION)
-    variables: str = _field("replicated", "Where variables lie: a replica on every tower, one copy on the CPU, or one "
-        "on the first tower.", topic="devices", role=EXECUTION, choices=("replicated", "cpu", "first"))
+    variables: str = _field("auto", "Where variables lie: a replica on every tower, one copy on the CPU, or one on the "
+        "first tower; auto: a replica on every GPU, but one copy where all towers share the CPU's memory.",
+        topic="devices", role=EXECUTION, choices=("auto", "replicated", "cpu", "first"))
     grad_shards: int = _field(0, "Fixed slices of the global batch whose gradients are summed in one tree (0: one per "
         "tower at the first start; kept).", topic="devices", role=KEPT, least=0)
     reshard: bool = _field(False, "Let a resume change --grad_shards; the bits part from there on.", topic="devices",
@@ -217,6 +218,8 @@ def read(name: str, text: str) -> Any:
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
     name, rule = field.name, field.metadata
+    if isinstance(value, str) and value != value.strip():
+        raise UsageError(f"{name}='{value}' begins or ends with a space; write it without, as --{name}={value.strip()}")
     if rule["choices"] and value not in rule["choices"]:
         raise UsageError(f"{name}={value} is unknown{nearest(value, rule['choices'])}")
     if isinstance(value, float) and not abs(value) <= LARGEST_FLOAT32:

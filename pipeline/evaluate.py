@@ -10,8 +10,10 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_integer
 
 from pipeline import command, flags
 from pipeline.exits import UsageError
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.run_directory import RunDirectory
+
+SHOWN_CLASSES = 20
 
 
 def define_flags() -> None:
@@ -39,7 +41,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
     run = RunDirectory(Path(os.path.expanduser(flags.value("run_dir"))))
     with Preemption.listening() as stop:
         command.import_tensorflow()
-        from pipeline.watch import watch
+        from pipeline.serving.watch import watch
 
         watch(run, split, execution, flags.value("timeout"), stop)
 
@@ -49,18 +51,31 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline.evaluation import Evaluator
-    from pipeline.saved_run import SavedRun, check_examples
+    from pipeline.persistence.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
-    scores = evaluator(getattr(assembly.splits, split))
-    assert scores is not None  # nothing here stops it
-    step = restored.manifest.step
+    tally = evaluator.tally(getattr(assembly.splits, split))
+    assert tally is not None  # nothing here stops it
+    step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
-    print(json.dumps({"event": split, "step": step, **scores._asdict()}))
+    show_classes(by_class)
+    print(json.dumps({"event": split, "step": step, **scores._asdict(), "accuracy_by_class": by_class}))
+
+
+def show_classes(by_class: Mapping[str, float]) -> None:
+    """A line for each class, or for those of the least accuracy where there are many."""
+    shown = list(by_class)
+    if len(by_class) > SHOWN_CLASSES:
+        shown = sorted(by_class, key=lambda name: by_class[name])[:SHOWN_CLASSES]
+    width = max(map(len, shown))
+    for name in shown:
+        print(f"  {name:<{width}}  {by_class[name]:.2%}")
+    if len(by_class) > len(shown):
+        print(f"  and {len(by_class) - len(shown)} classes with {by_class[shown[-1]]:.2%} or more")
 
 
 def run() -> None:

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import arrays, chunks, failures, forward
+from pipeline import chunks, failures, forward
 from pipeline.sources.base import Source, find_broken
 from pipeline.towers import Towers
+from pipeline.workers import arrays
 
 
 class Scores(NamedTuple):
@@ -51,6 +52,11 @@ class Tally:
         examples = int(self.confusion.sum())
         loss = sum(self.shard_losses.astype(np.float64).tolist())
         return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
+
+    def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
+        """The accuracy on the examples of each class that has some, in the order of the classes."""
+        examples, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
+        return {name: right[i] / examples[i] for i, name in enumerate(class_names) if examples[i]}
 
 
 class _Verdicts(NamedTuple):

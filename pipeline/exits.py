@@ -5,11 +5,12 @@ scheduler what to do next.
 """
 
 import contextlib
-import difflib
 import enum
 import os
 import sys
 from collections.abc import Collection
+
+from pipeline.spelling import did_you_mean
 
 
 class ExitCode(enum.IntEnum):
@@ -93,12 +94,6 @@ def exit_now(error: PipelineError) -> None:
 def told(code: int, message: str) -> str:
     """The line that says why a process ends with a code."""
     return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
-
-
-def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
-    """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near."""
-    close = difflib.get_close_matches(value, known, n=1)
-    return f"did you mean {prefix}{close[0]}? " if close else ""
 
 
 def nearest(value: str, known: Collection[str]) -> str:

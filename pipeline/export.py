@@ -6,8 +6,9 @@ from pathlib import Path
 
 from absl.flags import DEFINE_enum, DEFINE_string
 
-from pipeline import command, flags, formats
-from pipeline.run_directory import RunDirectory
+from pipeline import command, flags
+from pipeline.persistence.run_directory import RunDirectory
+from pipeline.serving import formats
 
 # On any machine that can read the run; the export is the same wherever it was made.
 ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
@@ -27,8 +28,8 @@ def main() -> None:
     output = flags.value("output")
     versions = Path(os.path.expanduser(output)) if output else directory.path / "exports" / name
     command.import_tensorflow()
-    from pipeline.exporting import NUM_PROBES, export
-    from pipeline.saved_run import SavedRun
+    from pipeline.persistence.saved_run import SavedRun
+    from pipeline.serving.exporting import NUM_PROBES, export
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))

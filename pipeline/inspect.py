@@ -6,7 +6,7 @@ from absl.flags import DEFINE_boolean
 
 from pipeline import command, flags
 from pipeline.exits import StorageError
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 
 def define_flags() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
     from pipeline import state
-    from pipeline.saved_run import SavedRun
+    from pipeline.persistence.saved_run import SavedRun
 
     saved = SavedRun(directory)
     damaged = list_checkpoints(saved, flags.value("verify"))

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline import gallery, hparams, placement, progress, state
+from pipeline import placement, state
 from pipeline.assembly import Assembly
-from pipeline.checkpoint import Checkpoints, Manifest
-from pipeline.clock import Clock
 from pipeline.evaluation import Evaluator, Tally
 from pipeline.exits import DivergedError, PreemptedError
-from pipeline.job import Job
-from pipeline.journal import Journal
+from pipeline.monitoring import gallery, hparams, progress
+from pipeline.monitoring.clock import Clock
+from pipeline.monitoring.journal import Journal
+from pipeline.monitoring.profiling import Profiler
+from pipeline.persistence.checkpoint import Checkpoints, Manifest
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.profiling import Profiler
-from pipeline.run_directory import RunDirectory
-from pipeline.start import Start
 from pipeline.step import Outcome
 from pipeline.trainer import Trainer
+from pipeline.workers.job import Job
+from pipeline.workers.start import Start
 
 
 @dataclasses.dataclass
@@ -125,13 +126,12 @@ class Loop:
 
     def _show_progress(self, step: int, outcome: Outcome) -> None:
         accuracy = int(outcome.correct) / self._config.global_batch
-        restarts = f"  {self._restarts} restarts" if self._restarts else ""
-        self.journal.terminal.move(
-            step,
-            self._config.steps,
-            f"loss {float(outcome.loss):.3f}  accuracy {accuracy:.0%}  "
-            f"{self._clock.images_per_second():,.0f} images/s{restarts}",
-        )
+        parts = [f"loss {float(outcome.loss):.3f}", f"accuracy {accuracy:.0%}"]
+        if self._clock.images:
+            parts.append(f"{self._clock.images_per_second():,.0f} images/s")
+        if self._restarts:
+            parts.append(f"restarts {self._restarts}")
+        self.journal.terminal.move(step, self._config.steps, "  ".join(parts))
 
     def _log(self, step: int, outcome: Outcome) -> None:
         rate = self._clock.images_per_second_lately()

@@ -12,11 +12,11 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline import command, flags
 from pipeline.exits import BadDataError, UsageError
-from pipeline.run_directory import RunDirectory
-from pipeline.storage import replacing, storage_errors
+from pipeline.persistence.run_directory import RunDirectory
+from pipeline.persistence.storage import replacing, storage_errors
 
 if TYPE_CHECKING:
-    from pipeline.images import Images
+    from pipeline.serving.images import Images
 
 SHOWN_CLASSES = 3
 
@@ -44,13 +44,15 @@ def main(words: list[str]) -> None:
     """Prints a line for each image, in the order of the files; nothing if one cannot be read."""
     if not words:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
+    if "" in words:
+        raise UsageError("an empty FILE was given; name PNG, JPEG or .npy files, folders or globs, or leave it out")
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
     command.import_tensorflow()
-    from pipeline import inputs
-    from pipeline.images import Images
-    from pipeline.prediction import Predictor
-    from pipeline.saved_run import SavedRun
+    from pipeline.persistence.saved_run import SavedRun
+    from pipeline.serving import inputs
+    from pipeline.serving.images import Images
+    from pipeline.serving.prediction import Predictor
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))
@@ -71,7 +73,7 @@ def main(words: list[str]) -> None:
 
 def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) -> list[str]:
     """Writes each image with its verdict to --draw; returns the paths. Raises StorageError."""
-    from pipeline import verdicts as pictures
+    from pipeline.serving import verdicts as pictures
 
     directory, paths = Path(os.path.expanduser(flags.value("draw"))), []
     with storage_errors(directory):

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import command, exits, flags, ports, surroundings
+from pipeline import command, exits, flags
 from pipeline.config import OF_ONE_START, Config
 from pipeline.exits import ExitCode
-from pipeline.readiness import Facts, Problem, Report, problems, remarks, table, unreached
-from pipeline.roll_call import RollCall
-from pipeline.supervisor import most_telling
-from pipeline.surroundings import Workers, host_and_port
-from pipeline.versions import versions
+from pipeline.workers import ports, surroundings
+from pipeline.workers.readiness import Facts, Problem, Report, problems, remarks, table, unreached
+from pipeline.workers.roll_call import RollCall
+from pipeline.workers.supervisor import most_telling
+from pipeline.workers.surroundings import Workers, host_and_port
+from pipeline.workers.versions import versions
 
 LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
 SHARED_FILES_S = 3.0  # until a file that one host made is seen by another

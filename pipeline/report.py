@@ -9,8 +9,8 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline import command, flags
 from pipeline.exits import PipelineError, UsageError
-from pipeline.run_directory import RunDirectory
-from pipeline.storage import replacing, storage_errors
+from pipeline.persistence.run_directory import RunDirectory
+from pipeline.persistence.storage import replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.reporting.scored import Scored
@@ -28,10 +28,14 @@ def define_flags() -> None:
 def main(more: list[str]) -> None:
     """Writes the page and prints where it lies, and a line for what it had to leave out."""
     execution = flags.execution()
-    directories = [RunDirectory.existing(path) for path in [flags.value("run_dir"), *more]]
+    named = [flags.value("run_dir")] if flags.value("run_dir") or not more else []
+    directories = [RunDirectory.existing(path) for path in [*named, *more]]
+    which = flags.value("checkpoint")
+    if which not in ("latest", "best") and not which.isdecimal():
+        raise UsageError(f"checkpoint={which} is none; use latest, best or a step")
     output = _output(directories)
     command.import_tensorflow()
-    from pipeline.chronicle import Chronicle
+    from pipeline.monitoring.chronicle import Chronicle
     from pipeline.reporting import page
     from pipeline.reporting.comparison import labels
     from pipeline.reporting.views import RunView
@@ -85,7 +89,7 @@ def _placement(directory: RunDirectory) -> str | None:
 def run() -> None:
     """The console command."""
     usage = "python -m pipeline.report --run_dir=R [flags] [R2 ...]"
-    command.run(main, define_flags, usage=usage, positional="RUN_DIR")
+    command.run(main, define_flags, usage=usage, positional="RUN_DIR", own_topic="report")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import keras
 import tensorflow as tf
 
 from pipeline import forward, loss_scale, optimizers, reduce, schedules
-from pipeline.cluster import Cluster, Total
 from pipeline.config import Config
 from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
 from pipeline.towers import Placed, Towers
+from pipeline.workers.cluster import Cluster, Total
 
 
 class Outcome(NamedTuple):

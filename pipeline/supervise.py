@@ -12,13 +12,15 @@ from pathlib import Path
 
 from absl.flags import DEFINE_bool, DEFINE_float, DEFINE_integer, DEFINE_string
 
-from pipeline import command, exits, flags, manifests, ports, surroundings
+from pipeline import command, exits, flags
 from pipeline.config import Config
 from pipeline.exits import UsageError
+from pipeline.persistence import manifests
 from pipeline.preemption import Preemption
-from pipeline.supervisor import Limits, Supervisor, Worker
-from pipeline.supervisor_log import SupervisorLog
-from pipeline.surroundings import Workers
+from pipeline.workers import ports, surroundings
+from pipeline.workers.supervisor import Limits, Supervisor, Worker
+from pipeline.workers.supervisor_log import SupervisorLog
+from pipeline.workers.surroundings import Workers
 
 STOP_GRACE_S = 15  # beyond --preemption_deadline, at which workers end themselves
 COLOURS = (36, 33, 35, 32, 34, 31)  # of ECMA-48, for the workers in turn
@@ -98,13 +100,18 @@ def _worker(config: Config, found: Workers, several: bool) -> Worker:
         found.index,
         [sys.executable, "-m", module, *given.values()],
         surroundings.for_child(**changes),
-        _prefixes(found.index) if several else None,
+        _prefixes(found.index, several),
         only_at_first,
     )
 
 
-def _prefixes(index: int) -> tuple[str, str]:
-    """What a worker's lines begin with on stdout and on stderr."""
+def _prefixes(index: int, several: bool) -> tuple[str, str] | None:
+    """What a worker's lines begin with on stdout and on stderr; None if it may write there itself.
+
+    It may not where stdin is a connection that may break: a write to it would end the worker before it has saved.
+    """
+    if not several:
+        return ("", "") if flags.value("end_with_stdin") else None
     plain, colour = f"worker {index} | ", COLOURS[index % len(COLOURS)]
     coloured = f"\033[{colour}mworker {index} |\033[0m "
     stdout, stderr = (coloured if surroundings.wants_colour(s) else plain for s in (sys.stdout, sys.stderr))
@@ -144,7 +151,8 @@ class _Stdin:
 
 def run() -> None:
     """The console command."""
-    command.run(main, define_flags, usage="python -m pipeline.supervise [flags of pipeline.train]")
+    usage = "python -m pipeline.supervise [flags of pipeline.train]"
+    command.run(main, define_flags, usage=usage, own_topic="supervisor")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from absl.flags import DEFINE_boolean, DEFINE_multi_string, DEFINE_string
 
-from pipeline import command, flags, grid, series, standings, surroundings
-from pipeline.chronicle import DIVERGED, FINISHED
+from pipeline import command, flags
 from pipeline.exits import DivergedError, UsageError
-from pipeline.grid import Run
+from pipeline.experiments import grid, series, standings
+from pipeline.experiments.grid import Run
+from pipeline.experiments.standings import Standing
+from pipeline.monitoring.chronicle import DIVERGED, FINISHED
+from pipeline.persistence.storage import replacing, storage_errors
 from pipeline.preemption import Preemption
-from pipeline.standings import Standing
-from pipeline.storage import replacing, storage_errors
+from pipeline.workers import surroundings
 
 EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
 
@@ -110,7 +112,8 @@ def _conclude(directory: Path, runs: Sequence[Run]) -> None:
     if not flags.value("quiet"):
         _tell(groups, results)
     count = {status: sum(standing.status == status for standing in ended) for status in (FINISHED, DIVERGED)}
-    print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": json.loads(lines[0])}))
+    best = json.loads(lines[0]) if standings.are_ranked(groups) else None
+    print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": best}))
     if count[DIVERGED] == len(ended):
         raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
 
@@ -121,6 +124,8 @@ def _tell(groups: Sequence[Sequence[Standing]], results: Path) -> None:
     print(f"\n{standings.table(ended)}\n")
     if len(groups) < len(ended):
         print(f"{standings.table_of_groups(groups)}\n")
+    if not standings.are_ranked(groups):
+        print("not ranked: no finished run was scored on validation; a smaller --eval_every does that")
     tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
     print(f"results: {results}\nlook at it: {tensorboard} --logdir={results.parent}")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from pipeline.config import Config, parse_tower_devices
 from pipeline.exits import UsageError
-from pipeline.surroundings import ALONE, Workers
+from pipeline.workers.surroundings import ALONE, Workers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,8 +43,10 @@ class Towers:
     """The devices of one worker, and the copies of the state that they hold."""
 
     def __init__(self, topology: Topology, variables: str, values: state.Values):
-        """variables: 'replicated' (one copy on every tower), 'cpu' or 'first' (one copy there)."""
+        """variables: 'replicated' (one copy on every tower), 'cpu' or 'first' (one copy there), or 'auto'."""
         self._topology = topology
+        if variables == "auto":  # towers of one memory gain nothing by copies, each of which must be updated
+            variables = "first" if all(map(topology.on_cpu, range(topology.num_towers))) else "replicated"
         if variables == "replicated":
             homes = [(device, f"tower_{tower}") for tower, device in enumerate(topology.devices)]
         else:

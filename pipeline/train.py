@@ -1,6 +1,7 @@
 """Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
 
-from pipeline import command, flags, repeat
+from pipeline import command, flags
+from pipeline.experiments import repeat
 from pipeline.preemption import Preemption
 
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline import failures, graphs, placement, state
+from pipeline import failures, placement, state
 from pipeline.assembly import Assembly
 from pipeline.batches import Batches
+from pipeline.monitoring import graphs
 from pipeline.placement import Placement
 from pipeline.step import Outcome, Step
 

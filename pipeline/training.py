@@ -4,20 +4,24 @@ import dataclasses
 import json
 from pathlib import Path
 
-from pipeline import devices, dry_run, hparams, importing, progress, resume, state, surroundings, topology
+from pipeline import devices, dry_run, state, topology
 from pipeline.assembly import Assembly
-from pipeline.checkpoint import Checkpoints, Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import BadDataError, PeerLostError, UsageError
-from pipeline.importing import Imported
-from pipeline.job import Job
-from pipeline.journal import Aside, Journal, markdown_table
 from pipeline.loop import Loop
+from pipeline.monitoring import hparams, progress
+from pipeline.monitoring.journal import Aside, Journal, markdown_table
+from pipeline.persistence import resume
+from pipeline.persistence.checkpoint import Checkpoints, Manifest, Restored
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.run_directory import RunDirectory
-from pipeline.start import Start, start_of_all
+from pipeline.serving import importing
+from pipeline.serving.importing import Imported
 from pipeline.topology import Topology
 from pipeline.trainer import Trainer
+from pipeline.workers import surroundings
+from pipeline.workers.job import Job
+from pipeline.workers.start import Start, start_of_all
 
 
 def run(asked: Config, preemption: Preemption) -> None:

@@ -1,8 +1,9 @@
 """The claim about bits, in real processes, as a table: python -m tests.bits --source=idx:DIR
 
 `convolutional` with dropout and Adam, batch 256 in 8 shards: 60 steps must end with the same parameters_sha256 on 1, 2,
-4 and 8 towers, with the variables replicated, on the CPU and on the first tower, and after 10 kills (SIGKILL) at random
-moments with another number of towers at every restart. Ends with 0 if they do. DIR holds the four MNIST files.
+4 and 8 towers, with the variables replicated, on the CPU and on the first tower, on 2 workers with 2 towers each and
+4 with 1, and after 10 kills (SIGKILL) at random moments with another number of towers at every restart. Ends with 0 if
+they do. DIR holds the four MNIST files.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 TOWERS, MODES = (1, 2, 4, 8), ("replicated", "cpu", "first")
+WORKERS = {2: 2, 4: 1}  # and towers of each
 FLAGS = (
     *("--model=convolutional", "--optimizer=adam", "--learning_rate=1e-4", "--global_batch=256", "--grad_shards=8"),
     *("--log_every=1", "--checkpoint_every=5", "--eval_every=0", "--keep_checkpoints=2"),
@@ -76,6 +78,21 @@ def straight_runs(directory: Path, *flags) -> set[str]:
     return hashes
 
 
+def runs_of_workers(directory: Path, *flags) -> set[str]:
+    """A row and a run for every number of workers; the hashes they end with."""
+    hashes = set()
+    for workers, towers in WORKERS.items():
+        started, run_dir = time.monotonic(), directory / f"{workers}-workers"
+        train = command(run_dir, f"--towers={towers}", *flags)
+        supervise = [*train[:2], "pipeline.supervise", *train[3:], f"--workers={workers}", "--quiet"]
+        subprocess.run(supervise, stdout=subprocess.DEVNULL, check=True)
+        result = RunDirectory(run_dir).result()
+        assert result is not None
+        row(f"{workers} workers, {towers} towers each", started, result["parameters_sha256"])
+        hashes.add(result["parameters_sha256"])
+    return hashes
+
+
 def killed_run(run_dir: Path, kills: int, steps: int, draws: random.Random, *flags) -> str:
     """A row for every kill, and one for the run that ends; its hash."""
     for number in range(1, kills + 1):
@@ -99,6 +116,7 @@ def main() -> None:
     print(FORMAT.format("run", "seconds", "parameters_sha256"))
     with tempfile.TemporaryDirectory() as directory:
         hashes = straight_runs(Path(directory), *flags)
+        hashes |= runs_of_workers(Path(directory), *flags)
         draws = random.Random(asked.seed)
         hashes.add(killed_run(Path(directory) / "killed", asked.kills, asked.steps, draws, *flags))
     print("all equal" if len(hashes) == 1 else f"{len(hashes)} different results")

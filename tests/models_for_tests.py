@@ -147,3 +147,10 @@ def needs_tensorflow(image_shape, num_classes):
     """Has a layer of its own, of an operation that neither TensorFlow Lite nor ONNX knows."""
     images = keras.Input(image_shape)
     return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(_Digamma(name="digamma")(images))))
+
+
+def offset(image_shape, num_classes):
+    """Is made with a constant that is no variable, as the preprocessing of Keras' applications is."""
+    images = keras.Input(image_shape)
+    mean = keras.ops.convert_to_tensor([[[[0.5]]]])
+    return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(keras.ops.subtract(images, mean))))

@@ -20,6 +20,7 @@ def config(**fields) -> Config:
         "decay_steps": 100,
         "learning_rate": 0.01,
         "intra_op_threads": INTRA_OP_THREADS,
+        "variables": "replicated",
     }
     config = Config(**(small | fields))
     config.validate()

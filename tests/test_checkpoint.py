@@ -9,8 +9,8 @@ import tensorflow as tf
 from wiretap import Wiretap
 
 from pipeline import state
-from pipeline.checkpoint import Checkpoints
 from pipeline.exits import ExitCode, StorageError
+from pipeline.persistence.checkpoint import Checkpoints
 
 ABOUT = {"config": {"seed": 1}, "examples": {"num_train": 50}}
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pipeline.chronicle import DIVERGED, FINISHED, PREEMPTED, UNFINISHED, Chronicle
 from pipeline.config import Config
-from pipeline.run_directory import RunDirectory
+from pipeline.monitoring.chronicle import DIVERGED, FINISHED, PREEMPTED, UNFINISHED, Chronicle
+from pipeline.persistence.run_directory import RunDirectory
 
 
 def line(event: str, step: int, time: float, **values) -> dict:

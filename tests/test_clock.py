@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipeline.clock import INSIDE_TRAINING, Clock
+from pipeline.monitoring.clock import INSIDE_TRAINING, Clock
 
 
 def test_phases_are_counted_once_and_add_up_to_the_time_that_passed():

@@ -8,7 +8,7 @@ from pipeline import config as configuration
 from pipeline import flags
 from pipeline.config import EXECUTION, KEPT, LENGTH, MATHEMATICS, Config
 from pipeline.exits import StorageError, UsageError
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 FIELDS = dataclasses.fields(Config)
 TOPICS = {"data", "model", "optimization", "devices", "run", "workers"}

@@ -88,6 +88,11 @@ def test_the_tally_counts_every_example_under_its_class_and_the_one_it_was_taken
         assert mistake.confidence == pytest.approx(confidence[mistake.example], rel=1e-5)
 
 
+def test_accuracy_by_class_leaves_out_classes_without_examples():
+    confusion = np.array([[3, 1, 0], [0, 0, 0], [0, 2, 2]])
+    assert Tally(np.zeros(1), confusion, ()).by_class(("ant", "bee", "cow")) == {"ant": 0.75, "cow": 0.5}
+
+
 def test_the_same_tally_on_any_number_of_towers(parts, examples):
     first, *others = (tally(parts, examples, towers, 10) for towers in (1, 2, 3, 4, 8))
     for other in others:

@@ -5,8 +5,8 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from told_run import curves, event_files
 
-from pipeline.events import drop_after
-from pipeline.journal import Journal
+from pipeline.monitoring.events import drop_after
+from pipeline.monitoring.journal import Journal
 
 
 def test_event_files_are_named_in_the_order_of_their_steps_whatever_the_clock_says(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline import figures
+from pipeline.monitoring import figures
 
 
 @pytest.mark.parametrize(

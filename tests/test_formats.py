@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import small_run
 
-from pipeline import exporting, formats
-from pipeline.checkpoint import Manifest, Restored
 from pipeline.exits import UsageError
-from pipeline.exporting import export
-from pipeline.formats import keras_file
-from pipeline.formats.network import Network
+from pipeline.persistence.checkpoint import Manifest, Restored
+from pipeline.serving import exporting, formats
+from pipeline.serving.exporting import export
+from pipeline.serving.formats import keras_file
+from pipeline.serving.formats.network import Network
 
 CLASSES = tuple("0123456789")
 
@@ -34,13 +34,18 @@ def files(directory) -> set[str]:
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
-@pytest.mark.parametrize("model", ["convolutional", "models_for_tests:batch_norm"])
+@pytest.mark.parametrize("model", ["convolutional", "resnet20", "models_for_tests:batch_norm"])
 def test_every_export_gives_the_probabilities_of_predict(format_name, model, tmp_path):
     exported = export(*parts(model), format_name, tmp_path)
     assert exported.path.exists() and exported.path.is_relative_to(tmp_path / "1")
     assert exported.difference < 2e-6
     [labels] = tmp_path.rglob("labels.txt")
     assert tuple(labels.read_text().split("\n")) == (*CLASSES, "")
+
+
+@pytest.mark.parametrize("format_name", formats.FORMATS)
+def test_a_constant_of_the_model_is_no_input_of_the_export(format_name, tmp_path):
+    assert export(*parts("models_for_tests:offset"), format_name, tmp_path).difference < 2e-6
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
@@ -63,6 +68,16 @@ def test_a_keras_file_has_layers_of_keras_alone_and_the_runs_own_values(tmp_path
         np.testing.assert_array_equal(variable, restored.values[f"parameters/{variable.path}"])
 
 
+def test_a_residual_networks_keras_file_has_layers_of_keras_alone(tmp_path):
+    assembly, towers, restored = parts("resnet20")
+    exported = export(assembly, towers, restored, "keras", tmp_path)
+    assert exported.notes == []
+    network = keras.saving.load_model(exported.path).get_layer("resnet20")
+    assert sum(type(layer) is keras.layers.BatchNormalization for layer in network.layers) == 19
+    for variable in network.non_trainable_variables:
+        np.testing.assert_array_equal(variable, restored.values[f"statistics/{variable.path}"])
+
+
 def test_a_keras_file_takes_bytes_and_floats_of_0_to_255(tmp_path):
     exported = export(*parts("convolutional"), "keras", tmp_path)
     model = keras.saving.load_model(exported.path)
@@ -82,6 +97,13 @@ def test_pooled_convolutions_of_a_sequential_model_are_replaced_too():
     images = np.linspace(0, 1, 162, dtype=np.float32).reshape(2, 9, 9, 1)
     np.testing.assert_array_equal(plain(images), model(images))
     assert {"Conv2D", "MaxPooling2D"} < {type(layer).__name__ for layer in plain.layers}
+
+
+def test_a_residual_network_needs_no_classes_but_those_of_keras(tmp_path):
+    exported = export(*parts("resnet20"), "keras", tmp_path)
+    assert exported.notes == []
+    network = keras.saving.load_model(exported.path).layers[-2]
+    assert sum(type(layer) is keras.layers.BatchNormalization for layer in network.layers) == 19
 
 
 def test_classes_that_a_loader_must_have_are_named(tmp_path):

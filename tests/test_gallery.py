@@ -8,9 +8,9 @@ from PIL import Image
 from small_run import assembly
 from told_run import curves
 
-from pipeline import gallery, pictures
 from pipeline.evaluation import Evaluator, Mistake, Tally
-from pipeline.journal import Journal
+from pipeline.monitoring import gallery, pictures
+from pipeline.monitoring.journal import Journal
 from pipeline.sources.memory import InMemory
 
 NAMES = ("left", "right", "none")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import grid
 from pipeline.config import Config
 from pipeline.exits import UsageError
+from pipeline.experiments import grid
 
 
 def test_values_are_read_as_their_flags_are():

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline import hostlists
 from pipeline.exits import UsageError
+from pipeline.workers import hostlists
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from tensorboard.plugins.hparams import metadata
 
-from pipeline import hparams
 from pipeline.config import Config
+from pipeline.monitoring import hparams
 
 
 def row(run_dir: str, **fields):

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import images
 from pipeline.exits import BadDataError
+from pipeline.serving import images
 from pipeline.sources import images as encoded
 
 GREY, COLOUR = (6, 5, 1), (6, 5, 3)
@@ -170,12 +170,15 @@ def test_a_directory_is_no_image(tmp_path):
 
 def test_any_of_the_images_can_be_asked_for_and_those_that_cannot_be_read_are_left_out(tmp_path):
     pictures = [write(tmp_path / f"{shade}.png", png(np.full((6, 5, 1), shade, np.uint8))) for shade in range(3)]
-    batch = write(tmp_path / "batch.npy", np.stack([np.full((6, 5, 1), shade, np.uint8) for shade in (10, 11)]))
+    first, batch = (
+        write(tmp_path / name, np.stack([np.full((6, 5, 1), shade + i, np.uint8) for i in range(2)]))
+        for name, shade in (("first.npy", 20), ("batch.npy", 10))
+    )
     broken = [write(tmp_path / "broken.png", b"no image"), write(tmp_path / "broken.npy", b"no array")]
-    found = images.Images([broken[0], *pictures, batch, broken[1], pictures[0]], GREY)
-    assert len(found) == len(found.names) == 8
-    shown = [(int(index), int(image[0, 0, 0])) for index, image in found.dataset(np.array([6, 5, 3, 0, 1, 7, 4]))]
-    assert shown == [(5, 11), (3, 2), (1, 0), (7, 0), (4, 10)]
+    found = images.Images([broken[0], *pictures, batch, broken[1], pictures[0], first], GREY)
+    assert len(found) == len(found.names) == 10
+    shown = [(int(index), int(image[0, 0, 0])) for index, image in found.dataset(np.array([6, 5, 3, 0, 9, 1, 7, 4]))]
+    assert shown == [(5, 11), (3, 2), (9, 21), (1, 0), (7, 0), (4, 10)]
     assert "broken.png is not an image" in str(found.refusal(0))
     assert "broken.npy is not a whole .npy file" in str(found.refusal(6))
     assert "changed while it was read" in str(found.refusal(1))

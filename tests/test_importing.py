@@ -6,11 +6,12 @@ import pytest
 import small_run
 from keras import layers
 
-from pipeline import importing, state
+from pipeline import state
 from pipeline.config import Config
 from pipeline.exits import BadDataError, UsageError
-from pipeline.importing import Source, imported, match
 from pipeline.models.layers import PooledConvolution
+from pipeline.serving import importing
+from pipeline.serving.importing import Source, imported, match
 
 
 def initial(model: str = "convolutional", seed: int = 1, **fields) -> state.Values:

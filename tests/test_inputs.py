@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline import inputs
 from pipeline.exits import BadDataError
+from pipeline.serving import inputs
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import time
 import pytest
 import tensorflow as tf
 
-from pipeline import ports
 from pipeline.config import Config
 from pipeline.exits import DivergedError, ExitCode, PeerLostError, PipelineError, PreemptedError, UsageError
-from pipeline.job import SILENT_S, Job
 from pipeline.preemption import Preemption
-from pipeline.surroundings import Workers
 from pipeline.topology import Topology
-from pipeline.watchdog import GRACE_S
+from pipeline.workers import ports
+from pipeline.workers.job import SILENT_S, Job
+from pipeline.workers.surroundings import Workers
+from pipeline.workers.watchdog import GRACE_S
 
 ASKED = Config(model="dense", steps=10, start_timeout=10)
 TOWER = ("CPU", 0)

@@ -14,7 +14,7 @@ from PIL import Image
 from told_run import LAST, curves, event_files, finish, lines, loss, num_graphs, start, tell
 
 from pipeline.exits import ExitCode, StorageError
-from pipeline.journal import Journal, markdown_table
+from pipeline.monitoring.journal import Journal, markdown_table
 
 # --- one run, never stopped ---
 
@@ -248,7 +248,8 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_a_stdout_that_is_gone_is_an_error_with_its_own_exit_code(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from pipeline import exits; from pipeline.journal import Journal\n"
+        "import sys; from pathlib import Path; from pipeline import exits\n"
+        "from pipeline.monitoring.journal import Journal\n"
         "try: Journal(Path(sys.argv[1]), 0).progress('step 1')\n"
         "except exits.PipelineError as error: exits.exit_with(error)"
     )

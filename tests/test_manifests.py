@@ -1,4 +1,4 @@
-from pipeline import manifests
+from pipeline.persistence import manifests
 
 
 def test_the_newest_step_is_the_highest_with_a_manifest(tmp_path):

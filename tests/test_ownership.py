@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ownership
 from pipeline.exits import ExitCode, StorageError
-from pipeline.ownership import Owner, Ownership
-from pipeline.surroundings import Life
+from pipeline.persistence import ownership
+from pipeline.persistence.ownership import Owner, Ownership
+from pipeline.workers.surroundings import Life
 
 # Owns a directory and looks after it until it is another's; says what it sees.
 OWNER = """
 import json, sys, time
 from pathlib import Path
 from pipeline.exits import StorageError, exit_with
-from pipeline.ownership import Ownership
-from pipeline.surroundings import Life
+from pipeline.persistence.ownership import Ownership
+from pipeline.workers.surroundings import Life
 
 mine = Ownership(Path(sys.argv[1]), Life(*json.loads(sys.argv[2])) if len(sys.argv) > 2 else None)
 try:

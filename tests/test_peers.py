@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline import ports
 from pipeline.exits import DivergedError, ExitCode, PeerLostError, PreemptedError, UsageError
-from pipeline.peers import PULSE_S, Peers, Word
-from pipeline.surroundings import Workers
+from pipeline.workers import ports
+from pipeline.workers.peers import PULSE_S, Peers, Word
+from pipeline.workers.surroundings import Workers
 
 NOWHERE = f"{ports.LOOPBACK}:1"
 SOON_S = 5.0  # for what takes some pulses, on a busy machine

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from pipeline import pictures
-from pipeline.pictures import INK, PAPER, RIGHT, Caption
+from pipeline.monitoring import pictures
+from pipeline.monitoring.pictures import INK, PAPER, RIGHT, Caption
 
 NAMES = tuple("abcd")
 

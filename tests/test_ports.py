@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from pipeline import ports
+from pipeline.workers import ports
 
 
 def test_free_ports_are_different_and_free():

@@ -5,8 +5,8 @@ from small_run import assembly
 
 from pipeline import evaluation
 from pipeline.exits import BadDataError
-from pipeline.images import Images
-from pipeline.prediction import Predictor
+from pipeline.serving.images import Images
+from pipeline.serving.prediction import Predictor
 
 SHAPE = (28, 28, 1)
 NUM_IMAGES = 23  # a prime number, so that no batch and no number of towers divides it

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from pipeline.profiling import Profiler
+from pipeline.monitoring.profiling import Profiler
 
 
 def traces(directory):

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import termios
 
-from pipeline import progress
-from pipeline.clock import Clock
-from pipeline.progress import Terminal
+from pipeline.monitoring import progress
+from pipeline.monitoring.clock import Clock
+from pipeline.monitoring.progress import Terminal
 
 STEPS = 40
 PROGRAM = f"""
 import sys, time
-from pipeline.progress import Terminal
+from pipeline.monitoring.progress import Terminal
 terminal = Terminal(quiet="quiet" in sys.argv, verbose="verbose" in sys.argv)
 terminal.line("started")
 for step in range(10, {STEPS} + 1, 10):

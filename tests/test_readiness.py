@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from pipeline.exits import ExitCode
-from pipeline.readiness import Facts, Report, problems, remarks, table
+from pipeline.workers.readiness import Facts, Report, problems, remarks, table
 
 ADDRESSES = ("h0:9000", "h1:9000", "h2:9000")
 

@@ -9,14 +9,14 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.chronicle import Chronicle
 from pipeline.config import Config
 from pipeline.evaluation import Scores
+from pipeline.monitoring.chronicle import Chronicle
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.reporting import comparison, page
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.scored import Picture, Scored
 from pipeline.reporting.views import RunView
-from pipeline.run_directory import RunDirectory
 
 HOSTILE = "<script>alert('&')</script>"
 PNG = "data:image/png;base64," + base64.b64encode(b"not really").decode()

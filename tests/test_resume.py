@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from small_run import assembly, topology
 
-from pipeline import resume
-from pipeline.checkpoint import Manifest, Restored
 from pipeline.config import Config
 from pipeline.exits import BadDataError, StorageError, UsageError
+from pipeline.persistence import resume
+from pipeline.persistence.checkpoint import Manifest, Restored
 
 FIRST = Config(run_dir="R", global_batch=24, steps=100, grad_shards=4, decay_steps=100, intra_op_threads=2)
 

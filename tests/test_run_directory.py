@@ -8,12 +8,12 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.exits import ExitCode, StorageError, UsageError
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).own():
     print("mine", flush=True)
     sys.stdin.read()
@@ -130,7 +130,7 @@ def test_the_best_step_is_the_first_of_the_most_accurate(run, among, best):
 
 def test_a_run_to_read_from_must_be_there(tmp_path):
     for path in ("", str(tmp_path), str(tmp_path / "none")):
-        with pytest.raises(UsageError, match="holds no run"):
+        with pytest.raises(UsageError, match=r"holds no run|no --run_dir was given"):
             RunDirectory.existing(path)
     RunDirectory(tmp_path).record(Config())
     assert RunDirectory.existing(str(tmp_path)).recorded() == Config()

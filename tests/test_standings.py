@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from pipeline import standings
-from pipeline.chronicle import DIVERGED, FINISHED
 from pipeline.config import Config
-from pipeline.grid import Run
-from pipeline.run_directory import RunDirectory
-from pipeline.standings import NOT_STARTED, Spread, Standing
+from pipeline.experiments import standings
+from pipeline.experiments.grid import Run
+from pipeline.experiments.standings import NOT_STARTED, Spread, Standing
+from pipeline.monitoring.chronicle import DIVERGED, FINISHED
+from pipeline.persistence.run_directory import RunDirectory
 
 
 def standing(rate: float, seed: int, validation: float | None, status: str = FINISHED) -> Standing:
@@ -42,6 +42,11 @@ def test_the_best_mean_on_validation_comes_first_and_the_unscored_last():
         [0.1] * 2,
         [3.0] * 2,
     ]
+
+
+def test_without_a_score_nothing_is_best():
+    assert not standings.are_ranked(standings.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9, DIVERGED)]))
+    assert standings.are_ranked(standings.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9)]))
 
 
 def test_tables_show_what_is_known():

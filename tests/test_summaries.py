@@ -8,7 +8,7 @@ from PIL import Image
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.util import tensor_util
 
-from pipeline import summaries
+from pipeline.monitoring import summaries
 
 ARRAYS = {
     "normal": np.random.RandomState(0).standard_normal(10_000).astype(np.float32),

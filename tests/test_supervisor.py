@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.supervisor import most_telling
+from pipeline.workers.supervisor import most_telling
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from pipeline import surroundings
 from pipeline.config import Config
 from pipeline.exits import UsageError
-from pipeline.surroundings import Workers
+from pipeline.workers import surroundings
+from pipeline.workers.surroundings import Workers
 
 ONE_ALONE = Workers()
 

@@ -3,8 +3,8 @@ import pytest
 from pipeline import reduce, topology
 from pipeline.config import Config
 from pipeline.exits import UsageError
-from pipeline.surroundings import Workers
 from pipeline.topology import Topology
+from pipeline.workers.surroundings import Workers
 
 LOCAL = "/job:localhost/replica:0/task:0/device:"
 

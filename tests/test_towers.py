@@ -18,7 +18,7 @@ def towers(count: int, variables: str = "replicated") -> Towers:
     return Towers(topology(count), variables, VALUES)
 
 
-@pytest.mark.parametrize("variables, homes", [("replicated", "0123"), ("cpu", "0"), ("first", "0")])
+@pytest.mark.parametrize("variables, homes", [("replicated", "0123"), ("cpu", "0"), ("first", "0"), ("auto", "0")])
 def test_every_tower_reads_the_values_on_its_own_device(variables, homes):
     four = towers(4, variables)
     assert [replica.device[-1] for replica in four.replicas] == list(homes)

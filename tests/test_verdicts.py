@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import verdicts
+from pipeline.serving import verdicts
 
 LIKELIEST = [("seven", 0.75), ("one", 0.2), ("nine", 0.05)]
 ROWS = len(LIKELIEST) * (verdicts.TEXT_SIZE + 2 * verdicts.MARGIN)

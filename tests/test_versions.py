@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy
 
 import pipeline
-from pipeline.versions import versions
+from pipeline.workers.versions import versions
 
 
 def test_versions_are_those_of_what_is_installed_and_of_this_code(monkeypatch, tmp_path):

@@ -7,13 +7,14 @@ import pytest
 import small_run
 from told_run import curves, lines
 
-from pipeline import summaries, watch
-from pipeline.checkpoint import Checkpoints
 from pipeline.evaluation import Evaluator
 from pipeline.exits import PreemptedError, StorageError
-from pipeline.journal import Journal
+from pipeline.monitoring import summaries
+from pipeline.monitoring.journal import Journal
+from pipeline.persistence.checkpoint import Checkpoints
+from pipeline.persistence.run_directory import RunDirectory
 from pipeline.preemption import Preemption
-from pipeline.run_directory import RunDirectory
+from pipeline.serving import watch
 
 FIELDS = {"model": "models_for_tests:batch_norm", "eval_batch": 10, "steps": 6}
 EXECUTION = {"towers": 2, "tower_devices": ""}
@@ -173,6 +174,25 @@ def test_a_damaged_checkpoint_is_passed_over_and_scored_once_it_is_whole(run, me
     assert run.found() == {LAST: run.expected[LAST]}
     path.write_bytes(content)
     run.watch()
+    assert run.found() == run.expected
+
+
+def test_a_damaged_checkpoint_that_a_resume_replaces_is_scored_by_the_same_watch(run, monkeypatch, capsys):
+    run.save(2)
+    path = run.directory.checkpoints / "ckpt-2.data-00000-of-00001"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+
+    def put_back():
+        for aside in run.directory.checkpoints.glob("damaged-*"):
+            aside.rename(aside.with_name(aside.name.removeprefix("damaged-")))
+        path.write_bytes(content)
+
+    nothing = [lambda: None] * watch.ATTEMPTS
+    between_looks = iter([*nothing, lambda: run.checkpoints.tidy([2]), put_back, lambda: run.tell("result", LAST)])
+    monkeypatch.setattr(watch._Patience, "wait", lambda patience: next(between_looks)() is None)
+    run.watch()
+    assert capsys.readouterr().out.count("passed over: ") == 1
     assert run.found() == run.expected
 
 

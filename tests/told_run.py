@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
-from pipeline import hparams
 from pipeline.config import Config
-from pipeline.journal import Journal, markdown_table
+from pipeline.monitoring import hparams
+from pipeline.monitoring.journal import Journal, markdown_table
 
 LAST = 8  # the step at which the runs told here are finished
 

@@ -35,7 +35,9 @@ def check(name: str) -> None:
         raise UsageError(
             f"model={name} is not of the form package.module:function; write --model=my_models:my_function"
         )
-    raise UsageError(f"model={name} is unknown{nearest(name, REGISTRY)}, or your own package.module:function")
+    module, dot, function = name.rpartition(".")
+    hint = f"; did you mean {module}:{function}? known: {', '.join(REGISTRY)}" if dot else nearest(name, REGISTRY)
+    raise UsageError(f"model={name} is unknown{hint}, or your own package.module:function")
 
 
 def function(name: str) -> "Callable[..., keras.Model]":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.config import OF_ONE_START, Config
-from pipeline.figures import accuracy, duration, number
+from pipeline.monitoring.figures import accuracy, duration, number
 from pipeline.reporting.charts import Line
 from pipeline.reporting.scales import LOGARITHMIC_FROM
 from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, shown

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 import pipeline
-from pipeline.figures import accuracy, number, percent
+from pipeline.monitoring.figures import accuracy, number, percent
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.views import RunView
 

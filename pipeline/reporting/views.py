@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from pipeline.chronicle import UNFINISHED, Chronicle, Points
 from pipeline.config import OF_ONE_START, Config
-from pipeline.figures import accuracy, duration, number, percent
+from pipeline.monitoring.chronicle import UNFINISHED, Chronicle, Points
+from pipeline.monitoring.figures import accuracy, duration, number, percent
 from pipeline.reporting import charts
 from pipeline.reporting.charts import Line, Mark
 from pipeline.reporting.scored import Scored

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 PROJECT = Path(__file__).parent.parent.parent
 DEADLINE_S = 600  # for a run on a machine that is busy with other things

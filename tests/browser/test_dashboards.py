@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (it comes with the extra 'test')")
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 from tests.browser import dashboards, runs
 from tests.tensorboards import TensorBoard
 

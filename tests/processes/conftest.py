@@ -1,5 +1,6 @@
 """Runs that several tests start from; and the mark by which these tests can be left out: -m "not processes"."""
 
+import fcntl
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import trainings
 from cluster import launchers
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 
 def pytest_collection_modifyitems(items):
@@ -48,8 +49,11 @@ def straight_copy(straight, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """The parameters_sha256 on which a run of `launchers.FLAGS` ends when nothing happens."""
-    directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    commands.succeed("train", *launchers.FLAGS, f"--run_dir={directory}")
-    return RunDirectory(directory).result()["parameters_sha256"]
+def undisturbed(tmp_path_factory, worker_id):
+    """The parameters_sha256 on which a run of `launchers.FLAGS` ends when nothing happens; one run for all of xdist."""
+    here = tmp_path_factory.getbasetemp()
+    run = RunDirectory((here if worker_id == "master" else here.parent) / "undisturbed")
+    with open(f"{run.path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        commands.run("train", *launchers.FLAGS, f"--run_dir={run.path}")
+    return run.result()["parameters_sha256"]

@@ -11,9 +11,10 @@ from pipeline import command, flags
 def main() -> None:
     asked = flags.configuration()
     command.import_tensorflow()
-    from pipeline import state, surroundings, topology
+    from pipeline import state, topology
     from pipeline.assembly import Assembly
     from pipeline.trainer import Trainer
+    from pipeline.workers import surroundings
 
     assembly = Assembly(asked, topology.of(asked, 0, surroundings.workers(asked)))
     gradient = Trainer(assembly, assembly.initial()).gradient(3).by_parameter

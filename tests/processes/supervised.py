@@ -9,9 +9,10 @@ from pathlib import Path
 import commands
 import stand_in
 
-from pipeline import exits, manifests, supervise
+from pipeline import exits, supervise
+from pipeline.persistence import manifests
 from pipeline.preemption import Preemption
-from pipeline.supervisor import Limits, Supervisor, Worker
+from pipeline.workers.supervisor import Limits, Supervisor, Worker
 
 
 def main(told: dict) -> None:
@@ -20,7 +21,7 @@ def main(told: dict) -> None:
             index,
             [sys.executable, stand_in.__file__, *acts],
             commands.environment(),
-            supervise._prefixes(index) if told.get("prefixed") else None,
+            supervise._prefixes(index, several=True) if told.get("prefixed") else None,
         )
         for index, acts in enumerate(told["workers"])
     ]

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
 
@@ -41,6 +41,25 @@ WRONG_FLAGS = [
     ("--grad_shards=8", "global_batch=100 does not split into 8 shards; use"),
     ("--tower_devices=cpu:0,cpu:0", "tower_devices=cpu:0,cpu:0 names a device twice; give each tower a device"),
     ("--tower_devices=tpu:0", "tower_devices=tpu:0: 'tpu:0' is not a device; write cpu:N or gpu:N"),
+    ("steps=10", "'steps=10' is not a flag; did you mean --steps=10? write flags as --name=value"),
+    (
+        "\N{EM DASH}steps=10",
+        "'\N{EM DASH}steps=10' is not a flag; did you mean --steps=10? write flags as --name=value",
+    ),
+    ("--STEPS=10", "--STEPS is not a flag; did you mean --steps? --help lists them"),
+    ("--learning-rate=1", "--learning-rate is not a flag; did you mean --learning_rate? --help lists them"),
+    ("--lr=0.1", "--lr is not a flag; did you mean --learning_rate? --help lists them"),
+    ("--batch_size=32", "--batch_size is not a flag; did you mean --global_batch? --help lists them"),
+    ("--logdir=x", "--logdir is not a flag; did you mean --run_dir? --help lists them"),
+    ("--logtostder", "--logtostder is not a flag; --help lists them"),  # not absl's own logtostderr
+    ("--steps=1e3", "steps=1e3 is not a whole number; write it as --steps=1000"),
+    ("--nodry_run=true", "--nodry_run=true does not take an argument; write --NAME=true or --NAME=false"),
+    ("--optimizer=ADAM", "optimizer=ADAM is unknown; did you mean adam? known: sgd"),
+    ("--optimizer= adam", "optimizer=' adam' begins or ends with a space; write it without, as --optimizer=adam"),
+    ("--model=my_models.small", "model=my_models.small is unknown; did you mean my_models:small? known: dense"),
+    ("--flagfile=flags/spaces", "'--steps =' has a space before its =; write flags as --steps=VALUE"),
+    ("--flagfile=flags/no_dashes", "'steps=10' is not a flag; did you mean --steps=10? write flags as --name=value"),
+    ("--flagfile=flags/comment", "steps=10 # many holds a comment; give it a line of its own in the flagfile"),
     ("--schedule=piecewise", "--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither"),
 ]
 
@@ -60,11 +79,28 @@ WRONG_SURROUNDINGS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def wrong_flagfiles(tmp_path_factory):
+    """Where `flags` lies, a directory of flag files as someone may write them who knows other formats."""
+    directory = tmp_path_factory.mktemp("wrong") / "flags"
+    directory.mkdir()
+    contents = {"spaces": "--steps = 10\n", "no_dashes": "steps=10\n", "comment": "--steps=10 # many\n"}
+    for name, content in contents.items():
+        (directory / name).write_text(content)
+    return directory.parent
+
+
 @pytest.mark.parametrize(("argument", "line"), WRONG_FLAGS)
-def test_a_wrong_flag_is_refused_before_anything_starts(argument, line, tmp_path):
-    told = commands.refuse(USAGE, "train", "--run_dir=run", argument, cwd=tmp_path)
+def test_a_wrong_flag_is_refused_before_anything_starts(argument, line, wrong_flagfiles):
+    before = commands.contents(wrong_flagfiles)
+    told = commands.refuse(USAGE, "train", "--run_dir=run", argument, cwd=wrong_flagfiles)
     assert told.startswith(f"usage: {line}")
-    assert commands.contents(tmp_path) == {}
+    assert commands.contents(wrong_flagfiles) == before
+
+
+def test_a_space_before_the_equals_sign_of_a_command_line(tmp_path):
+    told = commands.refuse(USAGE, "train", "--steps", "=10", cwd=tmp_path)
+    assert told == "usage: '--steps =10' has a space before its =; write it as --steps=10"
 
 
 @pytest.mark.parametrize(("arguments", "code", "line"), WRONG_SURROUNDINGS)
@@ -264,6 +300,8 @@ def test_a_directory_without_a_run(entry_point, tmp_path):
             "--checkpoint=nonsense",
             "checkpoint=nonsense is not there; use latest, best or a step of: 10, 20",
         ),
+        ("evaluate", "--steps=10", "--steps is a flag of train, and none of this command; --help lists those that are"),
+        ("evaluate", "--eval_batch=x", "eval_batch=x is not a whole number; write it as --eval_batch=500"),
         ("evaluate", "--split=tests", "split=tests is unknown; did you mean test? known: test, validation, train"),
         ("evaluate", "--towers=2 --tower_devices=cpu:0", "towers=2 but tower_devices names 1; give one of the two"),
         ("predict", "", "no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -"),
@@ -274,6 +312,19 @@ def test_a_directory_without_a_run(entry_point, tmp_path):
 def test_what_a_run_does_not_have(entry_point, arguments, line, finished_run):
     told = commands.refuse(USAGE, entry_point, f"--run_dir={finished_run}", *arguments.split())
     assert told == f"usage: {line}"
+
+
+def test_where_a_run_lies_is_told_to_who_looks_beside_it(finished_run, tmp_path):
+    def told(*arguments):
+        return commands.refuse(USAGE, "evaluate", *arguments, cwd=tmp_path)
+
+    assert told() == "usage: no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME"
+    assert f"is not a flag; did you mean --run_dir={finished_run}? write flags as" in told(str(finished_run))
+    inside = f"one lies above it: give --run_dir={finished_run}"
+    assert told(f"--run_dir={finished_run}/checkpoints").endswith(inside)
+    assert told(f"--run_dir={finished_run}/config.flags").endswith(inside)
+    above = finished_run.parent
+    assert told(f"--run_dir={above}").endswith(f"1 lies below it: give one, as --run_dir={finished_run}")
 
 
 def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.config import Config
 from pipeline.exits import ExitCode
 from pipeline.plan import Plan
 
-ENTRY_POINTS = ("train", "evaluate", "predict", "inspect", "export")
+ENTRY_POINTS = ("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "supervise", "preflight")
 
 
 def last_line(stdout: str) -> dict:
@@ -87,6 +88,41 @@ def test_placement_is_logged_by_tensorflow_where_it_is_asked_for(tmp_path):
         placed = rf"tower_{tower}/\S*: \(\w+\): /job:localhost/replica:0/task:0/device:CPU:{tower}$"
         assert re.search(placed, ended.stderr, re.MULTILINE)
     assert last_line(ended.stdout)["event"] == "result"
+
+
+def test_a_run_ends_with_a_table_and_then_its_result(tmp_path):
+    told = commands.succeed("train", *commands.SMALL, "--eval_every=10", "--run_dir=run", cwd=tmp_path)
+    result = last_line(told)
+    assert result == result_of(tmp_path / "run")
+    *table, _ = told.partition("finished at step 20\n")[2].splitlines()
+    rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in table)
+    assert rows["test accuracy"].startswith(f"{result['test_accuracy']:.2%} (")
+    assert rows["test loss"] == f"{result['test_loss']:.4f}"
+    assert rows["best validation"].endswith((" at step 10", " at step 20"))
+    assert (rows["restarts"], rows["run directory"], rows["checkpoints"]) == ("0", "run", "run/checkpoints")
+    assert rows["look at it"].endswith("tensorboard --logdir=run")
+    phases = {"compute", "reduction", "input", "saving", "evaluation", "start", "other"}
+    assert set(re.findall(r"([a-z]+) [\d.]+%", rows["time"])) == phases == set(result["seconds"])
+    assert sum(result["seconds"].values()) == pytest.approx(result["wall_seconds"], abs=0.05)
+    assert result["seconds"]["reduction"] == 0
+
+
+def test_quiet_and_verbose_say_less_and_more(tmp_path):
+    often = (*commands.SMALL, "--log_every=5", "--run_dir=run")
+    quiet = commands.succeed("train", *often, "--quiet", cwd=tmp_path)
+    assert quiet.count("\n") == 1 and last_line(quiet)["event"] == "result"
+    assert commands.succeed("train", *often, "--quiet", cwd=tmp_path) == quiet  # finished already
+    shutil.rmtree(tmp_path / "run")
+    verbose = commands.succeed("train", *often, "--verbose", cwd=tmp_path)
+    assert len(re.findall(r"^  learning rate 0.001  gradient norm .*compute \d+%", verbose, re.MULTILINE)) == 4
+    assert re.findall(r"^step (\d+): checkpoint, [\d,]+ bytes", verbose, re.MULTILINE) == ["10", "20"]
+    assert "quiet" not in (tmp_path / "run" / "config.flags").read_text()
+
+
+def test_a_profile_is_written_where_tensorboard_looks_for_it(tmp_path):
+    commands.succeed("train", *commands.SMALL, "--profile=12:15", "--quiet", "--run_dir=run", cwd=tmp_path)
+    [trace] = tmp_path.glob("run/tensorboard/plugins/profile/*/*.xplane.pb")
+    assert b"tower_0" in trace.read_bytes()
 
 
 def test_a_warning_of_ours_is_one_line(two_classes, tmp_path):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainings import FLAGS, STEPS, Training, assert_equal_runs, told
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 ENDLESS = "--steps=1000000"

@@ -7,8 +7,8 @@ import subprocess
 import commands
 import pytest
 
-from pipeline import ports
 from pipeline.exits import ExitCode
+from pipeline.workers import ports
 
 WAIT = "--start_timeout=6"
 

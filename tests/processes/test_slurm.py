@@ -1,5 +1,6 @@
 """launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
 
+import re
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from cluster import launchers, slurm
 from cluster.launchers import FLAGS, LAUNCH, PROJECT
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 pytestmark = [
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),
@@ -91,6 +92,16 @@ def test_a_preflight_runs_on_all_its_nodes(cluster, tmp_path):
     assert "0: preflight: 2 worker(s), ready to train" in job.output
 
 
+def test_several_tasks_a_node_have_ports_of_their_own(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 2, "--preflight", *FLAGS, options=["--ntasks-per-node=2", "--cpus-per-task=1"])
+    assert job.end() == 0, job.output
+    rows = re.findall(r"^0: (\d)  +(\S+):(\d+) .* by all ", job.output, re.MULTILINE)
+    port = int(rows[0][2])
+    assert rows == [
+        (str(2 * node + rank), cluster.nodes[node], str(port + rank)) for node in range(2) for rank in range(2)
+    ]
+
+
 def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
     job = Job(cluster, tmp_path, 1, "--model=convolutionl")
     assert (job.end(), job.restarts) == (ExitCode.USAGE, 0)
@@ -127,9 +138,8 @@ def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
 
 
 def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
-    """Slurm's shortest limit is a minute; the signal comes 45 s before it. The second life has more time."""
-    slow = ("--steps_per_loop=1", "--summary_every=20")
-    job = Job(cluster, tmp_path, 2, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@45"])
+    """Slurm's shortest limit is a minute; the signal comes 55 s before it. The second life has more time."""
+    job = Job(cluster, tmp_path, 2, *FLAGS, options=["--time=1", "--signal=B:USR1@55"])
     started = time.monotonic()
     cluster.until("requeued", lambda: job.restarts == 1, 120)
     assert time.monotonic() - started < 60, "before the limit"

@@ -55,13 +55,6 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def until(condition) -> None:
-    give_up = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def ended_at_last(process: subprocess.Popen):
     try:
@@ -193,7 +186,13 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(acts):
         assert not any(map(is_gone, pids))
         process.kill()
         process.wait()
-        until(lambda: all(map(is_gone, pids)))
+        give_up = time.monotonic() + 5
+        while not all(map(is_gone, pids)) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        left = [pid for pid in pids if not is_gone(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert left == []
 
 
 def test_lines_of_several_workers_are_passed_on_whole_with_their_number():

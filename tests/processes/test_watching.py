@@ -11,7 +11,7 @@ from told_run import lines
 from trainings import DEADLINE_S, STEPS, assert_equal_runs, training
 
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 FLAGS = (f"--steps={STEPS}", "--towers=2")
 

@@ -7,10 +7,10 @@ import jobs
 import pytest
 from trainings import STEPS, Training, assert_equal_runs, told
 
-from pipeline import ports
-from pipeline.checkpoint import Checkpoints
+from pipeline.workers import ports
+from pipeline.persistence.checkpoint import Checkpoints
 from pipeline.exits import ExitCode
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import commands
 from told_run import curves, lines
 
-from pipeline.run_directory import RunDirectory
+from pipeline.persistence.run_directory import RunDirectory
 
 DEADLINE_S = 300  # for anything to happen on a machine that is busy with other things
 STEPS = 60

@@ -1,0 +1,106 @@
+"""PURE: the runs of a sweep or of a repetition: every combination of the varied values, and every seed."""
+
+import dataclasses
+import hashlib
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import config as configuration
+from pipeline.config import OF_ONE_START, Config
+from pipeline.exits import UsageError
+from pipeline.spelling import did_you_mean
+
+LONGEST_NAME = 120  # of a directory; file systems take 255 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run to be made."""
+
+    name: str  # its directory below that of the whole
+    varied: Mapping[str, Any]  # what sets it apart, but for the seed of a repetition
+    config: Config  # with its run_dir
+
+
+def parse(varies: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """['learning_rate=1e-4,1e-3'] -> {'learning_rate': (1e-4, 1e-3)}.
+
+    Values are divided by semicolons where there is one, and may then hold commas. Raises UsageError for a flag that
+    does not exist or cannot be varied, a value that is none of its kind, and one that is given twice.
+    """
+    varied: dict[str, tuple[Any, ...]] = {}
+    for vary in varies:
+        name, equals, text = vary.partition("=")
+        name = name.strip().removeprefix("--")
+        _check_name(vary, name, bool(equals), known=varied)
+        values = [_read(name, value.strip()) for value in text.split(";" if ";" in text else ",")]
+        if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+            raise UsageError(f"vary={vary} gives {configuration.text(twice[0])} twice; give each value once")
+        varied[name] = tuple(values)
+    return varied
+
+
+def _check_name(vary: str, name: str, has_values: bool, known: Mapping[str, Any]) -> None:
+    fields = [field for field in Config.__dataclass_fields__ if field not in OF_ONE_START]
+    if name in OF_ONE_START:
+        raise UsageError(f"vary={vary}: {name} is of one start and cannot be varied; vary another flag")
+    if name not in fields:
+        hint = did_you_mean(name, fields)
+        raise UsageError(
+            f"vary={vary}: {name or 'nothing'} is not a flag of train; {hint}write --vary=FLAG=VALUE,VALUE"
+        )
+    if not has_values:
+        raise UsageError(f"vary={vary} has no values; write --vary={name}=VALUE,VALUE")
+    if name in known:
+        raise UsageError(f"vary={vary} varies {name} a second time; give all its values in one --vary")
+
+
+def _read(name: str, text: str) -> Any:
+    """A value as its flag takes it. Raises UsageError."""
+    try:
+        return configuration.read(name, text)
+    except ValueError:
+        default = configuration.text(Config.__dataclass_fields__[name].default)
+        raise UsageError(f"vary: {name}={text} cannot be read; write values as {name}={default}") from None
+
+
+def combinations(base: Config, varied: Mapping[str, Sequence[Any]], directory: Path) -> list[Run]:
+    """A run for every combination of the varied values; the last one varies fastest. With base.repeat, of each seed."""
+    if base.repeat > 1 and "seed" in varied:
+        raise UsageError("--vary=seed and --repeat both vary the seed; give one of the two")
+    runs = []
+    for values in itertools.product(*varied.values()):
+        point = dict(zip(varied, values, strict=True))
+        config = dataclasses.replace(base, **point, run_dir=str(directory / _directory(point)))
+        runs += [
+            dataclasses.replace(run, varied=point, name=str(Path(run.config.run_dir).relative_to(directory)))
+            for run in seeds(config)
+        ]
+    return runs
+
+
+def seeds(config: Config) -> list[Run]:
+    """A run for each of the seeds seed, seed + 1, ..., in directories seed-N below its own; one seed stays as it is.
+
+    Neighbouring seeds share no random number: `plan.fold_in` hashes them.
+    """
+    if config.repeat == 1:
+        return [Run(config.run_dir, {}, config)]
+    return [
+        Run(
+            f"seed-{seed}",
+            {},
+            dataclasses.replace(config, seed=seed, repeat=1, run_dir=str(Path(config.run_dir) / f"seed-{seed}")),
+        )
+        for seed in range(config.seed, config.seed + config.repeat)
+    ]
+
+
+def _directory(point: Mapping[str, Any]) -> str:
+    """'learning_rate=0.001,optimizer=adam'; a hash follows where that would be no plain name, or one too long."""
+    whole = ",".join(f"{name}={configuration.text(value)}" for name, value in point.items())
+    plain = re.sub(r"[^\w.,=:+-]+", "_", whole)[:LONGEST_NAME]
+    return plain if plain == whole else f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -1,0 +1,48 @@
+"""What TensorBoard shows of a model: how it judged a split, class by class, and what its parameters are."""
+
+import tensorflow as tf
+from PIL import Image
+
+from pipeline.evaluation import Mistake, Tally
+from pipeline.monitoring import pictures
+from pipeline.monitoring.journal import Journal
+from pipeline.monitoring.pictures import Caption
+from pipeline.sources.base import Source
+from pipeline.state import Values
+
+
+def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:
+    """Shows each class's accuracy, which classes were taken for which, and the most confident mistakes."""
+    by_class = tally.by_class(source.class_names)
+    journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in by_class.items()})
+    matrix = pictures.confusion(tally.confusion, source.class_names)
+    journal.pictures(split, step, {"errors/confusion": matrix, "errors/examples": mistakes(tally, source)})
+
+
+def mistakes(tally: Tally, source: Source) -> Image.Image:
+    """The examples of a tally's mistakes, with what they are and what they were taken for."""
+    wrong = int(tally.confusion.sum() - tally.confusion.trace())
+    title = f"{wrong:,} of {tally.scores.examples:,} taken for another class"
+    if not tally.mistakes:
+        return pictures.captioned([], [], title)
+    raw, _ = source.fetch(tf.constant([mistake.example for mistake in tally.mistakes], tf.int64))
+    captions = [_captions(mistake, source.class_names) for mistake in tally.mistakes]
+    return pictures.captioned(source.decode(raw).numpy(), captions, f"{title}; the most confident:")
+
+
+def _captions(mistake: Mistake, class_names: tuple[str, ...]) -> list[Caption]:
+    true, predicted = (pictures.shortened(class_names[number]) for number in (mistake.label, mistake.predicted))
+    return [
+        Caption(f"is {true}"),
+        Caption(f"taken for {predicted}", pictures.WRONG),
+        Caption(f"{mistake.confidence:.1%} sure"),
+    ]
+
+
+def show_parameters(journal: Journal, step: int, values: Values, channels: int) -> None:
+    """Shows how the parameters are distributed and, where the first layer is a convolution, its filters."""
+    parameters = {name: value for name, value in values.items() if name.startswith("parameters/")}
+    journal.histograms(step, parameters)
+    kernels = [value for value in parameters.values() if value.ndim > 1]
+    if kernels and kernels[0].ndim == 4 and kernels[0].shape[2] == channels:
+        journal.pictures("train", step, {"filters/first_layer": pictures.filters(kernels[0])})

@@ -1,0 +1,230 @@
+"""What a run tells: people through progress lines and TensorBoard, programs through metrics.jsonl.
+
+metrics.jsonl holds one JSON object a line: {"event": ..., "step": ..., "time": Unix seconds, ...values}. It is strict
+JSON, so a value that is no finite number (nan, inf) is null. TensorBoard shows one run for each split, with equal
+tags, so that their curves share one chart and its step axis; the run above them is the job's row in its HParams table.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.summary_v2 import text_pb
+
+from pipeline.exits import StorageError
+from pipeline.monitoring import summaries
+from pipeline.monitoring.events import EventFile, drop_after
+from pipeline.monitoring.progress import Terminal
+from pipeline.persistence.storage import replacing, storage_errors
+
+SCORED = ("validation", "test")  # splits whose metrics line is the last thing told of a step
+
+
+class Journal:
+    """The one owner of a run directory's metrics.jsonl and tensorboard/; what people read goes on to a terminal.
+
+    Everything told is at once in its file, where another process can read it. `event` may be called from any thread,
+    the rest from one. Every method raises StorageError as soon as a file, or stdout, cannot be written.
+    """
+
+    def __init__(self, run_dir: Path, start_step: int, terminal: Terminal | None = None):
+        """Drops what was told of steps after `start_step`, so that no reader sees a step twice; then appends.
+
+        Dropped too are the scores of `start_step` itself, pictures and all, if a kill came before their line.
+        """
+        self.terminal = terminal or Terminal()
+        self._start_step = start_step
+        self._tensorboard = run_dir / "tensorboard"
+        self._path = run_dir / "metrics.jsonl"
+        with storage_errors(self._path):
+            run_dir.mkdir(parents=True, exist_ok=True)
+            told = _drop_lines_after(self._path, start_step)
+            self._lines = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._event_files = {run: self._go_on(run, start_step, told) for run in self._runs()}
+
+    def event(self, event: str, step: int, **values: Any) -> None:
+        """Appends a line to metrics.jsonl."""
+        self._append(_line(event, step, values))
+
+    def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Tells numbers of a split ('train', 'validation', 'test'): a point in each chart, and a line of that name.
+
+        Of a split that is SCORED this comes last: the line says that all of this step was told.
+        """
+        self.points(split, step, values)
+        self.event(split, step, **values)
+
+    def points(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        """Shows numbers of a split in charts alone."""
+        self._show(split, step, [summaries.scalar(name, value) for name, value in values.items()])
+
+    def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Shows how each array's finite values are distributed."""
+        self._show("train", step, [summaries.histogram(tag, array) for tag, array in arrays.items()])
+
+    def pictures(self, split: str, step: int, images: Mapping[str, Image.Image]) -> None:
+        """Shows images."""
+        self._show(split, step, [summaries.picture(tag, image) for tag, image in images.items()])
+
+    def job(self, step: int, shown: list[Summary]) -> None:
+        """Shows what is of the run as a whole and of no split."""
+        self._show("", step, shown)
+
+    def graph(self, graph_def: tf.compat.v1.GraphDef) -> None:
+        """Shows the graph; the last one told is seen."""
+        self._event_file("train").add(step=self._start_step, graph_def=graph_def.SerializeToString())
+
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """Shows a text, such as `markdown_table` makes."""
+        self._show("train", step, [text_pb(tag, markdown)])
+
+    def progress(self, line: str) -> None:
+        """Prints a line for people."""
+        self.terminal.line(line)
+
+    def result(self, step: int, **values: Any) -> None:
+        """Ends a finished run: appends the result line, and prints the same line, to be the last on stdout."""
+        line = _line("result", step, values)
+        self._append(line)
+        self.terminal.result(line)
+
+    def flush(self) -> None:
+        """Returns when all that was told so far would survive a power cut."""
+        with storage_errors(self._path):
+            os.fsync(self._lines)
+        for event_file in self._event_files.values():
+            event_file.sync()
+
+    def close(self) -> None:
+        """Ends the journal; nothing can be told after it."""
+        self.terminal.clear()
+        os.close(self._lines)
+        for event_file in self._event_files.values():
+            event_file.close()
+
+    def _append(self, line: str) -> None:
+        rest = f"{line}\n".encode()
+        with storage_errors(self._path):
+            while rest:  # one write, unless the disk is full: then the next one says why
+                rest = rest[os.write(self._lines, rest) :]
+
+    def _show(self, run: str, step: int, shown: list[Summary]) -> None:
+        merged = Summary(value=[value for summary in shown for value in summary.value])
+        self._event_file(run).add(step=step, summary=merged)
+
+    def _event_file(self, run: str) -> EventFile:
+        if run not in self._event_files:
+            self._event_files[run] = EventFile(self._tensorboard / run, self._start_step)
+        return self._event_files[run]
+
+    def _runs(self) -> list[str]:
+        """The names of TensorBoard's runs that are there: splits, and '' for the run above them."""
+        names = {path.parent.name for path in self._tensorboard.glob("*/events.out.tfevents.*")}
+        return sorted(names | {"" for _ in self._tensorboard.glob("events.out.tfevents.*")})
+
+    def _go_on(self, run: str, start_step: int, told: set[tuple[str, int]]) -> EventFile:
+        torn = start_step > 0 and run in SCORED and (run, start_step) not in told
+        last = start_step - 1 if torn else start_step
+        drop_after(self._tensorboard / run, last)
+        return EventFile(self._tensorboard / run, last)
+
+
+class Aside(Journal):
+    """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
+
+    def __init__(self, log: IO[str], start_step: int):
+        self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
+
+    def progress(self, line: str) -> None:
+        """Notes a line for people, with the time of day."""
+        self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def flush(self) -> None:
+        """Returns at once: there is nothing that must survive."""
+
+    def close(self) -> None:
+        """Ends the log."""
+        self._log.close()
+
+    def result(self, step: int, **values: Any) -> None:
+        """Notes the result line."""
+        self.progress(_line("result", step, values))
+
+    def _append(self, line: str) -> None:
+        """Leaves a line to the chief."""
+
+    def _event_file(self, split: str) -> EventFile:
+        return _NOWHERE
+
+
+class _Nowhere(EventFile):
+    """An event file that keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, **fields) -> None:
+        """Forgets an event."""
+
+
+_NOWHERE = _Nowhere()
+
+
+def markdown_table(values: Mapping[str, Any]) -> str:
+    """A Markdown table of names and values, each in code quotes so that `_`, `*` and `|` mean themselves."""
+    rows = [f"| `{name}` | `{value}` |" if str(value) else f"| `{name}` | |" for name, value in values.items()]
+    return "\n".join(["| name | value |", "|---|---|", *rows])
+
+
+def _line(event: str, step: int, values: Mapping[str, Any]) -> str:
+    return json.dumps(_plain({"event": event, "step": step, "time": round(time.time(), 3), **values}), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """The same in types that JSON has: NumPy's become Python's, what is not finite becomes None."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _drop_lines_after(path: Path, start_step: int) -> set[tuple[str, int]]:
+    """Rewrites metrics.jsonl without later steps and without a torn last line; untouched if it holds neither.
+
+    Returns the events and steps of the lines that are kept.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    kept = [(line, event, step) for line, event, step in _whole_lines(path, content) if step <= start_step]
+    rest = b"".join(line + b"\n" for line, _, _ in kept)
+    if rest != content:
+        with replacing(path) as new:
+            new.write_bytes(rest)
+    return {(event, step) for _, event, step in kept}
+
+
+def _whole_lines(path: Path, content: bytes) -> Iterator[tuple[bytes, str, int]]:
+    """The whole lines, with the event and the step of each. Raises StorageError for one that is not of ours.
+
+    A kill in the middle of a write leaves a part of a line, which is the last and without an end; it is left out.
+    """
+    *lines, _torn = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            told = json.loads(line)
+            yield line, str(told["event"]), int(told["step"])
+        except (ValueError, TypeError, KeyError):
+            raise StorageError(
+                f"{path}:{number}: '{line[:60].decode(errors='replace')}' is not a line of metrics; "
+                "mend or delete that line, then start the same command again"
+            ) from None

@@ -1,0 +1,103 @@
+"""keras: one model.keras, that plain Keras loads without this project.
+
+It takes images [n, height, width, channels] of 0 to 255, uint8 or float, and gives probabilities [n, classes]. The
+network that gives logits is a layer of it, the one before the last.
+"""
+
+import importlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+from keras import layers
+
+from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
+from pipeline.serving.formats.network import Network, Runner, assign, cannot_be_converted
+
+NAME = "model.keras"
+
+
+def write(network: Network, directory: Path) -> list[str]:
+    """Writes model.keras and the labels. Raises UsageError for a model of a user's that Keras cannot save."""
+    try:
+        whole(network).save(directory / NAME)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a user's own classes raise when they are saved
+        raise cannot_be_converted(network, "a .keras file", error) from error
+    network.write_labels(directory)
+    needed = ", ".join(f"{c.module}.{c.name}" for c in _foreign_classes(directory))
+    return [f"whoever loads it must give Keras these classes, as custom_objects: {needed}"] if needed else []
+
+
+def whole(network: Network) -> keras.Model:
+    """From images of 0 to 255 to probabilities, by layers of Keras' own."""
+    model = with_keras_layers(network.model(network.precision))
+    assign(model, network.values)
+    images = keras.Input(network.image_shape, name="images")
+    # Divided, as in training: keras.layers.Rescaling multiplies by 1 / 255, which rounds to other bits.
+    scaled = keras.ops.cast(images, model.compute_dtype) / 255
+    return keras.Model(images, layers.Softmax(dtype="float32", name="probabilities")(model(scaled)), name="classifier")
+
+
+def with_keras_layers(model: keras.Model) -> keras.Model:
+    """A model like this, with fresh values, and layers of Keras in place of this project's.
+
+    The model itself if it has none. Only its own layers are looked at, not those inside of other layers.
+    """
+    if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization) for layer in model.layers):
+        return model
+    pools: dict[int, keras.Layer] = {}  # by the convolution that each follows
+
+    def plain(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, FusedBatchNormalization):
+            return layers.BatchNormalization.from_config(layer.get_config())
+        if not isinstance(layer, PooledConvolution):
+            return layer.__class__.from_config(layer.get_config())
+        options = {"padding": "same", "dtype": layer.dtype_policy}
+        convolution = layers.Conv2D(layer.filters, layer.size, activation="relu", name=layer.name, **options)
+        pools[id(convolution)] = layers.MaxPooling2D(2, name=f"{layer.name}_pool", **options)
+        return convolution
+
+    def call(layer: keras.Layer, *arguments, **options):
+        outputs = layer(*arguments, **options)
+        return pools[id(layer)](outputs) if id(layer) in pools else outputs
+
+    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # of a Sequential too
+    return keras.models.clone_model(functional, clone_function=plain, call_function=call)
+
+
+def load(directory: Path) -> Runner:
+    """The model as Keras loads it, with the classes of a user's own that it needs."""
+    needed = {c.registered: getattr(importlib.import_module(c.module), c.name) for c in _foreign_classes(directory)}
+    model = keras.saving.load_model(directory / NAME, custom_objects=needed, compile=False)
+    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
+
+
+class _Class(NamedTuple):
+    """A class that a .keras file needs."""
+
+    module: str
+    name: str
+    registered: str  # as what Keras asks for it
+
+
+def _foreign_classes(directory: Path) -> list[_Class]:
+    """The classes that are not of Keras: whoever loads the file has to have them."""
+    with zipfile.ZipFile(directory / NAME) as archive:
+        config = json.loads(archive.read("config.json"))
+    return sorted(set(_foreign_in(config)))
+
+
+def _foreign_in(config: Any) -> Iterator[_Class]:
+    if isinstance(config, dict):
+        module = config.get("module") or "builtins"
+        if config.get("registered_name") and module.partition(".")[0] not in ("keras", "builtins"):
+            yield _Class(module, config["class_name"], config["registered_name"])
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _foreign_in(part)

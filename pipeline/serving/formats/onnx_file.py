@@ -1,0 +1,58 @@
+"""onnx: one model.onnx, by tf2onnx; input `images` uint8, output `probabilities`, the class names in its metadata.
+
+Runtimes seldom have kernels for 16 bits, so the network computes in float32 here, whatever it was trained in.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import tf2onnx
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from pipeline.serving.formats.network import Network, Predictor, Runner, cannot_be_converted
+
+NAME = "model.onnx"
+NAMES = ("images", "probabilities")  # of what goes in and comes out
+OPSET = 18  # the newest that tf2onnx 1.17 knows
+
+logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what users need to know of it, we say
+
+
+def write(network: Network, directory: Path) -> list[str]:
+    """Writes model.onnx and the labels. Raises UsageError for an operation that tf2onnx does not know."""
+    predictor = Predictor(network, "float32")
+    try:
+        converted = _converted(predictor)
+        onnx.checker.check_model(converted)  # an operation that tf2onnx does not know, it leaves as it is
+    except Exception as error:  # whatever it meets
+        raise cannot_be_converted(network, "ONNX", error) from error
+    onnx.helper.set_model_props(converted, {"class_names": json.dumps(network.class_names)})
+    onnx.save(converted, directory / NAME)
+    network.write_labels(directory)
+    return []
+
+
+def _converted(predictor: Predictor) -> onnx.ModelProto:
+    # Not tf2onnx's own from_function: to 1.17 a constant that a model was made with, as the mean in the preprocessing
+    # of Keras' applications, is an input of the graph.
+    frozen = convert_variables_to_constants_v2(predictor.predict.get_concrete_function())
+    names = {tensor.name: name for tensor, name in zip((*frozen.inputs, *frozen.outputs), NAMES, strict=True)}
+    [taken, given] = names
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(add_shapes=True),
+        input_names=[taken],
+        output_names=[given],
+        tensors_to_rename=names,
+        opset=OPSET,
+    )
+    return converted
+
+
+def load(directory: Path) -> Runner:
+    """The model as ONNX Runtime runs it."""
+    session = onnxruntime.InferenceSession(directory / NAME, providers=["CPUExecutionProvider"])
+    taken, given = NAMES
+    return lambda images: session.run([given], {taken: images})[0]

@@ -1,0 +1,50 @@
+"""savedmodel: a directory that TensorFlow, TF Serving and tools made for them load, without this project or Keras.
+
+Signatures: `serving_default` takes `images` [n, height, width, channels] uint8; `serving_bytes` takes `image_bytes`
+[n], the contents of PNG or JPEG files of any size. Both give `probabilities` [n, classes] float32, `class_index` [n]
+int64, the likeliest class, and `class_name` [n], its name. All names are in assets/labels.txt.
+"""
+
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from pipeline.serving.formats.network import Network, Predictor, Runner
+from pipeline.sources import images as encoded
+
+NAME = ""  # it is the directory
+
+
+def write(network: Network, directory: Path) -> list[str]:
+    """Writes the files of a SavedModel into the directory, which is then one."""
+    predictor = Predictor(network, network.precision)
+    with tempfile.TemporaryDirectory() as elsewhere:  # an asset is copied when the model is saved
+        predictor.labels = tf.saved_model.Asset(str(network.write_labels(Path(elsewhere))))
+        tf.saved_model.save(predictor, str(directory), signatures=_signatures(predictor, network))
+    return []
+
+
+def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    names = tf.constant(network.class_names)
+
+    def answer(images):
+        answers = predictor.predict(images)
+        index = tf.argmax(answers["probabilities"], axis=-1)
+        return {**answers, "class_index": index, "class_name": tf.gather(names, index)}
+
+    def answer_bytes(image_bytes):
+        return answer(encoded.decode_batch(image_bytes, network.image_shape))
+
+    pixels = tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    return {
+        "serving_default": tf.function(answer, input_signature=[pixels], autograph=False),
+        "serving_bytes": tf.function(answer_bytes, input_signature=[files], autograph=False),
+    }
+
+
+def load(directory: Path) -> Runner:
+    """The model as TensorFlow alone loads it."""
+    loaded = tf.saved_model.load(str(directory))  # kept alive by the function below: it owns the variables
+    return lambda images: loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()

@@ -1,0 +1,141 @@
+"""Images from users' files, made what a model takes: [n, height, width, channels] uint8."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.exits import BadDataError
+from pipeline.sources import images as encoded
+
+ImageShape = tuple[int, int, int]  # height, width, channels
+
+_PICTURE = -1  # in place of a row: to be decoded from its file
+
+
+class _Image(NamedTuple):
+    name: str  # what it is called to the user
+    path: str
+    row: int  # in the array of all images from .npy files, or _PICTURE
+
+
+class Images:
+    """The images in PNG and JPEG files and .npy batches, in order; pictures are decoded when they are asked for.
+
+    A batch is [n, height, width] or [n, height, width, channels], uint8 or floats in [0, 1]; its images are
+    named FILE[i]. Grey and colour are converted, an alpha channel is dropped, and any size is cropped around the
+    middle and resized, as the model needs and as a folder source does it.
+    """
+
+    def __init__(self, paths: Sequence[str], image_shape: ImageShape):
+        self._shape = image_shape
+        self._images: list[_Image] = []
+        self._refused: dict[int, BadDataError] = {}  # of .npy files that cannot be read, which count as one image
+        batches: list[np.ndarray] = []
+        rows = 0
+        for path in paths:
+            if not path.lower().endswith(".npy"):
+                self._images.append(_Image(path, path, _PICTURE))
+                continue
+            try:
+                batches.append(_fitted(_batch(path), image_shape))
+            except BadDataError as error:
+                self._refused[len(self._images)] = error
+                self._images.append(_Image(path, "", _PICTURE))
+                continue
+            self._images += [_Image(f"{path}[{i}]", path, rows + i) for i in range(len(batches[-1]))]
+            rows += len(batches[-1])
+        # A row that is never taken lets `dataset` make its graph where there are no .npy files.
+        self._rows = np.concatenate([*batches, np.zeros([1, *image_shape], np.uint8)])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def names(self) -> list[str]:
+        """What each is called to the user."""
+        return [image.name for image in self._images]
+
+    def dataset(self, indices: np.ndarray) -> tf.data.Dataset:
+        """Those of these images that can be read, in this order: its index [] int64, and it [*image_shape] uint8."""
+        chosen = [self._images[index] for index in indices]
+        paths = tf.constant([os.fsencode(image.path) for image in chosen], tf.string)
+        rows = tf.constant([image.row for image in chosen], tf.int64)
+        table = tf.constant(self._rows)
+
+        def decode(path):
+            return encoded.decode(tf.io.read_file(path), self._shape)
+
+        def read(index, path, row):
+            return index, tf.cond(row == _PICTURE, lambda: decode(path), lambda: table[row])
+
+        entries = tf.data.Dataset.from_tensor_slices((tf.constant(indices, tf.int64), paths, rows))
+        return entries.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).ignore_errors()
+
+    def refusal(self, index: int) -> BadDataError:
+        """Why an image cannot be read: the error, which names its file."""
+        if index in self._refused:
+            return self._refused[index]
+        try:
+            _picture(self._images[index].path, self._shape)
+        except BadDataError as error:
+            return error
+        return BadDataError(f"{self._images[index].name} changed while it was read; start the same command again")
+
+    def original(self, index: int) -> np.ndarray:
+        """An image that can be read, at its own size, to be shown: [height, width, 1 or 3] uint8."""
+        image = self._images[index]
+        if image.row != _PICTURE:
+            return self._rows[image.row]
+        return tf.io.decode_image(Path(image.path).read_bytes(), channels=3, expand_animations=False).numpy()
+
+
+def _picture(path: str, image_shape: ImageShape) -> np.ndarray:
+    try:
+        return encoded.decode(tf.constant(Path(path).read_bytes()), image_shape).numpy()
+    except OSError as error:
+        raise BadDataError(f"{path}: {error.strerror}; give the path of a PNG, JPEG or .npy file") from None
+    except tf.errors.InvalidArgumentError:
+        raise BadDataError(f"{path} is not an image that can be decoded; give a PNG, JPEG or .npy file") from None
+
+
+def _batch(path: str) -> np.ndarray:
+    """The images in a .npy file: [n, height, width, 1 or 3] uint8."""
+    try:
+        with open(path, "rb") as file:
+            batch = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise BadDataError(f"{path}: {error.strerror or error}; give the path of a PNG, JPEG or .npy file") from None
+    except (ValueError, EOFError) as error:
+        raise BadDataError(f"{path} is not a whole .npy file ({error}); write it with numpy.save") from None
+    if batch.ndim == 3:
+        batch = batch[..., None]
+    if batch.ndim != 4 or batch.shape[-1] not in (1, 3) or 0 in batch.shape:
+        raise BadDataError(
+            f"{path} has shape {list(batch.shape)}; needed is [n, height, width] or [n, height, width, 1 or 3]"
+        )
+    return _as_uint8(path, batch)
+
+
+def _as_uint8(path: str, batch: np.ndarray) -> np.ndarray:
+    if batch.dtype == np.uint8:
+        return batch
+    if not np.issubdtype(batch.dtype, np.floating):
+        raise BadDataError(f"{path} is {batch.dtype.name}; needed are uint8, or floats in [0, 1]")
+    if not (batch.min() >= 0 and batch.max() <= 1):
+        raise BadDataError(
+            f"{path} has floats from {batch.min():.4g} to {batch.max():.4g}; needed are uint8, or floats in [0, 1]"
+        )
+    return np.round(batch.astype(np.float64) * 255).astype(np.uint8)
+
+
+def _fitted(batch: np.ndarray, image_shape: ImageShape) -> np.ndarray:
+    """[n, any, any, 1 or 3] uint8 -> [n, *image_shape] uint8."""
+    height, width, channels = image_shape
+    images = tf.constant(batch)
+    if images.shape[-1] != channels:
+        images = tf.image.rgb_to_grayscale(images) if channels == 1 else tf.image.grayscale_to_rgb(images)
+    return encoded.fit(images, height, width).numpy()

@@ -1,0 +1,80 @@
+"""The probabilities of many images: decoded in parallel, computed on every tower, in batches of one shape.
+
+Every image is computed in a batch of one size, filled up with zeros, so that what is said of it does not depend on the
+others or on how many there are.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import failures, forward
+from pipeline.exits import BadDataError
+from pipeline.serving.images import Images
+from pipeline.towers import Towers
+
+_PADDING = -1  # in place of an index
+
+
+class Predictions(NamedTuple):
+    """What was found of the images that could be read, in order, and why the others could not."""
+
+    indices: list[int]
+    probabilities: np.ndarray  # [len(indices), classes] float32
+    refused: list[BadDataError]
+
+
+class Predictor:
+    """A model on towers, to be asked about images."""
+
+    def __init__(self, model: keras.Model, towers: Towers, batch: int):
+        self._model, self._towers, self._batch = model, towers, batch
+        self._compute = tf.function(self._compute_round, autograph=False)
+
+    def __call__(self, images: Images, skip_unreadable: bool) -> Predictions:
+        """The probabilities of all images that can be read.
+
+        Raises BadDataError for the first that cannot, unless these are to be skipped.
+        """
+        rows: dict[int, np.ndarray] = {}
+        for expected, indices, probabilities in self._rounds(images):
+            rows |= {int(i): row for i, row in zip(indices, probabilities, strict=True) if i != _PADDING}
+            missing = [] if skip_unreadable else [i for i in expected if i not in rows]
+            if missing:
+                raise BadDataError(f"{images.refusal(missing[0])}, or leave such files out by --skip_unreadable")
+        found = sorted(rows)
+        refused = [images.refusal(i) for i in range(len(images)) if i not in rows]
+        return Predictions(found, np.stack([rows[i] for i in found]) if found else np.zeros([0, 0]), refused)
+
+    def _rounds(self, images: Images) -> Iterator[tuple[range, np.ndarray, np.ndarray]]:
+        """A batch for every tower: which images it holds if all can be read; its indices; its probabilities."""
+        num_towers = len(self._towers)
+        iterators = self._towers.iterators([self._dataset(images, tower) for tower in range(num_towers)])
+        each = self._batch * num_towers
+        for start in range(0, len(images), each):
+            with failures.explained("eval_batch"):
+                indices, probabilities = self._compute(iterators)
+            yield range(start, min(start + each, len(images))), indices.numpy(), probabilities.numpy()
+
+    def _dataset(self, images: Images, tower: int) -> tf.data.Dataset:
+        """One tower's batches, every num_towers-th: indices [batch], images [batch, h, w, c]; then padding for ever."""
+        everything = np.arange(len(images))
+        own = images.dataset(everything[everything // self._batch % len(self._towers) == tower])
+        blank = tf.zeros(own.element_spec[1].shape, tf.uint8)
+        padding = tf.data.Dataset.from_tensors((tf.constant(_PADDING, tf.int64), blank)).repeat()
+        return own.concatenate(padding).batch(self._batch, drop_remainder=True)
+
+    def _compute_round(self, iterators) -> tuple[tf.Tensor, tf.Tensor]:
+        """The next batch of every tower: indices [num_towers * batch], probabilities [num_towers * batch, classes]."""
+        indices, probabilities = [], []
+        for tower, iterator in enumerate(iterators):
+            parameters, statistics = self._towers.read(tower)
+            index, pictures = self._towers.next_of(tower, iterator)
+            with self._towers.on(tower):
+                indices.append(index)
+                probabilities.append(forward.probabilities(self._model, parameters, statistics, pictures))
+        with self._towers.on_host():
+            return tf.concat(indices, 0), tf.concat(probabilities, 0)

@@ -1,0 +1,125 @@
+"""One worker's place in its job: meets the others, is watched over, and leaves with them."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline.config import Config
+from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError
+from pipeline.monitoring.journal import Journal
+from pipeline.persistence.run_directory import RunDirectory
+from pipeline.preemption import Preemption
+from pipeline.topology import Topology
+from pipeline.workers import surroundings
+from pipeline.workers.cluster import Cluster
+from pipeline.workers.peers import Peers
+from pipeline.workers.versions import versions
+from pipeline.workers.watchdog import GRACE_S, Progress, Watchdog
+
+SILENT_S = 2.5  # without a word, where a collective broke off: that worker is the reason
+
+
+class Job:
+    """The workers together, of which this process is one. With one worker alone there is nobody to meet or to lose."""
+
+    def __init__(self, asked: Config, topology: Topology, preemption: Preemption):
+        self._asked, self._topology, self._preemption = asked, topology, preemption
+        self.progress = Progress(asked.stall_timeout, asked.start_timeout)
+        self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
+        self.watchdog = Watchdog(asked, self.progress, preemption, self._peers)
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[None]:
+        """Watches over what happens inside. An error that ends it is told to the other workers, unless all agreed."""
+        self.watchdog.start(surroundings.pulse_fd())
+        try:
+            with self.together():
+                yield
+        except PipelineError as error:
+            if self._peers is not None and not isinstance(error, PreemptedError):
+                self._peers.leave(error)
+            raise
+        finally:
+            self.watchdog.stop()
+            if self._peers is not None:
+                self._peers.close()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Raises PeerLostError, or what another worker ended with, where TensorFlow says that a collective broke."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self._peers is None:
+                raise
+            raise self._left_alone(error, self._peers) from None
+
+    def _left_alone(self, error: tf.errors.OpError, peers: Peers) -> PipelineError:
+        """Why a collective failed: what a worker left with, or which one is silent, as soon as one of both shows."""
+        self.watchdog.write_places()
+        give_up = time.monotonic() + GRACE_S
+        while time.monotonic() < give_up:
+            if farewell := peers.farewell():
+                return farewell
+            silent = [f"worker {index}" for index, seconds in peers.silent().items() if seconds > SILENT_S]
+            if silent:
+                step = self.progress.phase.step
+                return PeerLostError(f"at step {step} {', '.join(silent)} is gone; start the job again to go on")
+            time.sleep(0.1)
+        return PeerLostError(f"workers lost each other ({error.message.splitlines()[0][:120]}); start the job again")
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker is the one that writes the run directory."""
+        return self._topology.workers.is_chief
+
+    def watch(self, directory: RunDirectory, journal: Journal, cluster: Cluster) -> None:
+        """Lets the watchdog see how far the towers are, and tell in the journal and the worker's log why it bites."""
+        if cluster.alone:
+            return
+        self.progress.arrived = lambda: cluster.arrived
+        self.watchdog.log = directory.log(self._topology.workers.index)
+        self.watchdog.tell = lambda error: journal.event("peer_lost", self.progress.phase.step, why=str(error))
+
+    def meet(self, settled: Config, finished: bool = False) -> tuple[Config, bool]:
+        """The configuration that all run with, and whether the run is finished already: as the chief says.
+
+        settled: this worker's own, of which the chief's counts. Raises UsageError, naming the difference, if the
+        workers were started with other flags, or are of other versions; PeerLostError if one does not come, and
+        PreemptedError if a stop is asked for before all have come.
+        """
+        try:
+            return (settled, finished) if self._peers is None else self._meet(self._peers, settled, finished)
+        finally:
+            self.progress.enter("start", 0)
+
+    def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
+        own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
+        chiefs = {"settled": self._mathematics(settled), "finished": finished}
+        try:
+            hellos = peers.meet({**own, **chiefs}, self._asked.start_timeout, lambda: self._preemption.requested)
+        except PreemptedError as error:  # no agreed one
+            peers.leave(error)
+            raise
+        for index, hello in enumerate(hellos):
+            for what, mine in own.items():
+                self._compare(what, mine, hello[what], index)
+        config = Config(**{**vars(settled), **hellos[0]["settled"]})
+        return config, hellos[0]["finished"]
+
+    @staticmethod
+    def _mathematics(config: Config) -> dict[str, Any]:
+        return {**config.mathematics(), "steps": config.steps}
+
+    def _versions(self) -> dict[str, Any]:
+        return {**versions(), "towers": self._topology.num_towers}
+
+    def _compare(self, what: str, mine: dict[str, Any], theirs: dict[str, Any], index: int) -> None:
+        different = [name for name in mine if mine[name] != theirs.get(name)]
+        if different:
+            own, each = self._topology.workers.index, {"asked": "flags", "versions": "versions"}[what]
+            told = "; ".join(f"{name} {mine[name]} and {theirs.get(name)}" for name in different)
+            raise UsageError(f"workers {own} and {index} were started with different {each}: {told}; make them equal")

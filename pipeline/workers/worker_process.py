@@ -1,0 +1,122 @@
+"""One worker as the supervisor sees it: a child process with a pulse, an exit code, and lines to pass on."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.workers import surroundings
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None)  # before any fork: the child only calls it
+
+
+class WorkerProcess:
+    """A worker that runs. It does not outlive this process, however this one ends."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        selector: selectors.BaseSelector,
+        prefixes: tuple[str, str] | None,
+    ):
+        """Starts it. prefixes: what its lines on stdout and on stderr begin with; None: both are ours, untouched."""
+        self._selector = selector
+        self._takers: dict[int, Callable[[bytes], None]] = {}  # what takes the bytes of each open descriptor
+        self.has_pulse = False  # a first byte came
+        self.heard = False  # a byte came since this was last set to False
+        pulse, worker_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if prefixes else None,
+                stderr=subprocess.PIPE if prefixes else None,
+                env={**environment, surroundings.PULSE_FD: str(worker_end)},
+                pass_fds=[worker_end],
+                preexec_fn=die_with(os.getpid()),
+            )
+        finally:
+            os.close(worker_end)
+        self._watch(pulse, self._note_pulse)
+        for index, stream in enumerate((self._process.stdout, self._process.stderr)):
+            if prefixes and stream:
+                self._watch(os.dup(stream.fileno()), _Lines(prefixes[index], to=index + 1))
+                stream.close()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, as a shell gives it (128 + N after signal N); None while it lives."""
+        code = self._process.poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal; one that comes too late is lost."""
+        self._process.send_signal(number)
+
+    def end(self) -> None:
+        """Kills it if it lives, passes its last lines on, and closes what led to it."""
+        self._process.kill()
+        self._process.wait()
+        for descriptor in list(self._takers):
+            with contextlib.suppress(BlockingIOError):  # where it left a child that may still write
+                while descriptor in self._takers:
+                    self._take(descriptor)
+            self._close(descriptor)
+
+    def _watch(self, descriptor: int, taker: Callable[[bytes], None]) -> None:
+        os.set_blocking(descriptor, False)
+        self._takers[descriptor] = taker
+        self._selector.register(descriptor, selectors.EVENT_READ, functools.partial(self._take, descriptor))
+
+    def _take(self, descriptor: int) -> None:
+        """Takes what came; closes the descriptor at its end. Raises BlockingIOError if there is nothing yet."""
+        received = os.read(descriptor, 65536)
+        self._takers[descriptor](received)
+        if not received:
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        if self._takers.pop(descriptor, None):
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+
+    def _note_pulse(self, received: bytes) -> None:
+        self.heard = self.heard or bool(received)
+        self.has_pulse = self.has_pulse or bool(received)
+
+
+class _Lines:
+    """Passes whole lines on to a descriptor of this process, each with a prefix."""
+
+    def __init__(self, prefix: str, to: int):
+        self._prefix, self._to, self._rest = prefix.encode(), to, b""
+
+    def __call__(self, received: bytes) -> None:
+        """Takes some bytes; none at all are the end, at which a line without its end is passed on too."""
+        *lines, self._rest = (self._rest + (received or (b"\n" if self._rest else b""))).split(b"\n")
+        text = b"".join(self._prefix + line + b"\n" for line in lines)
+        with contextlib.suppress(OSError):  # whoever read it is gone, or its disk is full: no reason to stop a job
+            while text:
+                text = text[os.write(self._to, text) :]
+
+
+def die_with(parent: int) -> Callable[[], None]:
+    """What a child does before all else, so that the kernel kills it as soon as `parent` is gone."""
+
+    def prepare() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare

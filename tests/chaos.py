@@ -1,0 +1,283 @@
+"""A job of several workers, hit by one accident after the other: python -m tests.chaos --minutes=M --seed=S
+
+Each worker has a supervisor and a host of its own (a network namespace, so root is needed), and all share a run
+directory on a small disk. Events are drawn at random: see EVENTS. After each the job must come forward again by itself,
+from no further back than one checkpoint interval, and in the end it must have the parameters_sha256 of a run that
+nothing ever happened to. Prints a line for every event, and ends with 0 if all of this was so.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.persistence.manifests import newest_step
+from pipeline.persistence.run_directory import RunDirectory
+from tests.cluster.hosts import Hosts, hosts, missing
+
+PORT, DISK = 9000, "48m"
+LEG, INTERVAL, LOOP = (
+    2000,
+    50,
+    5,
+)  # steps: of a leg, at whose end the job goes on with more; between checkpoints; in a call
+STUCK_S = 180
+FLAGS = (
+    *("--source=fake:300", "--model=models_for_tests:batch_norm", "--optimizer=adam", "--global_batch=24"),
+    *("--grad_shards=4", "--intra_op_threads=2", f"--steps_per_loop={LOOP}", f"--log_every={LOOP}", "--eval_every=500"),
+    *(f"--checkpoint_every={INTERVAL}", "--eval_batch=50", "--start_timeout=90", "--quiet"),
+)
+SHAPES = ((1, 4), (2, 1), (2, 2), (4, 1))  # workers and towers that four shards divide over
+FORMAT = "{:>3} {:<12} {:<9} {:>8} {:>10} {:>9}  {}"
+
+
+class Job:
+    """The supervisors of a job, one a host, and the workers below them."""
+
+    def __init__(self, where: Hosts, run_dir: Path):
+        self._hosts, self.run = where, RunDirectory(run_dir)
+        self.shape, self.steps = SHAPES[1], LEG
+        self.supervisors: list[subprocess.Popen] = []
+
+    def start(self) -> None:
+        """Starts every supervisor."""
+        workers, towers = self.shape
+        addresses = ",".join(f"{host}:{PORT}" for host in self._hosts.addresses[:workers])
+        for k in range(workers):
+            command = [*self._hosts[k], sys.executable, "-m", "pipeline.supervise", *FLAGS, "--max_restarts=1000"]
+            command += [f"--run_dir={self.run.path}", f"--steps={self.steps}", f"--towers={towers}"]
+            command += [f"--worker_addresses={addresses}", f"--worker_index={k}"] if workers > 1 else []
+            log = (self.run.path.parent.parent / f"supervisor-{k}.log").open("a")
+            self.supervisors.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment()))
+
+    def workers(self) -> list[int]:
+        """The processes of the workers that are there now."""
+        found = []
+        for supervisor in self.supervisors:
+            with contextlib.suppress(OSError):
+                children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text()
+                found += map(int, children.split())
+        return found
+
+    def ended(self) -> list[int]:
+        """The exit codes of the supervisors, once all have ended; [] before."""
+        codes = [supervisor.poll() for supervisor in self.supervisors]
+        return [] if None in codes else [code for code in codes if code is not None]
+
+    def stop(self) -> None:
+        """Asks all to stop, and waits until they have."""
+        for supervisor in self.supervisors:
+            supervisor.send_signal(signal.SIGTERM)
+        for supervisor in self.supervisors:
+            supervisor.wait()
+        self.supervisors = []
+
+    def kill(self) -> None:
+        """Kills all supervisors; their workers go with them."""
+        for supervisor in self.supervisors:
+            supervisor.kill()
+            supervisor.wait()
+        self.supervisors = []
+
+    def logged(self) -> int:
+        """The last step that was told."""
+        return max((e["step"] for e in self.run.events() if e["event"] == "train"), default=0)
+
+    def turn(self) -> None:
+        """Starts the job again if it stopped, as a scheduler does; where it is finished, with more steps to go."""
+        if codes := self.ended():
+            if set(codes) == {0}:
+                self.steps += LEG
+            elif not set(codes) <= {0, 75, 76, -signal.SIGKILL}:
+                raise SystemExit(f"supervisors ended with {codes}: see supervisor-*.log")
+            self.supervisors = []
+            self.start()
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent)))
+    return {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def kill_one(job: Job, draws: random.Random) -> None:
+    _signal(draws.sample(job.workers(), 1), signal.SIGKILL)
+
+
+def kill_all(job: Job, draws: random.Random) -> None:
+    _signal(job.workers(), signal.SIGKILL)
+
+
+def kill_host(job: Job, draws: random.Random) -> None:
+    """Supervisors and all; the scheduler starts the job again."""
+    job.kill()
+    job.start()
+
+
+def preempt(job: Job, draws: random.Random) -> None:
+    _signal(draws.sample(job.workers(), 1), draws.choice((signal.SIGTERM, signal.SIGUSR1)))
+
+
+def suspend(job: Job, draws: random.Random) -> None:
+    _signal(draws.sample(job.workers(), 1), signal.SIGSTOP)
+
+
+def cut_link(job: Job, draws: random.Random) -> None:
+    host = draws.randrange(job.shape[0])
+    job._hosts.cut(host)
+    time.sleep(draws.uniform(2, 30))
+    job._hosts.heal(host)
+
+
+def fill_disk(job: Job, draws: random.Random) -> None:
+    filler = job.run.path.parent / "filler"
+    with contextlib.suppress(OSError), filler.open("wb") as file:
+        while True:
+            file.write(bytes(1 << 16))
+            file.flush()
+    time.sleep(draws.uniform(2, 20))
+    filler.unlink(missing_ok=True)
+
+
+def flip_byte(job: Job, draws: random.Random) -> None:
+    """Of the newest checkpoint; it shows when the next accident makes someone read it."""
+    step = newest_step(job.run.checkpoints)
+    with contextlib.suppress(OSError):  # pruned meanwhile
+        path = draws.choice(sorted(job.run.checkpoints.glob(f"ckpt-{step}.*")))
+        with path.open("r+b") as file:
+            position = draws.randrange(path.stat().st_size)
+            file.seek(position)
+            byte = file.read(1)[0]
+            file.seek(position)
+            file.write(bytes([byte ^ 1 << draws.randrange(8)]))
+
+
+def reshape(job: Job, draws: random.Random) -> None:
+    """Stops the job, which goes on with other workers and towers."""
+    job.stop()
+    job.shape = draws.choice([shape for shape in SHAPES if shape != job.shape])
+    job.start()
+
+
+MAY_PASS = (cut_link, fill_disk, flip_byte)  # perhaps without a restart
+EVENTS = (kill_one, kill_all, kill_host, preempt, suspend, cut_link, fill_disk, flip_byte, reshape)
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
+    """Waits until a start after a time and a step beyond `step` are told and one more is saved; the seconds it took."""
+    started, saved = time.monotonic(), newest_step(job.run.checkpoints)
+    while not starts(job, restarted_after) or job.logged() <= step or newest_step(job.run.checkpoints) <= saved:
+        job.turn()
+        if time.monotonic() - started > STUCK_S:
+            raise SystemExit(f"no step beyond {step} for {STUCK_S} s: see {job.run.path.parent.parent}")
+        time.sleep(0.1)
+    return time.monotonic() - started
+
+
+def starts(job: Job, after: float) -> list[int]:
+    """The step of every start after a time."""
+    return [e["step"] for e in job.run.events() if e["event"] == "start" and e["time"] > after]
+
+
+def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, int, float]:
+    """One event and what followed: its name, the restarts, the seconds lost. Raises SystemExit if too much was lost."""
+    time.sleep(draws.uniform(0, 3))
+    while not job.workers():
+        job.turn()
+        time.sleep(0.1)
+    event = draws.choice([e for e in EVENTS if job.shape[0] > 1 or e is not cut_link])
+    step, shape, now = job.logged(), job.shape, time.time()
+    event(job, draws)
+    seconds = until(job, step, 0.0 if event in MAY_PASS else now)
+    restarts = starts(job, now)
+    lost = max((step - start for start in restarts), default=0)
+    row = (number, event.__name__, f"{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
+    print(FORMAT.format(*row), flush=True)
+    if lost > (INTERVAL + LOOP) * (1 + flips + (event is flip_byte)):
+        raise SystemExit(f"{lost} steps were lost; a checkpoint is due every {INTERVAL}")
+    return event.__name__, len(restarts), seconds
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    """A disk of size DISK in memory."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
+        disk = Path(directory, "disk")
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", disk], check=True)
+        try:
+            yield disk
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def disturbed(minutes: float, events: int, draws: random.Random) -> tuple[str, int]:
+    """Hits a job until both the minutes and the number of events are reached; its parameters_sha256 and last step."""
+    with small_disk() as disk, hosts(max(workers for workers, _ in SHAPES)) as where:
+        job, began, happened, flips = Job(where, disk / "run"), time.monotonic(), [], 0
+        job.start()
+        try:
+            until(job, 0)
+            while len(happened) < events or time.monotonic() - began < minutes * 60:
+                happened.append(hit(job, len(happened) + 1, draws, flips))
+                flips = flips + 1 if happened[-1][0] == "flip_byte" else 0 if happened[-1][1] else flips
+            while not job.ended() or set(job.ended()) != {0}:
+                if job.ended():
+                    job.turn()
+                time.sleep(0.1)
+            summary(happened)
+            result = job.run.result()
+            assert result is not None
+            return result["parameters_sha256"], result["step"]
+        finally:
+            job.kill()
+
+
+def summary(happened: list[tuple[str, int, float]]) -> None:
+    counts = Counter(name for name, _, _ in happened)
+    for name in sorted(counts):
+        seconds = [s for other, _, s in happened if other == name]
+        mean = sum(seconds) / len(seconds)
+        print(f"{counts[name]:>3} x {name:<12} {mean:6.1f} s lost on average, {max(seconds):.1f} at most")
+    print(f"{len(happened)} events, {sum(restarts for _, restarts, _ in happened)} restarts")
+
+
+def undisturbed(steps: int) -> str:
+    """The parameters_sha256 of one worker on one tower that nothing happens to."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "pipeline.train", *FLAGS, f"--run_dir={directory}/run", f"--steps={steps}"]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment())
+        return json.loads(ended.stdout.splitlines()[-1])["parameters_sha256"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=0, help="at least (default: until the events are over)")
+    parser.add_argument("--events", type=int, default=5, help="at least (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the events (default: %(default)s)")
+    asked = parser.parse_args()
+    if reason := missing():
+        raise SystemExit(reason)
+    print(FORMAT.format("", "event", "job", "at step", "restarts", "lost", "seconds until the next checkpoint"))
+    found, steps = disturbed(asked.minutes, asked.events, random.Random(asked.seed))
+    wanted = undisturbed(steps)
+    print(f"parameters_sha256 {found} at step {steps}; undisturbed {wanted}")
+    raise SystemExit(found != wanted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""launch/local.sh: several workers on this machine, whatever becomes of them."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from cluster import launchers
+from cluster.launchers import FLAGS, LAUNCH, launched
+
+from pipeline.exits import ExitCode
+
+pytestmark = pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing())
+
+
+def local(run_dir, *flags):
+    return launched([LAUNCH / "local.sh", f"--run_dir={run_dir}", *flags], run_dir)
+
+
+def process_of(live, worker: int) -> int:
+    """The process number of a worker."""
+    for process in live.workers():
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+        if b"pipeline.train" in words and f"--worker_index={worker}".encode() in words:
+            return process
+    raise AssertionError(worker)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_trains_to_the_same_bits_on_any_number_of_workers(tmp_path, undisturbed, workers):
+    with local(tmp_path / "run", *FLAGS, f"--workers={workers}") as live:
+        code, out, err = live.end()
+        assert code == 0, (out, err)
+        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert out.startswith("worker 0 | " if workers == 2 else "convolutional on fake:600")
+
+
+def test_a_dry_run_prints_each_workers_command_and_nothing_else(tmp_path):
+    with local(tmp_path / "run", "--workers=3", "--dry_run", "--seed=5") as live:
+        code, out, err = live.end()
+    addresses = re.findall(r"^worker \d of 3 at (127\.0\.0\.1:\d+), on ", out, re.MULTILINE)
+    commands = re.findall(r"^    \S+ -m pipeline\.train (.*)$", out, re.MULTILINE)
+    assert (code, err, len(set(addresses))) == (0, "", 3)
+    assert [sorted(words.split()) for words in commands] == [
+        sorted(
+            [
+                f"--run_dir={tmp_path}/run",
+                "--seed=5",
+                f"--worker_addresses={','.join(addresses)}",
+                f"--worker_index={k}",
+            ]
+        )
+        for k in range(3)
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_preflight_and_a_wrong_flag_end_with_their_codes(tmp_path):
+    with local(tmp_path / "run", "--preflight") as live:
+        assert live.end()[0] == 0
+    with local(tmp_path / "run", "--seed=-1") as live:
+        code, out, err = live.end()
+    assert (code, out) == (ExitCode.USAGE, "") and err.startswith("usage: seed=-1 is too small")
+
+
+def test_ctrl_c_ends_all_workers_with_75_and_the_same_command_goes_on(tmp_path, undisturbed):
+    with local(tmp_path / "run", *FLAGS) as live:
+        live.until_step(60)
+        for process in live.workers():  # as a terminal does: all processes get it
+            os.kill(process, signal.SIGINT)
+        code, _, err = live.end()
+        assert (code, live.workers()) == (ExitCode.PREEMPTED, []), err
+    with local(tmp_path / "run", *FLAGS) as live:
+        assert live.end()[0] == 0
+        assert live.run.result()["parameters_sha256"] == undisturbed
+
+
+def test_no_worker_outlives_a_launcher_that_is_killed(tmp_path):
+    with local(tmp_path / "run", *FLAGS) as live:
+        live.until_step(20)
+        assert len(live.workers()) == 3
+        live.process.kill()
+        give_up = time.monotonic() + 10
+        while live.workers():
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+
+
+def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undisturbed):
+    with local(tmp_path / "run", *FLAGS) as live:
+        live.until_step(60)
+        os.kill(process_of(live, 0), signal.SIGKILL)
+        code, out, err = live.end()
+        assert code == 0, (out, err)
+        assert "worker 0 left with exit code 137" in err and "restart 1 of 3" in err
+        assert "worker 1 left with exit code 76" in err
+        assert live.run.result()["parameters_sha256"] == undisturbed
+
+
+def test_a_worker_that_is_stopped_is_killed_and_started_again_with_the_others(tmp_path, undisturbed):
+    with local(tmp_path / "run", *FLAGS, "--stall_timeout=6", "--pulse_timeout=8") as live:
+        live.until_step(60)
+        os.kill(process_of(live, 1), signal.SIGSTOP)
+        code, out, err = live.end()
+        assert code == 0, (out, err)
+        assert "worker 0 left with exit code 76" in err and "worker 1 killed, " in err
+        assert live.run.result()["parameters_sha256"] == undisturbed
