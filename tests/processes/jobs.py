@@ -9,9 +9,9 @@ from pathlib import Path
 import commands
 from trainings import FLAGS, Training
 
-from pipeline.workers import ports
 from pipeline.exits import ExitCode
 from pipeline.persistence.run_directory import RunDirectory
+from pipeline.workers import ports
 
 NOTICE_S = 30  # in which all workers have left after one is lost
 

@@ -7,10 +7,10 @@ import jobs
 import pytest
 from trainings import STEPS, Training, assert_equal_runs, told
 
-from pipeline.workers import ports
-from pipeline.persistence.checkpoint import Checkpoints
 from pipeline.exits import ExitCode
+from pipeline.persistence.checkpoint import Checkpoints
 from pipeline.persistence.run_directory import RunDirectory
+from pipeline.workers import ports
 
 ALL_STEPS = f"--steps={STEPS}"
 
@@ -21,10 +21,6 @@ def in_training(live: jobs.Job, run: RunDirectory) -> bool:
 
 def in_saving(live: jobs.Job, run: RunDirectory) -> bool:
     return live.until_step(8) and live[0].until(live[0].saving)
-
-
-def in_start_up(live: jobs.Job, run: RunDirectory) -> bool:
-    return live[0].until_owned()
 
 
 def when_compiling(live: jobs.Job, run: RunDirectory) -> bool:
@@ -45,7 +41,6 @@ def by_file(worker: Training, run: RunDirectory) -> None:
 @pytest.mark.parametrize(
     ("moment", "asked", "ask"),
     [
-        (in_start_up, 1, by_signal(signal.SIGTERM)),
         (when_compiling, 1, by_signal(signal.SIGUSR1)),
         (when_compiling, 0, by_file),
         (in_training, 0, by_signal(signal.SIGTERM)),
@@ -65,6 +60,17 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     assert all(f" at step {step}, and all of it is saved;" in line for line in lines), lines
     assert 0 < step < STEPS and Checkpoints(run.checkpoints).verify(step)
     assert not run.stop_file.exists()
+    jobs.train(run.path, ALL_STEPS)
+    assert_equal_runs(run.path, straight)
+
+
+def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(straight, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with jobs.job(run.path, ALL_STEPS) as live:
+        assert live[0].until_owned()
+        live[1].send(signal.SIGTERM)
+        lines = live.all_end_with(ExitCode.PREEMPTED)
+    assert all("all of it is saved" in line or "nothing was to save" in line for line in lines), lines
     jobs.train(run.path, ALL_STEPS)
     assert_equal_runs(run.path, straight)
 

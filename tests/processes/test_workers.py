@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from trainings import FLAGS, STEPS, assert_equal_runs, train
 
-from pipeline.persistence.checkpoint import Checkpoints
 from pipeline.exits import ExitCode
+from pipeline.persistence.checkpoint import Checkpoints
 from pipeline.persistence.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
