@@ -204,7 +204,7 @@ def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, i
     event(job, draws)
     seconds = until(job, step, 0.0 if event in MAY_PASS else now)
     restarts = starts(job, now)
-    lost = max((step - start for start in restarts), default=0)
+    lost = max((max(step - start, 0) for start in restarts), default=0)
     row = (number, event.__name__, f"{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
     print(FORMAT.format(*row), flush=True)
     if lost > (INTERVAL + LOOP) * (1 + flips + (event is flip_byte)):
