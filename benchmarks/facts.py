@@ -20,7 +20,7 @@ from pipeline.exits import PipelineError
 class Facts:
     """Of the machine and the model."""
 
-    gpus: list[str]  # the name of each
+    num_gpus: int  # that TensorFlow sees
     num_parameters: int
     flops_per_example: int  # of one training example, forward and backward
 
@@ -45,9 +45,9 @@ def main(argument: str, file: str) -> None:
     task = Task(**json.loads(argument))
     images, labels, num_classes = training_examples(task)
     arrays.write(Path(file), images, labels)
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    num_gpus = len(tf.config.list_physical_devices("GPU"))
     model = plain_keras.model(task, images.shape[1:], num_classes)
-    facts = Facts([gpu.get("device_name", "GPU") for gpu in gpus], model.count_params(), training_flops(model))
+    facts = Facts(num_gpus, model.count_params(), training_flops(model))
     print(json.dumps(dataclasses.asdict(facts)))
 
 

@@ -14,7 +14,7 @@ v1 = tf.compat.v1
 
 
 def train(task: Task, pause: Pause) -> None:
-    """A session's run for every step, and another for a loss at the end of a round."""
+    """A session's run for every step."""
     assert (task.model, task.precision) == ("convolutional", "float32"), "this contender knows one model"
     v1.disable_v2_behavior()
     images, labels = arrays.read(task.arrays)
@@ -31,9 +31,9 @@ def train(task: Task, pause: Pause) -> None:
         batches = _batches(images, labels, task.batch)
         while True:
             for _ in range(task.round_steps):
-                batch = next(batches)
-                session.run(train_step, feed_dict={x: batch[0], y: batch[1], keep_prob: 0.5})
-            pause(float(session.run(loss, feed_dict={x: batch[0], y: batch[1], keep_prob: 1.0})), num_parameters)
+                xs, ys = next(batches)
+                _, value = session.run((train_step, loss), feed_dict={x: xs, y: ys, keep_prob: 0.5})
+            pause(float(value), num_parameters)
 
 
 def _logits(x, num_classes: int, keep_prob):

@@ -1,4 +1,4 @@
-"""tf.distribute.MirroredStrategy, by a loop of one's own and by Keras' fit."""
+"""tf.distribute.MirroredStrategy, by a loop of one's own and by Keras' fit; and the same loop over several workers."""
 
 import keras
 import tensorflow as tf
@@ -20,16 +20,32 @@ def fit(task: Task, pause: Pause) -> None:
 
 
 def loop(task: Task, pause: Pause) -> None:
-    """Calls of STEPS_PER_CALL steps, a round's worth at a time."""
+    """A loop of one's own on the devices of this process."""
     strategy = _strategy(task)
     images, labels, num_classes = training_examples(task)
+    iterator = iter(strategy.experimental_distribute_dataset(plain_keras.dataset(images, labels, task.batch)))
+    _train(task, pause, strategy, iterator, images.shape[1:], num_classes)
+
+
+def multi_worker(task: Task, pause: Pause) -> None:
+    """The same by MultiWorkerMirroredStrategy, on the workers that TF_CONFIG names; each shuffles for itself."""
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    images, labels, num_classes = training_examples(task)
+    worker_batch = task.batch // strategy.num_replicas_in_sync
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: plain_keras.dataset(images, labels, worker_batch)
+    )
+    _train(task, pause, strategy, iter(batches), images.shape[1:], num_classes)
+
+
+def _train(task: Task, pause: Pause, strategy, iterator, image_shape, num_classes: int) -> None:
+    """Calls of STEPS_PER_CALL steps, a round's worth at a time."""
     with strategy.scope():
-        model = plain_keras.model(task, images.shape[1:], num_classes)
+        model = plain_keras.model(task, image_shape, num_classes)
         optimizer = keras.optimizers.Adam(task.learning_rate)
         if task.precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(model.trainable_variables)
-    iterator = iter(strategy.experimental_distribute_dataset(plain_keras.dataset(images, labels, task.batch)))
     call = _training_function(strategy, model, optimizer, iterator, task.batch)
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
