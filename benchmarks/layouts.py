@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from benchmarks.surroundings import gpus
 from benchmarks.task import STEPS_PER_CALL, Task
-from pipeline import ports
+from pipeline.workers import ports
 
 OURS, MULTI_WORKER_MIRRORED = "ours", "MultiWorkerMirroredStrategy"
-PHASES = ("compute", "reduction", "input")  # of pipeline.clock
+PHASES = ("compute", "reduction", "input")  # of pipeline.monitoring.clock
 
 
 class Outcome(NamedTuple):
