@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.tables import columns, figure
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -17,15 +19,21 @@ class Comparison:
     values: Sequence[float]  # one a round
     against_values: Sequence[float]
     goal: str  # for people to read
+    less_is_better: bool = False
 
     @property
     def ratios(self) -> list[float]:
         """Contender / against, of each round: what else slowed the machine in a round slowed both."""
         return [value / other for value, other in zip(self.values, self.against_values, strict=True)]
 
+    @property
+    def ratio(self) -> float:
+        """The rounds' median."""
+        return statistics.median(self.ratios)
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return dataclasses.asdict(self) | {"ratios": self.ratios, "ratio": statistics.median(self.ratios)}
+        return dataclasses.asdict(self) | {"ratios": self.ratios, "ratio": self.ratio}
 
     def row(self) -> list[str]:
         """Its line in the table: medians, and the ratio's least and largest."""
@@ -35,9 +43,9 @@ class Comparison:
             self.contender,
             self.against,
             str(self.batch),
-            _figure(statistics.median(self.values)),
-            _figure(statistics.median(self.against_values)),
-            f"{statistics.median(ratios):.2f}",
+            figure(statistics.median(self.values)),
+            figure(statistics.median(self.against_values)),
+            f"{self.ratio:.2f}",
             f"{min(ratios):.2f} - {max(ratios):.2f}",
             self.goal,
         ]
@@ -48,11 +56,4 @@ HEADER = ["quantity", "contender", "against", "batch", "its own", "other's", "ra
 
 def table(comparisons: Sequence[Comparison]) -> str:
     """All comparisons, a line each, in columns."""
-    rows = [HEADER, *(comparison.row() for comparison in comparisons)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    return columns(HEADER, [comparison.row() for comparison in comparisons])

@@ -1,82 +1,60 @@
-"""Speed and memory beside peers, in one table: python -m benchmarks.peers [--source=idx:DIR] [--json=FILE].
+"""Speed and memory beside peers, a table for each precision: python -m benchmarks.peers [--source=idx:DIR] [--json=FILE].
 
 Each contender is a process of its own. They train short rounds in turn, in alternating order and after a warm-up, and
-a ratio is the median of the rounds' own ratios.
+a ratio is the median of the rounds' own ratios. PyTorch takes part where benchmarks/peers_venv.sh was run.
 """
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import start
+from benchmarks import goals, results, start
 from benchmarks.comparison import Comparison, table
-from benchmarks.rounds import interleaved
+from benchmarks.facts import found
+from benchmarks.goals import IMAGES_PER_S as IMAGES_PER_S
+from benchmarks.groups import Measure
+from benchmarks.results import MIB, Group
+from benchmarks.roster import ALL, FOOTNOTE, ROSTER
+from benchmarks.surroundings import pytorch_version, surroundings
 from benchmarks.task import Task
 
-TOWERS_BATCH = 512
 START_BATCH = 100
-INPUT_FACTOR = 50  # an input round is that much longer, as otherwise it would be over in milliseconds
-IMAGES_PER_S, MIB = "images/s", 2**20
+SECTIONS = ("one", "several", "start")  # on one device, on several of them, and from nothing to the first step
 
 
-def training(options: argparse.Namespace) -> Iterator[Comparison]:
-    """One tower beside the peers, and the input pipeline alone beside it."""
-    for batch in options.batches:
-        task = Task("ours", batch, source=options.source, data_dir=options.data_dir)
-        tasks = [
-            dataclasses.replace(task, contender=name).with_rounds_of(options.images)
-            for name in ("ours", "keras_fit", "handwritten", "handwritten_pooled")
-        ]
-        alone = dataclasses.replace(task, contender="input_alone").with_rounds_of(options.images * INPUT_FACTOR)
-        ours, keras_fit, handwritten, pooled, batches = interleaved([*tasks, alone], options.rounds)
-        yield Comparison(IMAGES_PER_S, "ours", "keras_fit", batch, ours, keras_fit, ">= 1.00")
-        yield Comparison(IMAGES_PER_S, "ours", "handwritten", batch, ours, handwritten, ">= 0.95")
-        yield Comparison(IMAGES_PER_S, "ours", "handwritten_pooled", batch, ours, pooled, "")
-        yield Comparison(IMAGES_PER_S, "input_alone", "ours", batch, batches, ours, ">= 5")
+def speeds(options: argparse.Namespace, base: Task, about: dict[str, Any]) -> Iterator[Group]:
+    """A group for each precision and batch; adds to `about` what it learns of the machine."""
+    with tempfile.TemporaryDirectory() as scratch:
+        base = dataclasses.replace(base, arrays=str(Path(scratch, "examples.npz")))
+        facts = found(base, Path(base.arrays))
+        about |= dataclasses.asdict(facts) | {"pytorch": pytorch_version()}
+        several = min(options.devices, facts.num_gpus or options.devices) if "several" in options.sections else 1
+        # fmt: off
+        measure = Measure(
+            facts, about["pytorch"], options.contenders, several, options.devices_batch, "one" in options.sections,
+            options.rounds, options.images)
+        # fmt: on
+        for precision in options.precisions or ALL[: 3 if facts.num_gpus else 2]:
+            for batch in options.batches:
+                yield measure.group(dataclasses.replace(base, precision=precision, batch=batch))
+                print(f"{precision} at batch {batch}: measured", file=sys.stderr)
 
 
-def towers(options: argparse.Namespace) -> Iterator[Comparison]:
-    """Four logical CPU towers beside one, at the same global batch; and beside one that computes the same bits."""
-    one = Task("ours", TOWERS_BATCH, source=options.source, data_dir=options.data_dir).with_rounds_of(options.images)
-    four = dataclasses.replace(one, tower_devices="cpu:0,cpu:1,cpu:2,cpu:3")
-    shared, shards = dataclasses.replace(four, variables="first"), dataclasses.replace(one, grad_shards=4)
-    replicated, first, single, same_bits = interleaved([four, shared, one, shards], options.rounds)
-    yield Comparison(IMAGES_PER_S, "ours, 4 towers", "ours, 1 tower", TOWERS_BATCH, replicated, single, ">= 0.95")
-    yield Comparison(IMAGES_PER_S, "4, variables=first", "ours, 1 tower", TOWERS_BATCH, first, single, ">= 0.95")
-    yield Comparison(IMAGES_PER_S, "ours, 4 towers", "1, grad_shards=4", TOWERS_BATCH, replicated, same_bits, "")
-
-
-def starts(options: argparse.Namespace) -> Iterator[Comparison]:
+def starts(options: argparse.Namespace, base: Task) -> Iterator[Comparison]:
     """The whole trainer from its start, beside Keras fit."""
-    peer = Task("keras_fit", START_BATCH, round_steps=1, source=options.source, data_dir=options.data_dir)
+    peer = dataclasses.replace(base, contender="keras_fit", batch=START_BATCH, round_steps=1)
     rounds = [(start.of_trainer(peer), start.of_peer(peer)) for _ in range(options.starts + 1)]
     ours, keras_fit = zip(*rounds[1:], strict=True)  # the first ones read the files from disk
     seconds = ([s.first_step_s for s in ours], [s.first_step_s for s in keras_fit])
     peaks = ([s.peak_bytes / MIB for s in ours], [s.peak_bytes / MIB for s in keras_fit])
-    yield Comparison("s to the first step", "ours", "keras_fit", START_BATCH, *seconds, goal="< 15")
-    yield Comparison("MiB at the peak", "ours", "keras_fit", START_BATCH, *peaks, goal="< 2,384 (2.5 GB)")
-
-
-SECTIONS = {"training": training, "towers": towers, "start": starts}
-
-
-def surroundings(options: argparse.Namespace) -> dict[str, Any]:
-    """What the figures depend on, found without an import of TensorFlow: start._peak_bytes needs a small parent."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "options": vars(options),
-        "processor": models[0].partition(":")[2].strip() if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
-    }
+    names = ("ours", "Keras fit", START_BATCH)
+    yield Comparison("s to the first step", *names, *seconds, goal="<= 1.00", less_is_better=True)
+    yield Comparison("MiB at the peak", *names, *peaks, goal="<= 1.00", less_is_better=True)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -85,34 +63,63 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--source", default="digits", help="as the pipeline's flag (default: digits)")
     parser.add_argument("--data_dir", default="", help="as the pipeline's flag")
     parser.add_argument("--batches", type=_integers, default=[50, 100, 512], help="default: 50,100,512")
+    parser.add_argument("--precisions", type=_among(ALL), help="default: float32,bfloat16, on GPUs also float16")
+    names = [entry.name for entry in ROSTER]
+    parser.add_argument("--contenders", type=_among(names), default=names, help=f"default: all of {','.join(names)}")
+    parser.add_argument("--devices", type=int, default=4, help="of contenders that use several (default: 4)")
+    parser.add_argument("--devices_batch", type=int, default=512, help="the one batch for those (default: 512)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of every contender (default: 9)")
-    parser.add_argument("--images", type=int, default=10_000, help="images in a round, about (default: 10,000)")
+    parser.add_argument("--images", type=int, default=0, help="of a round (default: about 10,000, on GPUs 200,000)")
     parser.add_argument("--starts", type=int, default=3, help="starts of every contender (default: 3)")
-    parser.add_argument("--sections", default=",".join(SECTIONS), help="default: all of %(default)s")
-    parser.add_argument("--json", help="a file for every single figure")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.sections.split(",")) - set(SECTIONS):
-        parser.error(f"sections={options.sections}: {', '.join(sorted(unknown))} is not one of {', '.join(SECTIONS)}")
-    return options
+    parser.add_argument("--sections", type=_among(SECTIONS), default=SECTIONS, help="default: all of one,several,start")
+    parser.add_argument("--json", type=Path, help="a file for every single figure")
+    return parser.parse_args(arguments)
 
 
 def _integers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
+def _among(names):
+    """Reads a list of some of these names."""
+
+    def read(text: str) -> list[str]:
+        words = text.split(",")
+        if unknown := sorted(set(words) - set(names)):
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not one of {', '.join(names)}")
+        return words
+
+    return read
+
+
 def main() -> None:
-    """Runs the sections, prints the table and writes the figures."""
+    """Runs the sections, prints the tables and writes the figures."""
     options = parse()
     about = surroundings(options)
-    comparisons = [c for name in options.sections.split(",") for c in SECTIONS[name](options)]
-    print(
-        f"convolutional, Adam, float32, {options.source}; {about['cores']} cores of {about['processor']}, "
-        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}; {options.rounds} rounds, {options.starts} starts\n"
-    )
-    print(table(comparisons))
+    base = Task("", 1, source=options.source, data_dir=options.data_dir)
+    groups = list(speeds(options, base, about)) if {"one", "several"} & set(options.sections) else []
+    comparisons = [comparison for group in groups for comparison in goals.comparisons(group)]
+    comparisons += starts(options, base) if "start" in options.sections else []
+    print(_title(options, about))
+    for precision in dict.fromkeys(group.precision for group in groups):
+        print(f"\n{results.table([group for group in groups if group.precision == precision])}")
+    print(f"{FOOTNOTE}\n\n{table(comparisons)}")
     if options.json:
-        figures = about | {"comparisons": [comparison.as_dict() for comparison in comparisons]}
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
+        figures = about | {
+            "groups": [group.as_dict() for group in groups],
+            "comparisons": [comparison.as_dict() for comparison in comparisons],
+        }
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _title(options: argparse.Namespace, about: dict[str, Any]) -> str:
+    gpus = "".join(f", {name}" for name in about["gpus"])
+    flops = f"; {about['flops_per_example'] / 1e6:.1f} MFLOP a training example" if "flops_per_example" in about else ""
+    return (
+        f"convolutional, Adam, {options.source}; {about['cores']} cores of {about['processor']}{gpus}; "
+        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}, PyTorch {about.get('pytorch') or 'not there'}; "
+        f"medians of {options.rounds} rounds{flops}"
+    )
 
 
 if __name__ == "__main__":

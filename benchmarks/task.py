@@ -10,10 +10,11 @@ SHUFFLE_BUFFER = 10_000  # examples, for every contender that shuffles in one
 class Task:
     """Train `model` with Adam on batches of `batch`, in rounds of `round_steps`."""
 
-    contender: str  # a module of benchmarks.contenders
-    batch: int
+    contender: str  # a module of benchmarks.contenders, or MODULE:FUNCTION where that is not `train`
+    batch: int  # of a matrix product: the rows of its square matrices
     round_steps: int = STEPS_PER_CALL
-    tower_devices: str = ""  # as the pipeline's flag; empty: one tower. The other contenders have one device.
+    precision: str = "float32"  # as the pipeline's flag
+    tower_devices: str = ""  # as the pipeline's flag; empty: one tower. Most contenders have one device.
     variables: str = "replicated"  # as the pipeline's flag
     grad_shards: int = 0  # as the pipeline's flag
     model: str = "convolutional"
@@ -21,6 +22,9 @@ class Task:
     source: str = "digits"
     data_dir: str = ""
     image_size: int = 0  # as the pipeline's flag
+    arrays: str = ""  # the training examples as a file, for contenders that cannot read the source
+    python: str = ""  # the interpreter of the peers' environment; empty: this one, which has TensorFlow
+    on_gpu: bool = False
 
     @property
     def label(self) -> str:

@@ -6,40 +6,54 @@ and ends at the end of stdin. Waiting it takes no processor time from the conten
 
 import importlib
 import json
+import math
 import os
 import sys
 import time
 from typing import TextIO
 
+from benchmarks import memory
 from benchmarks.task import Task
-from pipeline import command, exits
+from benchmarks.turns import Round, Unavailable
+from pipeline import exits
 from pipeline.exits import PipelineError
 
 
 class Turns:
-    """Calling it ends a round, and returns when the next may begin."""
+    """The Pause of a contender whose turns are given on stdin."""
 
     def __init__(self, replies: TextIO):
         self._replies = replies
         self._started = time.perf_counter()  # the first round has the start in it: a warm-up, to be left out
 
-    def __call__(self) -> None:
+    def __call__(self, loss: float = math.nan, num_parameters: int = 0) -> None:
         seconds = time.perf_counter() - self._started
-        print(json.dumps({"seconds": seconds}), file=self._replies, flush=True)
+        done = Round(seconds, loss, num_parameters, memory.host_peak_bytes(), memory.device_peak_bytes())
+        self.say(done._asdict())
         if not sys.stdin.readline():
             sys.exit()
         self._started = time.perf_counter()
 
+    def say(self, reply: dict) -> None:
+        """One line of JSON."""
+        print(json.dumps(reply), file=self._replies, flush=True)
+
 
 def main(argument: str) -> None:
     """Trains for as long as it is told to."""
-    replies = os.fdopen(os.dup(1), "w")
+    turns = Turns(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever else is printed goes to stderr
-    command.import_tensorflow()
     task = Task(**json.loads(argument))
-    contender = importlib.import_module(f"benchmarks.contenders.{task.contender}")
+    if not task.python:
+        from pipeline import command  # needs what the peers' environment lacks
+
+        command.import_tensorflow()
+    module, _, function = task.contender.partition(":")
     try:
-        contender.train(task, Turns(replies))
+        contender = importlib.import_module(f"benchmarks.contenders.{module}")
+        getattr(contender, function or "train")(task, turns)
+    except Unavailable as error:
+        turns.say({"unavailable": str(error)})
     except PipelineError as error:
         exits.exit_with(error)
 

@@ -71,10 +71,16 @@ def shard_sums(
 
     The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one):
     dividing the few losses costs nothing, dividing the summed gradients would pass through all of them again.
+    To be traced: it does not run eagerly.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(parameters)
-        logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
-        loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
-    gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
+    loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
+    gradients = tf.gradients(
+        loss,
+        list(parameters),
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN, which begins with
+        # whichever it may overwrite: an order that depends on what other threads have finished (TensorFlow 2.21).
+        aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+    )
     return ShardSums(loss, tf.reduce_sum(hits(logits, labels)), gradients, statistics)

@@ -1,6 +1,7 @@
 """Signals, and whatever else asks for it, become one flag that the loop looks at between steps."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -17,7 +18,12 @@ class Preemption:
     """Whether this process was asked to stop, and by what. The first to ask counts; the others change nothing."""
 
     def __init__(self) -> None:
-        self.reason: str | None = None
+        self._reason: str | None = None
+        # Python runs a handler in the main thread alone, which may wait for TensorFlow for long. But it writes the
+        # number of a signal to a file at once, whatever that thread does, and there any thread can look.
+        self._signals, self._written_at_once = os.pipe()
+        for descriptor in (self._signals, self._written_at_once):
+            os.set_blocking(descriptor, False)
 
     @classmethod
     @contextlib.contextmanager
@@ -32,18 +38,29 @@ class Preemption:
             # and so replace its exit code; those that are ignored stay so.
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+            signal.set_wakeup_fd(-1)
 
     def listen(self) -> None:
         """Takes the signals over from whoever has them: TensorFlow's collective runtime takes SIGTERM as it starts."""
         for number in SIGNALS:
             signal.signal(number, self._note)
+        signal.set_wakeup_fd(self._written_at_once, warn_on_full_buffer=False)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.ask(signal.Signals(number).name)
 
     def ask(self, reason: str) -> None:
         """Asks for a stop; for any thread."""
-        self.reason = self.reason or reason
+        self._reason = self._reason or reason
+
+    @property
+    def reason(self) -> str | None:
+        """Who asked for a stop, once someone did; for any thread."""
+        with contextlib.suppress(BlockingIOError):
+            for number in os.read(self._signals, 1000):
+                if number in SIGNALS:
+                    self.ask(signal.Signals(number).name)
+        return self._reason
 
     @property
     def requested(self) -> bool:

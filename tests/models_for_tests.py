@@ -1,5 +1,8 @@
 """Models that a user might bring: given to --model as models_for_tests:NAME."""
 
+import os
+import time
+
 import keras
 import tensorflow as tf
 from keras import layers
@@ -63,6 +66,27 @@ class _Twins(keras.Model):
 def twins(image_shape, num_classes):
     """Two layers of one name."""
     return _Twins(num_classes)
+
+
+class _Waits(layers.Layer):
+    """Lets nothing through from the moment on at which the file that STUCK names is there."""
+
+    def call(self, images):
+        free = tf.numpy_function(self._wait, [], tf.bool, stateful=True)
+        with tf.control_dependencies([free]):
+            return tf.identity(images)
+
+    @staticmethod
+    def _wait():
+        while os.path.exists(os.environ.get("STUCK", "")):
+            time.sleep(0.1)
+        return True
+
+
+def waits(image_shape, num_classes):
+    """Stands for a read that does not come back."""
+    images = keras.Input(image_shape)
+    return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(_Waits()(images))))
 
 
 def raises(image_shape, num_classes):

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import shutil
 
@@ -87,6 +88,20 @@ def test_whoever_lost_the_directory_while_it_wrote_changes_nothing_of_the_new_ow
             earlier.wait()
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path) if not name.startswith(".")} == before
     assert Checkpoints(tmp_path).steps() == [10]
+
+
+def test_whoever_lost_the_directory_and_then_its_files_touches_nothing_of_what_the_new_owner_writes(tmp_path):
+    def taken_over():
+        raise StorageError("taken over")
+
+    (tmp_path / ".writing-ckpt-12-1").mkdir()
+    earlier = Checkpoints(tmp_path)
+    earlier.check_owner = taken_over
+    (tmp_path / f".writing-ckpt-11-{os.getpid()}").write_text("in the way, so that nothing can be written")
+    earlier.save(11, values(11), ABOUT, lambda manifest, seconds: None)
+    with pytest.raises(StorageError, match="taken over"):
+        earlier.wait()
+    assert (tmp_path / ".writing-ckpt-12-1").is_dir()
 
 
 def test_steps_are_in_the_order_of_their_numbers(tmp_path):

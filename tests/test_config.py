@@ -58,7 +58,7 @@ BROKEN_RULES = [
     ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
-    ({"variables": "all"}, "variables=all is unknown; known: replicated, cpu, first"),
+    ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
     ({"quiet": True, "verbose": True}, "--quiet and --verbose exclude each other; give one of them"),
     ({"profile": "10"}, "profile=10 names no steps; write --profile=START:END with START below END"),
     ({"profile": "20:10"}, "profile=20:10 names no steps; "),

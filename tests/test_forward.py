@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,14 +29,31 @@ def test_hits_are_where_the_largest_logit_is_the_labels():
     assert forward.hits(tf.constant(LOGITS), tf.constant(LABELS, tf.int32)).numpy().tolist() == [1, 0]
 
 
-def shard_sums(model, seeds, loss_factor=0.25, smoothing=0.0):
+def traced_shard_sums(model, seeds, loss_factor=0.25, smoothing=0.0):
+    """The traced function, and its arguments."""
     parameters = [tf.constant(v.numpy()) for v in model.trainable_variables]
     statistics = [tf.constant(v.numpy()) for v in statistics_of(model)]
     images, labels = tf.constant(IMAGES, tf.uint8), tf.constant(LABELS, tf.int32)
-    factor = tf.constant(loss_factor)
-    return forward.shard_sums(
-        model, parameters, statistics, seeds, images, labels, loss_factor=factor, label_smoothing=smoothing
-    )
+    options = {"loss_factor": tf.constant(loss_factor), "label_smoothing": smoothing}
+    function = tf.function(functools.partial(forward.shard_sums, model, **options), autograph=False)
+    return function, (parameters, statistics, seeds, images, labels)
+
+
+def shard_sums(*arguments, **options):
+    function, arguments = traced_shard_sums(*arguments, **options)
+    return function(*arguments)
+
+
+@pytest.mark.parametrize("name", ["models_for_tests:batch_norm", "resnet20"])
+def test_no_sum_of_a_gradient_is_left_to_an_operation_that_chooses_its_order(name):
+    """AddN of three or more begins with whichever it may overwrite, which is a matter of other threads' progress."""
+    model = assembly(model=name).model
+    seeds = [tf.constant([1, 2], tf.int64) for _ in seeds_of(model)]
+    function, arguments = traced_shard_sums(model, seeds)
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = [*graph.node, *(node for library in graph.library.function for node in library.node_def)]
+    terms = [len(node.input) for node in nodes if node.op == "AddN"]
+    assert terms and max(terms) == 2
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

@@ -13,7 +13,7 @@ from pipeline.exits import DivergedError, ExitCode, PeerLostError, PipelineError
 from pipeline.preemption import Preemption
 from pipeline.topology import Topology
 from pipeline.workers import ports
-from pipeline.workers.job import SILENT_S, Job
+from pipeline.workers.job import Job
 from pipeline.workers.surroundings import Workers
 from pipeline.workers.watchdog import GRACE_S
 
@@ -183,11 +183,10 @@ def test_a_broken_collective_is_explained_by_whoever_is_silent(colleagues):
         worker.job.progress.enter("training", 41)
         broken()
 
-    started = time.monotonic()
     broke, *_ = joined(colleagues(ASKED, ASKED, ASKED), act)
     assert isinstance(broke, PeerLostError)
-    assert str(broke) == "at step 41 worker 1 is gone; start the job again to go on"
-    assert time.monotonic() - started < SILENT_S + 5
+    # Found out alone, or heard from worker 2, whoever was first.
+    assert str(broke).endswith("at step 41 worker 1 is gone; start the job again to go on")
 
 
 def test_a_collective_that_broke_for_no_known_reason_says_what_tensorflow_says(colleagues):

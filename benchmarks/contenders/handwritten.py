@@ -1,7 +1,7 @@
 """The deep convnet by hand: tf.nn, fused Adam, many steps in one tf.function, and the data in memory as float32.
 
 No input pipeline, no Keras, no towers, no checks: what a careful programmer writes for this one model. Each batch is
-drawn with replacement.
+drawn with replacement. In half precision the layers but the last compute in it, from copies of float32 variables.
 """
 
 from collections.abc import Callable
@@ -10,40 +10,54 @@ import tensorflow as tf
 
 from benchmarks.examples import training_examples
 from benchmarks.task import STEPS_PER_CALL, Task
+from benchmarks.turns import Pause
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 DROPOUT = 0.5
+LOSS_SCALES = {"float16": 1024.0}  # a power of two, so that it changes no bit where nothing underflows
 
 
 class Parameter:
-    """A variable and its two slots."""
+    """A float32 variable and its two slots."""
 
     def __init__(self, *shape: int, bias: bool = False):
         self.variable = tf.Variable(tf.fill(shape, 0.1) if bias else tf.random.truncated_normal(shape, stddev=0.1))
         self.m, self.v = (tf.Variable(tf.zeros(shape)) for _ in range(2))
 
 
-def convolution(x, kernel, bias) -> tf.Tensor:
+def train(task: Task, pause: Pause) -> None:
     """A convolution, bias, ReLU and pool, as everyone writes them."""
-    return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")
+
+    def convolution(x, kernel, bias) -> tf.Tensor:
+        return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")
+
+    _train(task, pause, convolution)
 
 
-def train(task: Task, pause: Callable[[], None], convolution: Callable = convolution) -> None:
+def pooled(task: Task, pause: Pause) -> None:
+    """With the pipeline's own trick: the largest of four stays the largest through bias and ReLU, so it is pooled first."""
+
+    def convolution(x, kernel, bias) -> tf.Tensor:
+        # A plain sum, since BiasAdd's gradient is fused into a slower one of the kernel on the CPU.
+        return tf.nn.relu(tf.nn.max_pool2d(tf.nn.conv2d(x, kernel, 1, "SAME"), 2, 2, "SAME") + bias)
+
+    _train(task, pause, convolution)
+
+
+def _train(task: Task, pause: Pause, convolution: Callable) -> None:
     """Calls of STEPS_PER_CALL steps, a round's worth at a time."""
     assert task.model == "convolutional", "this contender knows one model"
     images, labels, num_classes = training_examples(task)
-    call = _training_function(
-        task, tf.constant(images, tf.float32) / 255, tf.constant(labels), num_classes, convolution
-    )
+    images, labels = tf.constant(images, tf.float32) / 255, tf.constant(labels)
+    parameters = _parameters(images.shape[1:], num_classes)
+    call = _training_function(task, images, labels, parameters, convolution)
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
             loss = call()
-        loss.numpy()
-        pause()
+        pause(float(loss), sum(p.variable.shape.num_elements() for p in parameters))
 
 
-def _training_function(task: Task, images, labels, num_classes: int, convolution: Callable) -> Callable[[], tf.Tensor]:
-    parameters = _parameters(images.shape[1:], num_classes)
+def _training_function(task: Task, images, labels, parameters: list[Parameter], convolution) -> Callable[[], tf.Tensor]:
     step = tf.Variable(0, dtype=tf.int64)
 
     @tf.function
@@ -52,7 +66,8 @@ def _training_function(task: Task, images, labels, num_classes: int, convolution
         for _ in tf.range(STEPS_PER_CALL):
             chosen = tf.random.uniform([task.batch], maxval=len(labels), dtype=tf.int32)
             batch = tf.gather(images, chosen), tf.gather(labels, chosen)
-            loss = _step(parameters, *batch, step, task.learning_rate, convolution)
+            loss, gradients = _gradients(task, parameters, *batch, convolution)
+            _apply(parameters, gradients, tf.cast(step.assign_add(1), tf.float32), task.learning_rate)
         return loss
 
     return call
@@ -65,15 +80,26 @@ def _parameters(image_shape, num_classes: int) -> list[Parameter]:
     return [parameter for shape in shapes for parameter in (Parameter(*shape), Parameter(shape[-1], bias=True))]
 
 
-def _step(
-    parameters: list[Parameter], images, labels, step: tf.Variable, learning_rate: float, convolution
-) -> tf.Tensor:
-    variables = [p.variable for p in parameters]
+def _gradients(task: Task, parameters: list[Parameter], images, labels, convolution):
+    variables, scale = [p.variable for p in parameters], LOSS_SCALES.get(task.precision, 1.0)
     with tf.GradientTape() as tape:
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, _logits(convolution, images, *variables))
-        loss = tf.reduce_mean(losses)
-    gradients = tape.gradient(loss, variables)
-    count = tf.cast(step.assign_add(1), tf.float32)
+        logits = _logits(convolution, task.precision, images, *variables)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        scaled = loss * scale
+    gradients = tape.gradient(scaled, variables)
+    return loss, gradients if scale == 1 else [gradient / scale for gradient in gradients]
+
+
+def _logits(convolution, dtype: str, images, conv1, bias1, conv2, bias2, fc1, bias3, fc2, bias4) -> tf.Tensor:
+    half = lambda variable: tf.cast(variable, dtype)  # noqa: E731
+    x = convolution(half(images), half(conv1), half(bias1))
+    x = convolution(x, half(conv2), half(bias2))
+    x = tf.nn.relu(tf.reshape(x, [-1, fc1.shape[0]]) @ half(fc1) + half(bias3))
+    return tf.cast(tf.nn.dropout(x, DROPOUT), tf.float32) @ fc2 + bias4
+
+
+def _apply(parameters: list[Parameter], gradients, count: tf.Tensor, learning_rate: float) -> None:
+    """Adam's step number `count`, from 1 on."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
         tf.raw_ops.ResourceApplyAdam(
             var=parameter.variable.handle,
@@ -87,11 +113,3 @@ def _step(
             epsilon=EPSILON,
             grad=gradient,
         )
-    return loss
-
-
-def _logits(convolution, images, conv1, bias1, conv2, bias2, fc1, bias3, fc2, bias4) -> tf.Tensor:
-    x = convolution(images, conv1, bias1)
-    x = convolution(x, conv2, bias2)
-    x = tf.nn.relu(tf.reshape(x, [-1, fc1.shape[0]]) @ fc1 + bias3)
-    return tf.nn.dropout(x, DROPOUT) @ fc2 + bias4

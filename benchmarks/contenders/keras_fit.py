@@ -1,37 +1,51 @@
-"""Keras' own training loop: the same model through compile and fit, fed by tf.data."""
-
-from collections.abc import Callable
+"""Keras' own training loop: compile and fit, fed by tf.data."""
 
 import keras
-import tensorflow as tf
+import numpy as np
 
+from benchmarks.contenders import plain_keras
 from benchmarks.examples import training_examples
-from benchmarks.task import SHUFFLE_BUFFER, Task
+from benchmarks.task import STEPS_PER_CALL, Task
+from benchmarks.turns import Pause
 from pipeline import models
 
 EPOCHS_WITHOUT_END = 2**31 - 1
 
 
-def train(task: Task, pause: Callable[[], None]) -> None:
-    """One long fit, of which a round is an epoch."""
+def train(task: Task, pause: Pause) -> None:
+    """A model of Keras' own layers."""
     images, labels, num_classes = training_examples(task)
-    model = models.build(task.model, images.shape[1:], num_classes, seed=1, precision="float32")
+    fit(task, pause, plain_keras.model(task, images.shape[1:], num_classes), images, labels)
+
+
+def many_steps(task: Task, pause: Pause) -> None:
+    """The same with STEPS_PER_CALL steps in one call of the training function."""
+    images, labels, num_classes = training_examples(task)
+    model = plain_keras.model(task, images.shape[1:], num_classes)
+    fit(task, pause, model, images, labels, steps_per_execution=STEPS_PER_CALL)
+
+
+def of_our_model(task: Task, pause: Pause) -> None:
+    """The model that the pipeline trains, with its own layers."""
+    images, labels, num_classes = training_examples(task)
+    model = models.build(task.model, images.shape[1:], num_classes, seed=1, precision=task.precision)
+    fit(task, pause, model, images, labels)
+
+
+def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels: np.ndarray, **options) -> None:
+    """One long fit, of which a round is an epoch. options: of `compile`."""
     model.compile(
         optimizer=keras.optimizers.Adam(task.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **options,
     )
     model.fit(
-        _dataset(images, labels, task.batch),
+        plain_keras.dataset(images, labels, task.batch),
         steps_per_epoch=task.round_steps,
         epochs=EPOCHS_WITHOUT_END,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: pause())],
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: pause(logs["loss"], model.count_params()))
+        ],
         shuffle=False,  # the data set does that
         verbose=0,
     )
-
-
-def _dataset(images, labels, batch: int) -> tf.data.Dataset:
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
-    dataset = dataset.shuffle(SHUFFLE_BUFFER).repeat().batch(batch, drop_remainder=True)
-    scale = lambda images, labels: (tf.cast(images, tf.float32) / 255, labels)  # noqa: E731
-    return dataset.map(scale, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

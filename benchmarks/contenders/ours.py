@@ -1,8 +1,7 @@
 """This pipeline, as its trainer runs it."""
 
-from collections.abc import Callable
-
 from benchmarks.task import STEPS_PER_CALL, Task
+from benchmarks.turns import Pause
 from pipeline import config as configuration
 from pipeline import devices, topology
 from pipeline.assembly import Assembly
@@ -10,16 +9,16 @@ from pipeline.config import Config
 from pipeline.trainer import Trainer
 
 
-def train(task: Task, pause: Callable[[], None]) -> None:
+def train(task: Task, pause: Pause) -> None:
     """The trainer's steps, without end."""
     assembly = assemble(task)
     trainer = Trainer(assembly, assembly.initial())
     step = 0
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
-            trainer.advance(step, step + STEPS_PER_CALL)
+            outcome = trainer.advance(step, step + STEPS_PER_CALL)
             step += STEPS_PER_CALL
-        pause()
+        pause(float(outcome.loss), assembly.model.count_params())
 
 
 def assemble(task: Task) -> Assembly:
@@ -27,9 +26,9 @@ def assemble(task: Task) -> Assembly:
     # fmt: off
     config = Config(
         source=task.source, data_dir=task.data_dir, image_size=task.image_size, model=task.model,
-        global_batch=task.batch, optimizer="adam", learning_rate=task.learning_rate, steps_per_loop=STEPS_PER_CALL,
-        tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1, variables=task.variables,
-        grad_shards=task.grad_shards)
+        precision=task.precision, global_batch=task.batch, optimizer="adam", learning_rate=task.learning_rate,
+        steps_per_loop=STEPS_PER_CALL, grad_shards=task.grad_shards, variables=task.variables,
+        tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1)
     # fmt: on
     towers = topology.of(config, devices.num_gpus())
     return Assembly(configuration.resolve(config, towers.num_towers), towers)

@@ -1,7 +1,7 @@
 """A step's graph with names by which TensorBoard groups it into a box for each tower, and one for the host.
 
-Names decide what a reader sees first: without this, TensorFlow's own scope for gradients stands beside the towers and
-every operation of the host on its own.
+Names decide what a reader sees first: without this, gradients lie in a tower's scope inside of another of the same
+name, and every operation of the host stands on its own.
 """
 
 import re
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 # The first that matches a name renames it.
 _RULES = [
-    (re.compile(r"gradient_tape/(tower_\d+/shard_\d+)/"), r"\1/gradient/"),
+    (re.compile(r"(tower_\d+/shard_\d+)/gradients/(?:\1/)?"), r"\1/gradient/"),
     (re.compile(r"(tower_\d+|shared)/((?:Read|Identity)[^/]*)"), r"\1/parameters/\2"),
     (re.compile(r"(?=tower_\d+/|shared/)"), ""),
     (re.compile(r""), "host/"),

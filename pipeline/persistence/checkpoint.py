@@ -180,6 +180,7 @@ class Checkpoints:
                     path.rename(self.directory / path.name)
                 sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
+            self.check_owner()  # a new owner tidies up, and what it writes itself must stay
             with contextlib.suppress(OSError):
                 self.tidy(())  # it may have been the last of the space
             reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])

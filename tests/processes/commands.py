@@ -27,10 +27,10 @@ def run(entry_point: str, *arguments, prefix=(), **options) -> subprocess.Comple
     return subprocess.run([*prefix, *command(entry_point, *arguments)], text=True, **options)
 
 
-def start(entry_point: str, *arguments) -> subprocess.Popen:
-    """A command that runs, for the test to end."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(entry_point, *arguments), text=True, env=environment(), **pipes)
+def start(entry_point: str, *arguments, prefix=(), **options) -> subprocess.Popen:
+    """A command that runs, for the test to end, after the words in `prefix`; options are those of subprocess.Popen."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | options
+    return subprocess.Popen([*prefix, *command(entry_point, *arguments)], text=True, **options)
 
 
 def succeed(entry_point: str, *arguments, **options) -> str:

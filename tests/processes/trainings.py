@@ -74,6 +74,20 @@ class Training:
         """Sends a signal; one that comes too late is lost."""
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """Ends it at once, if it has not ended."""
+        self._process.kill()
+        self._process.communicate()
+
     def end(self) -> tuple[int, str, str]:
         """Waits for the end: exit code, stdout, stderr."""
         out, err = self._process.communicate(timeout=DEADLINE_S)
@@ -92,11 +106,11 @@ class Training:
 def training(run_dir: Path, *flags, entry_point: str = "train") -> Iterator[Training]:
     """Starts `pipeline.train` with these flags after FLAGS, or another entry point that takes them."""
     process = commands.start(entry_point, *FLAGS, f"--run_dir={run_dir}", *flags)
+    live = Training(process, run_dir)
     try:
-        yield Training(process, run_dir)
+        yield live
     finally:
-        process.kill()
-        process.communicate()
+        live.kill()
 
 
 def train(run_dir: Path, *flags) -> dict:

@@ -1,0 +1,72 @@
+"""What only a process with TensorFlow can say before contenders start: python -m benchmarks.facts TASK-AS-JSON FILE.
+
+It writes the training examples to FILE for contenders that cannot read the source, and prints the facts as JSON.
+"""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import arrays
+from benchmarks.task import Task
+from pipeline import command, exits
+from pipeline.exits import PipelineError
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Of the machine and the model."""
+
+    num_gpus: int  # that TensorFlow sees
+    num_parameters: int
+    flops_per_example: int  # of one training example, forward and backward
+
+
+def found(task: Task, file: Path) -> Facts:
+    """The facts, by a process of its own, so that this one stays without TensorFlow."""
+    command = [sys.executable, "-m", "benchmarks.facts", json.dumps(dataclasses.asdict(task)), str(file)]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        sys.exit(ended.returncode)  # it has said why
+    return Facts(**json.loads(ended.stdout.splitlines()[-1]))
+
+
+def main(argument: str, file: str) -> None:
+    """Finds them out."""
+    command.import_tensorflow()
+    import tensorflow as tf
+
+    from benchmarks.contenders import plain_keras
+    from benchmarks.examples import training_examples
+
+    task = Task(**json.loads(argument))
+    images, labels, num_classes = training_examples(task)
+    arrays.write(Path(file), images, labels)
+    num_gpus = len(tf.config.list_physical_devices("GPU"))
+    model = plain_keras.model(task, images.shape[1:], num_classes)
+    facts = Facts(num_gpus, model.count_params(), training_flops(model))
+    print(json.dumps(dataclasses.asdict(facts)))
+
+
+def training_flops(model) -> int:
+    """Floating point operations of one example's matrix products, forward and backward, in a sequence of layers.
+
+    A product forward has two backward, for the gradients of its kernel and of its input; the first layer needs no
+    gradient of its input. What is not a product (bias, ReLU, pooling, the update) is not counted.
+    """
+    forward = [
+        2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])  # the kernel at every position
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    ]
+    return 3 * sum(forward) - forward[0]
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except PipelineError as error:
+        exits.exit_with(error)

@@ -1,0 +1,51 @@
+"""What is asked of the figures: our own beside the best peer's, in the same rounds."""
+
+from collections.abc import Iterator
+
+from benchmarks.comparison import Comparison
+from benchmarks.results import Group, Result
+
+IMAGES_PER_S = "images/s"
+GIGA = 1e9
+BEST_PEER = "best peer"
+
+_OVER_BEST_PEER = {("float32", 50): 1.25, ("float32", 100): 1.25, ("float32", 512): 1.1, ("bfloat16", 512): 1.2}
+_OF_CEILING = {("float32", 512): 0.65}
+_OVER_FLOAT32 = {("bfloat16", 512): 2.5}
+_SEVERAL_OVER_BEST_PEER = {("float32", 512): 1.4}
+_SEVERAL_OVER_ONE = {("float32", 512): 0.97}
+
+
+def comparisons(group: Group) -> Iterator[Comparison]:
+    """One tower beside the best peer, by-hand code, the ceiling and float32; several towers beside peers and one."""
+    ours = group.find("ours")
+    if not ours:
+        return
+    yield from _beside(group, ours, group.best_peer(), BEST_PEER, _OVER_BEST_PEER)
+    yield from _beside(group, ours, group.find("handwritten_pooled"), "by hand, pooled", {})
+    yield from _beside(group, ours, group.find("ours_float32"), "ours in float32", _OVER_FLOAT32)
+    through, flops_per_s = group.ceiling
+    reached = [speed * group.flops_per_example / GIGA for speed in ours.images_per_s]
+    most = [flops / GIGA for flops in flops_per_s]
+    goal = _goal(group, _OF_CEILING)
+    yield Comparison(f"GFLOP/s, {group.precision}", "ours", "matrix product", group.batch, reached, most, goal)
+    for number in sorted({result.num_devices for result in group.ran} - {1}):
+        several = group.find("ours", number)
+        if several:
+            yield from _beside(group, several, group.best_peer(number), BEST_PEER, _SEVERAL_OVER_BEST_PEER)
+            yield from _beside(group, several, ours, "ours", _SEVERAL_OVER_ONE)
+
+
+def _beside(group: Group, own: Result, other: Result | None, against: str, goals: dict) -> Iterator[Comparison]:
+    if other:
+        names = (f"{IMAGES_PER_S}, {group.precision}", _name(own, "ours"), _name(other, against))
+        yield Comparison(*names, group.batch, own.images_per_s, other.images_per_s, _goal(group, goals))
+
+
+def _name(result: Result, name: str) -> str:
+    return name if result.num_devices == 1 else f"{name}, {result.num_devices} devices"
+
+
+def _goal(group: Group, goals: dict[tuple[str, int], float]) -> str:
+    goal = goals.get((group.precision, group.batch))
+    return f">= {goal:.2f}" if goal else ""

@@ -1,0 +1,80 @@
+"""Measures the contenders of ROSTER, a group for each precision and batch."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from benchmarks.facts import Facts
+from benchmarks.results import Group, Result
+from benchmarks.roster import ONE, PRODUCTS, ROSTER, SEVERAL, Entry
+from benchmarks.rounds import Measured, measured
+from benchmarks.task import Task
+
+NO_PYTORCH = "PyTorch is not there; `bash benchmarks/peers_venv.sh` installs it"
+ON_CPU, ON_GPU = (10_000, 4096, 5), (200_000, 8192, 200)  # images, rows of square matrices, products: of a round
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What is measured, and how long."""
+
+    facts: Facts
+    pytorch: str  # its version; '' where it is not there
+    contenders: Sequence[str]  # names of ROSTER
+    num_devices: int  # for contenders that use several; 1 for none of those
+    devices_batch: int  # the one batch at which those run
+    one: bool  # whether contenders on one device run
+    rounds: int
+    images: int  # of a round, about; 0 for what fits the device
+
+    def group(self, base: Task) -> Group:
+        """All contenders of the base's precision, at its batch and on its data, side by side."""
+        base = dataclasses.replace(base, on_gpu=bool(self.facts.num_gpus))
+        images, rows, num_products = ON_GPU if base.on_gpu else ON_CPU
+        trained = [(entry, task.with_rounds_of(self.images or images)) for entry, task in self._tasks(base)]
+        product = dataclasses.replace(base, batch=rows)
+        products = [(e, dataclasses.replace(e.task(product), round_steps=num_products)) for e in PRODUCTS]
+        *results, through_tensorflow, through_pytorch = self._measured([*trained, *products])
+        flops_per_s = {
+            entry.label: [2 * rows**3 * num_products / done.seconds for done in one.rounds]
+            for entry, one in (through_tensorflow, through_pytorch)
+            if one.rounds
+        }
+        listed = [_result(entry, one) for entry, one in results]
+        return Group(base.precision, base.batch, self.facts.flops_per_example, listed, flops_per_s)
+
+    def _tasks(self, base: Task) -> list[tuple[Entry, Task]]:
+        chosen = [entry for entry in ROSTER if entry.name in self.contenders and base.precision in entry.precisions]
+        tasks = [(entry, entry.task(base)) for entry in chosen if self.one and ONE in entry.devices]
+        if self.num_devices > 1 and base.batch == self.devices_batch:
+            devices = [f"{'gpu' if base.on_gpu else 'cpu'}:{index}" for index in range(self.num_devices)]
+            tasks += [(entry, entry.task(base, devices)) for entry in chosen if SEVERAL in entry.devices]
+        return tasks
+
+    def _measured(self, tasks: Sequence[tuple[Entry, Task]]) -> list[tuple[Entry, Measured]]:
+        """As `rounds.measured`, but for those that need PyTorch where there is none."""
+        lacking = [entry.needs_pytorch and not self.pytorch for entry, _ in tasks]
+        there = iter(
+            measured([task for (_, task), lacks in zip(tasks, lacking, strict=True) if not lacks], self.rounds)
+        )
+        return [
+            (entry, Measured(task, unavailable=NO_PYTORCH) if lacks else next(there))
+            for (entry, task), lacks in zip(tasks, lacking, strict=True)
+        ]
+
+
+def _result(entry: Entry, one: Measured) -> Result:
+    num_devices = len(one.task.tower_devices.split(","))
+    if not one.rounds:
+        return Result(entry.name, entry.label, num_devices, entry.is_peer, unavailable=one.unavailable)
+    last = one.rounds[-1]
+    return Result(
+        entry.name,
+        entry.label,
+        num_devices,
+        entry.is_peer,
+        images_per_s=one.images_per_s,
+        losses=[done.loss for done in one.rounds],
+        num_parameters=last.num_parameters,
+        peak_bytes=last.peak_bytes,
+        device_peak_bytes=last.device_peak_bytes,
+    )

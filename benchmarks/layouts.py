@@ -1,0 +1,138 @@
+"""Whole runs of several workers on this machine, each worker with its share of the cores."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from benchmarks.surroundings import gpus
+from benchmarks.task import STEPS_PER_CALL, Task
+from pipeline.workers import ports
+
+OURS, MULTI_WORKER_MIRRORED = "ours", "MultiWorkerMirroredStrategy"
+PHASES = ("compute", "reduction", "input")  # of pipeline.monitoring.clock
+
+
+class Outcome(NamedTuple):
+    """Of one whole run, its first call left out."""
+
+    images_per_s: float
+    seconds: dict[str, float]  # by PHASES, where the program accounts for them
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Workers, and the cores that each has for itself."""
+
+    program: str  # OURS or MULTI_WORKER_MIRRORED
+    num_workers: int
+    worker_cores: int
+    global_batch: int
+
+    @property
+    def cores(self) -> int:
+        """Of all workers."""
+        return self.num_workers * self.worker_cores
+
+    @property
+    def described(self) -> str:
+        """As the table has it."""
+        return f"{self.num_workers} worker{'s' * (self.num_workers > 1)} x {self.worker_cores}"
+
+    def run(self, options: argparse.Namespace) -> Outcome:
+        """Trains from nothing to options.steps, and ends all workers."""
+        program = {OURS: _ours, MULTI_WORKER_MIRRORED: _multi_worker_mirrored}[self.program]
+        return program(self, options)
+
+
+def _ours(layout: Layout, options: argparse.Namespace) -> Outcome:
+    with tempfile.TemporaryDirectory() as run_dir:
+        # fmt: off
+        flags = {
+            "run_dir": run_dir, "source": options.source, "data_dir": options.data_dir, "precision": options.precision,
+            "model": "convolutional", "global_batch": layout.global_batch, "steps": options.steps, "towers": 1,
+            "intra_op_threads": layout.worker_cores, "steps_per_loop": STEPS_PER_CALL, "wire": options.wire,
+            "all_reduce": options.all_reduce, "log_every": 0, "eval_every": 0, "checkpoint_every": 0, "quiet": "true"}
+        # fmt: on
+        train = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
+        addresses = ",".join(_addresses(layout.num_workers))
+        named = [f"--worker_addresses={addresses}"] if layout.num_workers > 1 else []
+        commands = [[*train, *named, *([f"--worker_index={k}"] if named else [])] for k in range(layout.num_workers)]
+        result = _chiefs_last_line(commands, layout.worker_cores, [{}] * layout.num_workers, stdin="")
+    return Outcome(result["images_per_second"], {phase: result["seconds"][phase] for phase in PHASES})
+
+
+def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace) -> Outcome:
+    calls = max(1, options.steps // STEPS_PER_CALL - 1)  # ours leaves its first one out
+    task = Task(
+        "mirrored:multi_worker",
+        layout.global_batch,
+        calls * STEPS_PER_CALL,
+        options.precision,
+        source=options.source,
+        data_dir=options.data_dir,
+    )
+    command = [sys.executable, "-m", "benchmarks.worker", json.dumps(dataclasses.asdict(task))]
+    cluster = {"worker": _addresses(layout.num_workers)}
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": k}} for k in range(layout.num_workers)]
+    environments = [{"TF_CONFIG": json.dumps(one)} for one in tasks]
+    commands = [command] * layout.num_workers
+    result = _chiefs_last_line(commands, layout.worker_cores, environments, stdin="\n")  # one round after the warm-up
+    return Outcome(task.images_per_second(result["seconds"]), {})
+
+
+def _addresses(count: int) -> list[str]:
+    return [f"{ports.LOOPBACK}:{port}" for port in ports.free(count)]
+
+
+def _chiefs_last_line(
+    commands: Sequence[Sequence[str]], worker_cores: int, environments: Sequence[dict[str, str]], stdin: str
+) -> dict:
+    """What the first worker says last, as JSON; ends the process if a worker fails."""
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(_started(command, cores, environment))
+            for command, cores, environment in zip(commands, _shares(worker_cores), environments, strict=False)
+        ]
+        for process in processes:
+            assert process.stdin
+            process.stdin.write(stdin)
+            process.stdin.close()
+        said = [process.stdout.read() for process in processes if process.stdout]
+        if any([process.wait() for process in processes]):
+            sys.exit(f"a worker of {len(commands)} failed; what it said is above")
+    return json.loads(said[0].splitlines()[-1])
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], cores: Sequence[int], environment: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """The command's process on these cores alone, and on as large a share of the GPUs; killed if it is left behind."""
+    bound = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
+    environment = os.environ | _gpus_beside(cores) | environment
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(bound, text=True, env=environment, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _shares(worker_cores: int) -> list[list[int]]:
+    """The cores of each worker."""
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[start : start + worker_cores] for start in range(0, len(cores), worker_cores)]
+
+
+def _gpus_beside(cores: Sequence[int]) -> dict[str, str]:
+    """The GPUs whose number is that of the cores; none where workers outnumber the GPUs."""
+    everything, all_gpus = sorted(os.sched_getaffinity(0)), range(len(gpus()))
+    each = len(all_gpus) * len(cores) // len(everything)
+    first = everything.index(cores[0]) // len(cores) * each
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, all_gpus[first : first + each])) or "-1"}

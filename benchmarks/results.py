@@ -1,0 +1,114 @@
+"""What contenders did side by side, and what follows from it: speeds, ratios to the best peer, shares of the ceiling."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.tables import columns, figure
+
+MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One contender of a group."""
+
+    name: str
+    label: str
+    num_devices: int
+    is_peer: bool
+    images_per_s: Sequence[float] = ()  # one a round; empty if it could not run
+    losses: Sequence[float] = ()  # at the end of each round
+    num_parameters: int = 0
+    peak_bytes: int = 0
+    device_peak_bytes: int = 0
+    unavailable: str = ""  # why it could not run
+
+    @property
+    def speed(self) -> float:
+        """The rounds' median, in images/s."""
+        return statistics.median(self.images_per_s)
+
+    def ratio_to(self, other: "Result") -> float:
+        """The median of the rounds' own ratios: what else slowed the machine in a round slowed both."""
+        pairs = zip(self.images_per_s, other.images_per_s, strict=True)
+        return statistics.median(own / others for own, others in pairs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Contenders that were measured in the same rounds, in one precision and at one global batch."""
+
+    precision: str
+    batch: int
+    flops_per_example: int
+    results: Sequence[Result]
+    products_flops_per_s: dict[str, Sequence[float]]  # matrix products, by what they went through; one a round
+
+    @property
+    def ran(self) -> list[Result]:
+        """The results with figures, the fastest first."""
+        return sorted((r for r in self.results if r.images_per_s), key=lambda r: r.speed, reverse=True)
+
+    def find(self, name: str, num_devices: int = 1) -> Result | None:
+        """That result, if it has figures."""
+        return next((r for r in self.ran if (r.name, r.num_devices) == (name, num_devices)), None)
+
+    def best_peer(self, num_devices: int = 1) -> Result | None:
+        """The fastest peer on so many devices."""
+        return next((r for r in self.ran if r.is_peer and r.num_devices == num_devices), None)
+
+    @property
+    def ceiling(self) -> tuple[str, Sequence[float]]:
+        """The faster of the matrix products: what it went through, and FLOP/s of each round."""
+        return max(self.products_flops_per_s.items(), key=lambda item: statistics.median(item[1]))
+
+    def share_of_ceiling(self, result: Result) -> float:
+        """In [0, 1]; of the model's matrix products alone."""
+        return result.speed * self.flops_per_example / statistics.median(self.ceiling[1])
+
+    def row(self, result: Result) -> list[str]:
+        """Its line in the table."""
+        best = self.best_peer(result.num_devices)
+        memory = figure(result.peak_bytes / MIB)
+        if result.device_peak_bytes:
+            memory += f" + {figure(result.device_peak_bytes / MIB)} on GPU"
+        of_ceiling = "" if result.name == "ours_float32" else f"{self.share_of_ceiling(result):.0%}"
+        return [
+            str(self.batch),
+            result.label,
+            str(result.num_devices),
+            f"{result.speed:,.0f}",
+            f"{1000 * self.batch / result.speed:.2f}",
+            f"{result.ratio_to(best):.2f}" if best else "",
+            of_ceiling,
+            memory,
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Group":
+        """What `as_dict` made."""
+        return cls(**(values | {"results": [Result(**result) for result in values["results"]]}))
+
+
+HEADER = ["batch", "contender", "devices", "images/s", "ms/step", "x best peer", "of ceiling", "MiB at the peak"]
+
+
+def table(groups: Sequence[Group]) -> str:
+    """The groups of one precision: its ceiling, and a line for each contender, then who was left out and why."""
+    ceilings = [f"{statistics.median(flops) / 1e9:,.0f} through {name}" for name, flops in _products(groups).items()]
+    title = f"{groups[0].precision}: matrix products at {', '.join(ceilings)} GFLOP/s"
+    rows = [group.row(result) for group in groups for result in group.ran]
+    left_out = {f"{r.label}: left out: {r.unavailable}": None for g in groups for r in g.results if r.unavailable}
+    return "\n".join([title, columns(HEADER, rows), *left_out])
+
+
+def _products(groups: Sequence[Group]) -> dict[str, list[float]]:
+    """All groups' rounds."""
+    names = groups[0].products_flops_per_s
+    return {name: [flops for group in groups for flops in group.products_flops_per_s[name]] for name in names}

@@ -1,0 +1,24 @@
+"""What a contender says at the end of each of its rounds."""
+
+import math
+from typing import NamedTuple, Protocol
+
+
+class Round(NamedTuple):
+    """One round, as the worker process tells of it."""
+
+    seconds: float
+    loss: float = math.nan  # of the last step, or the round's mean; nan where nothing is trained
+    num_parameters: int = 0
+    peak_bytes: int = 0  # the most memory of the host that the process has held since its start
+    device_peak_bytes: int = 0  # the same of its GPUs; 0 where there are none or the framework cannot say
+
+
+class Pause(Protocol):
+    """Calling it ends a round, once all computation is done, and returns when the next may begin."""
+
+    def __call__(self, loss: float = math.nan, num_parameters: int = 0) -> None: ...
+
+
+class Unavailable(Exception):
+    """A contender cannot run here; the message says what it lacks."""

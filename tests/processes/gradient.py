@@ -1,0 +1,27 @@
+"""One worker's part of one gradient: python gradient.py FLAGS. Its last line is {"sha256": ..., "start": [...]}.
+
+start: the first numbers of each parameter's gradient.
+"""
+
+import json
+
+from pipeline import command, flags
+
+
+def main() -> None:
+    asked = flags.configuration()
+    command.import_tensorflow()
+    from pipeline import state, topology
+    from pipeline.assembly import Assembly
+    from pipeline.trainer import Trainer
+    from pipeline.workers import surroundings
+
+    assembly = Assembly(asked, topology.of(asked, 0, surroundings.workers(asked)))
+    gradient = Trainer(assembly, assembly.initial()).gradient(3).by_parameter
+    start = [value.ravel()[:20].tolist() for value in gradient.values()]
+    print(json.dumps({"sha256": state.sha256(gradient), "start": start}))
+    assembly.cluster.barrier()
+
+
+if __name__ == "__main__":
+    command.run(main, flags.define, usage="python gradient.py [flags of pipeline.train]")

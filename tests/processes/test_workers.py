@@ -1,0 +1,144 @@
+"""Several workers compute what one computes: to the bit, also where others go on, and without a shared file system."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import commands
+import jobs
+import numpy as np
+import pytest
+from trainings import FLAGS, STEPS, assert_equal_runs, train
+
+from pipeline.exits import ExitCode
+from pipeline.persistence.checkpoint import Checkpoints
+from pipeline.persistence.run_directory import RunDirectory
+
+ALL_STEPS = f"--steps={STEPS}"
+
+
+@pytest.mark.parametrize(("workers", "towers"), [(2, 2), (4, 1)])
+def test_four_towers_are_one_workers_or_several_ones(straight, tmp_path, workers, towers):
+    jobs.train(tmp_path / "run", f"--towers={towers}", ALL_STEPS, workers=workers)
+    assert_equal_runs(tmp_path / "run", straight)
+
+
+def test_three_workers_add_as_one_does(tmp_path):
+    """Three are no power of two: after a round one of them gets a copy."""
+    flags = ("--grad_shards=6", "--steps=8", "--eval_every=0")
+    one = train(tmp_path / "one", "--towers=3", *flags)
+    three = jobs.train(tmp_path / "three", "--towers=1", *flags, workers=3)
+    assert one["parameters_sha256"] == three["parameters_sha256"]
+
+
+def test_real_digits_and_the_real_model_end_on_the_same_bits(mnist_directory, tmp_path):
+    """Its gradient is larger than a packet."""
+    flags = (f"--source=idx:{mnist_directory}", "--model=convolutional", "--steps=4", "--global_batch=64")
+    rarely = ("--eval_every=0", "--checkpoint_every=0", "--summary_every=0", "--eval_batch=500")
+    results = [
+        jobs.train(tmp_path / str(workers), f"--towers={4 // workers}", *flags, *rarely, workers=workers)
+        if workers > 1
+        else train(tmp_path / str(workers), "--towers=4", *flags, *rarely)
+        for workers in (1, 2, 4)
+    ]
+    assert len({result["parameters_sha256"] for result in results}) == 1
+    assert len({(result["test_loss"], result["test_accuracy"]) for result in results}) == 1
+
+
+def test_only_the_chief_tells_of_the_run_and_all_lie_in_its_directory(straight, tmp_path):
+    own = {index: [f"--run_dir={tmp_path / str(index)}"] for index in range(2)}
+    jobs.train(tmp_path / "0", ALL_STEPS, own=own)
+    assert_equal_runs(tmp_path / "0", straight)
+    assert [path.name for path in (tmp_path / "1").rglob("*")] == ["logs", "worker-1.log"]
+    told = (tmp_path / "1" / "logs" / "worker-1.log").read_text()
+    assert told.count("step 20: validation accuracy") == 1 and '"event": "result"' in told
+
+
+# --- how gradients travel ---
+
+
+def gradients(*flags, workers: int) -> list[dict]:
+    """What every worker has as the gradient of one step."""
+    place = [f"--worker_addresses={','.join(jobs.local_addresses(workers))}"] if workers > 1 else []
+    given = (*FLAGS, "--decay_steps=9", "--run_dir=nowhere", *place, *flags)
+    script = str(commands.TESTS / "processes" / "gradient.py")
+    started = [
+        subprocess.Popen(
+            [sys.executable, script, *given, *([f"--worker_index={index}"] if workers > 1 else [])],
+            env=commands.environment(),
+            stdout=subprocess.PIPE,
+        )
+        for index in range(workers)
+    ]
+    return [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in started]
+
+
+@pytest.fixture(scope="module")
+def gradient_of_one():
+    [gradient] = gradients("--towers=1", workers=1)
+    return gradient
+
+
+def test_the_exact_sum_over_workers_is_the_sum_of_one(gradient_of_one):
+    assert gradients(workers=2) == [gradient_of_one] * 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "tolerance"), [(["--all_reduce=fast"], 1e-6), (["--wire=bfloat16"], 2**-7)], ids=["fast", "bfloat16"]
+)
+def test_another_way_to_travel_gives_other_bits_and_nearly_the_same_numbers(gradient_of_one, flags, tolerance):
+    all_have = gradients(*flags, workers=4)
+    assert [each["sha256"] for each in all_have] == [all_have[0]["sha256"]] * 4
+    assert all_have[0]["sha256"] != gradient_of_one["sha256"]
+    for found, exact in zip(all_have[0]["start"], gradient_of_one["start"], strict=True):
+        np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("flag", ["--all_reduce=fast", "--wire=bfloat16"])
+def test_another_way_to_travel_is_as_repeatable(tmp_path, flag):
+    flags = (flag, "--grad_shards=3", "--steps=20", "--eval_every=0")
+    results = [jobs.train(tmp_path / str(k), *flags, workers=3)["parameters_sha256"] for k in range(2)]
+    assert results[0] == results[1]
+
+
+# --- elastic ---
+
+
+def stopped_at(run: RunDirectory) -> int:
+    return [event for event in run.events() if event["event"] == "preempted"][-1]["step"]
+
+
+def test_a_job_goes_on_with_other_numbers_of_workers(straight, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    for step, (workers, towers) in {6: (4, 1), 18: (1, 2), 32: (2, 2)}.items():
+        with jobs.job(run.path, ALL_STEPS, f"--towers={towers}", workers=workers) as live:
+            assert live.until_step(step)
+            live[workers - 1].send(signal.SIGTERM)
+            live.all_end_with(ExitCode.PREEMPTED)
+        assert step <= stopped_at(run) < STEPS
+    jobs.train(run.path, ALL_STEPS, workers=4)
+    assert_equal_runs(run.path, straight)
+
+
+def test_workers_that_do_not_divide_the_shards_are_told_who_does(tmp_path):
+    with jobs.job(tmp_path / "run", ALL_STEPS, workers=3) as live:
+        lines = live.all_end_with(ExitCode.USAGE)
+    assert lines[0].startswith("usage: 4 shards do not split over 3 towers (3 workers with 1 each); use 1, 2, 4 towers")
+    assert all("4 shards do not split over 3 towers" in line for line in lines)
+
+
+def test_the_chiefs_state_is_sent_to_workers_that_share_no_files(straight, tmp_path):
+    own = {1: [f"--run_dir={tmp_path / 'other'}"]}
+    run = RunDirectory(tmp_path / "run")
+    with jobs.job(run.path, ALL_STEPS, own=own) as live:
+        assert live.until_step(22)  # an evaluation lies behind it, of which the chief alone has a record
+        live[1].send(signal.SIGTERM)
+        live.all_end_with(ExitCode.PREEMPTED)
+    *_, older, newest = Checkpoints(run.checkpoints).steps()
+    (run.checkpoints / f"ckpt-{newest}.index").write_bytes(b"damaged, so that it is passed over")
+    shutil.rmtree(tmp_path / "other")
+    jobs.train(run.path, ALL_STEPS, own=own)
+    assert [event["step"] for event in run.events() if event["event"] == "resume"] == [older]
+    assert_equal_runs(run.path, straight)

@@ -1,0 +1,84 @@
+"""A stop is asked for by signals, which come at any moment, and by whoever else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.preemption import SIGNALS, Preemption
+
+# The main thread waits in C, as it does for TensorFlow, where no signal interrupts it: for a lock that it has itself.
+BUSY = """
+import ctypes, os, signal, sys, threading
+from pipeline.preemption import Preemption
+
+def look(preemption):
+    while not preemption.requested:
+        pass
+    os.write(1, preemption.reason.encode())
+    os._exit(0)
+
+with Preemption.listening() as preemption:
+    threading.Thread(target=look, args=(preemption,)).start()
+    os.write(1, b"waits\\n")
+    libc, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(lock)
+    libc.pthread_mutex_lock(lock)
+"""
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers of this process back."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_the_first_to_ask_counts(handlers):
+    with Preemption.listening() as preemption:
+        assert (preemption.requested, preemption.reason) == (False, None)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        preemption.ask("a file")
+        assert (preemption.requested, preemption.reason) == (True, "SIGUSR1")
+
+
+def test_a_file_asks_as_a_signal_does():
+    preemption = Preemption()
+    preemption.ask("R/stop")
+    assert (preemption.requested, preemption.reason) == (True, "R/stop")
+
+
+def test_other_signals_ask_for_nothing(handlers):
+    noted = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: noted.append(number))
+    try:
+        with Preemption.listening() as preemption:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert noted == [signal.SIGUSR2] and not preemption.requested
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_signal_is_known_to_other_threads_while_the_main_one_waits():
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True) as busy:
+        try:
+            assert busy.stdout.readline() == "waits\n"
+            time.sleep(0.5)  # until it does
+            busy.send_signal(signal.SIGTERM)
+            assert busy.communicate(timeout=10)[0] == "SIGTERM"
+        finally:
+            busy.kill()
+
+
+def test_signals_that_come_after_the_end_do_nothing(handlers):
+    with Preemption.listening() as preemption:
+        pass
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+    assert not preemption.requested
