@@ -138,8 +138,12 @@ def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
 
 
 def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
-    """Slurm's shortest limit is a minute; the signal comes 55 s before it. The second life has more time."""
-    job = Job(cluster, tmp_path, 2, *FLAGS, options=["--time=1", "--signal=B:USR1@55"])
+    """Slurm's shortest limit is a minute, and it looks at limits twice a minute: so the job must not be quick.
+
+    The second life has more time.
+    """
+    slow = ("--steps_per_loop=1", "--summary_every=1", "--checkpoint_every=1")
+    job = Job(cluster, tmp_path, 2, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@55"])
     started = time.monotonic()
     cluster.until("requeued", lambda: job.restarts == 1, 120)
     assert time.monotonic() - started < 60, "before the limit"
