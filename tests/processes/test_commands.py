@@ -130,7 +130,9 @@ def test_a_warning_of_ours_is_one_line(two_classes, tmp_path):
     arguments = ("--source=folder:images", "--validation_fraction=0.25", "--run_dir=run", "--dry_run")
     ended = commands.run("train", *arguments, cwd=tmp_path)
     assert ended.returncode == 0
-    assert re.fullmatch(r"WARNING: images/left: 1 entries are no .* files and are left out, as images/left/notes.txt\n", ended.stderr)
+    assert re.fullmatch(
+        r"WARNING: images/left: 1 entries are no .* files and are left out, as images/left/notes.txt\n", ended.stderr
+    )
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path):
