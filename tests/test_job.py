@@ -186,7 +186,9 @@ def test_a_broken_collective_is_explained_by_whoever_is_silent(colleagues):
     started = time.monotonic()
     broke, *_ = joined(colleagues(ASKED, ASKED, ASKED), act)
     assert isinstance(broke, PeerLostError)
-    assert str(broke) == "at step 41 worker 1 is gone; start the job again to go on"
+    assert str(broke).endswith(
+        "at step 41 worker 1 is gone; start the job again to go on"
+    )  # by itself, or from worker 2
     assert time.monotonic() - started < SILENT_S + 5
 
 
