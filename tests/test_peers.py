@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.exits import DivergedError, ExitCode, PeerLostError, PreemptedError, UsageError
 from pipeline.workers import ports
-from pipeline.workers.peers import PULSE_S, Peers, Word
+from pipeline.workers.peers import LATECOMERS_S, PULSE_S, Peers, Word
 from pipeline.workers.surroundings import Workers
 
 NOWHERE = f"{ports.LOOPBACK}:1"
@@ -126,6 +126,26 @@ def test_one_who_leaves_in_the_meeting_takes_the_others_with_it_and_says_why(job
         errors = [meeting.exception() for meeting in meetings]
     assert [type(error) for error in errors] == [UsageError] * 2
     assert {str(error) for error in errors} == {f"worker 2 ({company.addresses[2]}): steps=0 is too small"}
+
+
+def test_one_who_comes_after_a_user_error_is_told_of_it_and_nobody_waits_longer(job):
+    company, started = job(2), time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        leaving = pool.submit(company.come(0).leave, UsageError("steps=0 is too small"))
+        time.sleep(2)
+        late = company.come(1)
+        with pytest.raises(UsageError, match="steps=0 is too small") as raised:
+            late.meet({}, SOON_S)
+        late.leave(raised.value)
+        leaving.result()
+    assert time.monotonic() - started < LATECOMERS_S
+
+
+@pytest.mark.parametrize("error", [PeerLostError("worker 1 did not come"), PreemptedError("SIGTERM")])
+def test_for_one_who_does_not_come_nobody_waits_to_say_what_a_new_start_would_mend(job, error):
+    started = time.monotonic()
+    job(2).come(0).leave(error)
+    assert time.monotonic() - started < LATECOMERS_S / 2
 
 
 def test_a_stop_ends_the_waiting_at_once(job):

@@ -21,6 +21,7 @@ from pipeline.workers.surroundings import Workers
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost
+LATECOMERS_S = 10.0  # in which workers come that were started at the same time
 LARGEST_DATAGRAM = 65507
 
 
@@ -119,11 +120,19 @@ class Peers:
         return dict(sorted({**others, self._workers.index: self._status()}.items()))
 
     def leave(self, error: PipelineError) -> None:
-        """Tells the others why this worker ends."""
+        """Tells the others why this worker ends; those who have not come yet too, if a new start would not help."""
         self._farewell = {"code": int(error.code), "message": str(error)}
-        for _ in range(REPEATS):
+        may_go_on = isinstance(error, PreemptedError | PeerLostError)
+        give_up = time.monotonic() + (REPEATS * MEETING_PULSE_S if self._met or may_go_on else LATECOMERS_S)
+        while not self._all_leave() and time.monotonic() < give_up:
             self._send()
             time.sleep(MEETING_PULSE_S)
+        self._send()
+
+    def _all_leave(self) -> bool:
+        with self._changed:
+            leaving = [word for word in self._words.values() if word.farewell]
+            return len(leaving) == self._workers.count - 1
 
     def _tell(self) -> None:
         while not self._closed.is_set():

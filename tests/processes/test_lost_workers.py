@@ -10,7 +10,7 @@ import jobs
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import FLAGS, STEPS, Training, assert_equal_runs, told
+from trainings import FLAGS, STEPS, Training, assert_equal_runs, told, train
 
 from pipeline.exits import ExitCode
 from pipeline.persistence.run_directory import RunDirectory
@@ -20,17 +20,17 @@ ENDLESS = "--steps=1000000"
 SOON = "--stall_timeout=5"
 
 
-@pytest.mark.parametrize("lost", [0, 2])
-def test_one_that_is_killed_is_missed_by_all_and_the_job_goes_on(straight, tmp_path, lost):
+@pytest.mark.parametrize(("workers", "lost"), [(2, 0), (4, 2)])
+def test_one_that_is_killed_is_missed_by_all_and_the_job_goes_on(straight, tmp_path, workers, lost):
     run = RunDirectory(tmp_path / "run")
-    with jobs.job(run.path, ALL_STEPS, "--grad_shards=4", workers=4) as live:
+    with jobs.job(run.path, ALL_STEPS, workers=workers) as live:
         assert live.until_step(14)
         live[lost].send(signal.SIGKILL)
         lines = live.all_lose(lost)
         assert all("start the job again" in line for line in lines)
         if lost:
             assert "Thread" in live.log(0) and f"worker {lost}: {{" in live.log(0)
-    jobs.train(run.path, ALL_STEPS, workers=2)
+    train(run.path, ALL_STEPS, "--towers=2")
     assert_equal_runs(run.path, straight)
 
 

@@ -5,7 +5,7 @@ import signal
 import commands
 import jobs
 import pytest
-from trainings import STEPS, Training, assert_equal_runs, told
+from trainings import STEPS, Training, assert_equal_runs, told, train
 
 from pipeline.exits import ExitCode
 from pipeline.persistence.checkpoint import Checkpoints
@@ -60,7 +60,7 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     assert all(f" at step {step}, and all of it is saved;" in line for line in lines), lines
     assert 0 < step < STEPS and Checkpoints(run.checkpoints).verify(step)
     assert not run.stop_file.exists()
-    jobs.train(run.path, ALL_STEPS)
+    train(run.path, ALL_STEPS, "--towers=2")
     assert_equal_runs(run.path, straight)
 
 
@@ -71,7 +71,7 @@ def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(straight
         live[1].send(signal.SIGTERM)
         lines = live.all_end_with(ExitCode.PREEMPTED)
     assert all("all of it is saved" in line or "nothing was to save" in line for line in lines), lines
-    jobs.train(run.path, ALL_STEPS)
+    train(run.path, ALL_STEPS, "--towers=2")
     assert_equal_runs(run.path, straight)
 
 
@@ -86,7 +86,7 @@ def test_a_stop_in_an_evaluation_ends_it_on_all_and_it_is_made_up_for(tmp_path, 
         live.all_end_with(ExitCode.PREEMPTED)
     assert [event["step"] for event in run.events() if event["event"] == "preempted"] == [20]
     assert not run.told("validation", 20) and Checkpoints(run.checkpoints).verify(20)
-    jobs.train(run.path, *flags)
+    train(run.path, *flags)
     assert [line["step"] for line in told(run.path) if line["event"] == "validation"] == [20]
 
 
@@ -108,7 +108,7 @@ def test_a_storm_of_signals_on_all_does_no_harm(straight, tmp_path):
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
                     worker.send(number)
         live.all_end_with(ExitCode.PREEMPTED)
-    jobs.train(run.path, ALL_STEPS)
+    train(run.path, ALL_STEPS, "--towers=2")
     assert_equal_runs(run.path, straight)
 
 

@@ -86,20 +86,20 @@ def test_the_exact_sum_over_workers_is_the_sum_of_one(gradient_of_one):
 
 
 @pytest.mark.parametrize(
-    ("flags", "tolerance"), [(["--all_reduce=fast"], 1e-6), (["--wire=bfloat16"], 2**-7)], ids=["fast", "bfloat16"]
+    ("flag", "workers", "tolerance"), [("--all_reduce=fast", 4, 1e-6), ("--wire=bfloat16", 2, 2**-7)]
 )
-def test_another_way_to_travel_gives_other_bits_and_nearly_the_same_numbers(gradient_of_one, flags, tolerance):
-    all_have = gradients(*flags, workers=4)
-    assert [each["sha256"] for each in all_have] == [all_have[0]["sha256"]] * 4
+def test_another_way_to_travel_gives_other_bits_and_nearly_the_same_numbers(gradient_of_one, flag, workers, tolerance):
+    all_have = gradients(flag, workers=workers)
+    assert len({each["sha256"] for each in all_have}) == 1
     assert all_have[0]["sha256"] != gradient_of_one["sha256"]
     for found, exact in zip(all_have[0]["start"], gradient_of_one["start"], strict=True):
         np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("flag", ["--all_reduce=fast", "--wire=bfloat16"])
-def test_another_way_to_travel_is_as_repeatable(tmp_path, flag):
-    flags = (flag, "--grad_shards=3", "--steps=20", "--eval_every=0")
-    results = [jobs.train(tmp_path / str(k), *flags, workers=3)["parameters_sha256"] for k in range(2)]
+@pytest.mark.parametrize(("flag", "workers"), [("--all_reduce=fast", 3), ("--wire=bfloat16", 2)])
+def test_another_way_to_travel_is_as_repeatable(tmp_path, flag, workers):
+    flags = (flag, f"--grad_shards={workers}", "--steps=20", "--eval_every=0", "--summary_every=0")
+    results = [jobs.train(tmp_path / str(k), *flags, workers=workers)["parameters_sha256"] for k in range(2)]
     assert results[0] == results[1]
 
 
