@@ -33,7 +33,7 @@ FLAGS = (
     *("--grad_shards=4", "--intra_op_threads=2", f"--steps_per_loop={LOOP}", f"--log_every={LOOP}", "--eval_every=500"),
     *(f"--checkpoint_every={INTERVAL}", "--eval_batch=50", "--start_timeout=90", "--quiet"),
 )
-SHAPES = ((1, 4), (2, 1), (2, 2), (4, 1))  # workers and towers that four shards divide over
+SHAPES = ((2, 1), (2, 2), (4, 1))  # workers and towers that four shards divide over
 FORMAT = "{:>3} {:<12} {:<9} {:>8} {:>10} {:>9}  {}"
 
 
@@ -42,7 +42,7 @@ class Job:
 
     def __init__(self, where: Hosts, run_dir: Path):
         self._hosts, self.run = where, RunDirectory(run_dir)
-        self.shape, self.steps = SHAPES[1], LEG
+        self.shape, self.steps = SHAPES[0], LEG
         self.supervisors: list[subprocess.Popen] = []
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Job:
         for k in range(workers):
             command = [*self._hosts[k], sys.executable, "-m", "pipeline.supervise", *FLAGS, "--max_restarts=1000"]
             command += [f"--run_dir={self.run.path}", f"--steps={self.steps}", f"--towers={towers}"]
-            command += [f"--worker_addresses={addresses}", f"--worker_index={k}"] if workers > 1 else []
+            command += [f"--worker_addresses={addresses}", f"--worker_index={k}"]
             log = (self.run.path.parent.parent / f"supervisor-{k}.log").open("a")
             self.supervisors.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment()))
 
@@ -196,7 +196,7 @@ def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, i
     while not job.workers():
         job.turn()
         time.sleep(0.1)
-    event = draws.choice([e for e in EVENTS if job.shape[0] > 1 or e is not cut_link])
+    event = draws.choice(EVENTS)
     step, shape, now = job.logged(), job.shape, time.time()
     event(job, draws)
     seconds = until(job, step, 0.0 if event in MAY_PASS else now)
