@@ -159,6 +159,17 @@ def test_a_stop_that_all_agreed_on_is_not_told(colleagues):
     assert told is None and isinstance(raised, PreemptedError)
 
 
+def test_whoever_has_left_is_silent(colleagues):
+    def act(index, worker):
+        worker.job.watchdog.stop()
+        if index == 0:
+            time.sleep(SILENT_S + 1)
+            return worker.job._peers.silent()[1]
+
+    silent, _ = joined(colleagues(ASKED, ASKED), act)
+    assert silent > SILENT_S
+
+
 def broken(step: int = 0):
     raise tf.errors.UnavailableError(None, None, f"Collective ops is aborted in step {step}\nand more lines")
 

@@ -130,8 +130,14 @@ def test_one_who_leaves_in_the_meeting_takes_the_others_with_it_and_says_why(job
 
 def test_one_who_comes_after_a_user_error_is_told_of_it_and_nobody_waits_longer(job):
     company, started = job(2), time.monotonic()
+
+    def come_and_leave():
+        first = company.come(0)
+        first.leave(UsageError("steps=0 is too small"))
+        first.close()
+
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        leaving = pool.submit(company.come(0).leave, UsageError("steps=0 is too small"))
+        leaving = pool.submit(come_and_leave)
         time.sleep(2)
         late = company.come(1)
         with pytest.raises(UsageError, match="steps=0 is too small") as raised:
