@@ -53,7 +53,9 @@ class Measure:
     def _measured(self, tasks: Sequence[tuple[Entry, Task]]) -> list[tuple[Entry, Measured]]:
         """As `rounds.measured`, but for those that need PyTorch where there is none."""
         lacking = [entry.needs_pytorch and not self.pytorch for entry, _ in tasks]
-        there = iter(measured([task for (_, task), lacks in zip(tasks, lacking, strict=True) if not lacks], self.rounds))
+        there = iter(
+            measured([task for (_, task), lacks in zip(tasks, lacking, strict=True) if not lacks], self.rounds)
+        )
         return [
             (entry, Measured(task, unavailable=NO_PYTORCH) if lacks else next(there))
             for (entry, task), lacks in zip(tasks, lacking, strict=True)

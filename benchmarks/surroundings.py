@@ -37,7 +37,9 @@ def pytorch_version() -> str:
     """That of the peers' environment; '' where there is none."""
     if not PEERS_PYTHON.exists():
         return ""
-    ended = subprocess.run([PEERS_PYTHON, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    ended = subprocess.run(
+        [PEERS_PYTHON, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
+    )
     if ended.returncode:
         print(ended.stderr, file=sys.stderr)
     return ended.stdout.strip()
