@@ -24,7 +24,7 @@ def comparisons(group: Group) -> Iterator[Comparison]:
     yield from _beside(group, ours, group.best_peer(), BEST_PEER, _OVER_BEST_PEER)
     yield from _beside(group, ours, group.find("handwritten_pooled"), "by hand, pooled", {})
     yield from _beside(group, ours, group.find("ours_float32"), "ours in float32", _OVER_FLOAT32)
-    through, flops_per_s = group.ceiling
+    _, flops_per_s = group.ceiling
     reached = [speed * group.flops_per_example / GIGA for speed in ours.images_per_s]
     most = [flops / GIGA for flops in flops_per_s]
     goal = _goal(group, _OF_CEILING)

@@ -115,8 +115,7 @@ def _started(command: Sequence[str], cores: Sequence[int], environment: dict[str
     """The command's process on these cores alone, and on as large a share of the GPUs; killed if it is left behind."""
     bound = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
     environment = os.environ | _gpus_beside(cores) | environment
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen(bound, text=True, env=environment, **pipes)
+    process = subprocess.Popen(bound, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield process
     finally:

@@ -1,4 +1,4 @@
-"""Speed and memory beside peers, a table for each precision: python -m benchmarks.peers [--source=idx:DIR] [--json=FILE].
+"""Speed and memory beside peers, a table a precision: python -m benchmarks.peers [--source=idx:DIR] [--json=FILE].
 
 Each contender is a process of its own. They train short rounds in turn, in alternating order and after a warm-up, and
 a ratio is the median of the rounds' own ratios. PyTorch takes part where benchmarks/peers_venv.sh was run.
@@ -103,7 +103,7 @@ def main() -> None:
     print(_title(options, about))
     for precision in dict.fromkeys(group.precision for group in groups):
         print(f"\n{results.table([group for group in groups if group.precision == precision])}")
-    print(f"{FOOTNOTE}\n\n{table(comparisons)}")
+    print(f"{FOOTNOTE if groups else ''}\n\n{table(comparisons)}")
     if options.json:
         figures = about | {
             "groups": [group.as_dict() for group in groups],

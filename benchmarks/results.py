@@ -1,8 +1,8 @@
-"""What contenders did side by side, and what follows from it: speeds, ratios to the best peer, shares of the ceiling."""
+"""What contenders did side by side, and what follows: speeds, ratios to the best peer, shares of the ceiling."""
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.tables import columns, figure
@@ -44,7 +44,7 @@ class Group:
     batch: int
     flops_per_example: int
     results: Sequence[Result]
-    products_flops_per_s: dict[str, Sequence[float]]  # matrix products, by what they went through; one a round
+    products_flops_per_s: Mapping[str, Sequence[float]]  # matrix products, by what they went through; one a round
 
     @property
     def ran(self) -> list[Result]:

@@ -123,7 +123,8 @@ def main() -> None:
     compared = list(comparisons(measured))
     print(
         f"convolutional, Adam, {options.precision}, {options.source}, all_reduce={options.all_reduce}, "
-        f"wire={options.wire}; {about['processor']}, TensorFlow {about['tensorflow']}; medians of {options.rounds} rounds"
+        f"wire={options.wire}; {about['processor']}, TensorFlow {about['tensorflow']}; "
+        f"medians of {options.rounds} rounds"
     )
     print(f"\n{columns(HEADER, list(rows(measured)))}\n\n{table(compared)}")
     if options.json:

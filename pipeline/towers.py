@@ -137,7 +137,17 @@ class Towers:
         with tf.control_dependencies([began]):
             elements = [self.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
         with self.on_host(), tf.control_dependencies(tf.nest.flatten(elements)):
-            return elements, tf.timestamp() - began
+            seconds = tf.timestamp() - began
+        # With one thread between operations, training would else come before the second look at the clock.
+        with tf.control_dependencies([seconds]):
+            return [self._passed_on(tower, element) for tower, element in enumerate(elements)], seconds
+
+    def _passed_on(self, tower: int, element):
+        """A CPU tower's element as it is; a GPU's kernels hold no thread of the host, and need no wait for it."""
+        if not self._topology.on_cpu(tower):
+            return element
+        with self.on_host():
+            return tf.nest.map_structure(tf.identity, element)
 
     def check_equal(self, step: int) -> state.Values:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""

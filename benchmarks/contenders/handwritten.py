@@ -35,7 +35,7 @@ def train(task: Task, pause: Pause) -> None:
 
 
 def pooled(task: Task, pause: Pause) -> None:
-    """With the pipeline's own trick: the largest of four stays the largest through bias and ReLU, so it is pooled first."""
+    """Pooled first, the pipeline's own trick: the largest of four stays the largest through bias and ReLU."""
 
     def convolution(x, kernel, bias) -> tf.Tensor:
         # A plain sum, since BiasAdd's gradient is fused into a slower one of the kernel on the CPU.

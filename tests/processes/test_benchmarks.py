@@ -1,0 +1,64 @@
+"""The benchmarks as their commands run them, on little work: that everyone trains the same model, and learns."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import commands
+import pytest
+
+from benchmarks.groups import NO_PYTORCH
+from benchmarks.surroundings import PEERS_PYTHON
+
+CONTENDERS = ("ours", "keras_fit_many_steps", "mirrored_loop", "feed_dict", "pytorch", "handwritten_pooled")
+
+
+def run(module: str, *arguments: str) -> str:
+    """What the command prints. One thread for PyTorch: its threads wait for each other by spinning."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    environment = commands.environment(OMP_NUM_THREADS="1")
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_contenders_train_the_same_model_and_learn(tmp_path):
+    chosen = [
+        "--source=fake:60",
+        "--precisions=float32",
+        f"--contenders={','.join(CONTENDERS)}",
+        "--sections=one,several",
+    ]
+    length = ["--batches=20", "--rounds=3", "--images=400", "--devices=2", "--devices_batch=20"]
+    said = run("peers", *chosen, *length, f"--json={tmp_path / 'figures.json'}")
+    [group] = json.loads((tmp_path / "figures.json").read_text())["groups"]
+    results = [result for result in group["results"] if not result["unavailable"]]
+    expected = [(name, 1) for name in CONTENDERS] + [("ours", 2), ("mirrored_loop", 2)]
+    if not PEERS_PYTHON.exists():
+        expected.remove(("pytorch", 1))
+        assert f"PyTorch, eager: left out: {NO_PYTORCH}" in said
+    assert [(result["name"], result["num_devices"]) for result in results] == expected
+    assert {result["num_parameters"] for result in results} == {3_274_634}
+    # Its classes are as many, and its images random: without having learned them nobody gets below log(10).
+    losses = {result["label"]: result["losses"][-1] for result in results}
+    assert max(losses.values()) < math.log(10), losses
+    assert all(len(result["images_per_s"]) == 3 and result["peak_bytes"] > 2**27 for result in results)
+    run("plot", str(tmp_path / "figures.json"), str(tmp_path / "peers.svg"))
+    assert (tmp_path / "peers.svg").read_text().count("<rect") == len([r for r in results if r["num_devices"] == 1])
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
+def test_workers_stand_beside_one_worker_and_the_peer(tmp_path):
+    length = ["--source=fake:600", "--workers=2", "--batch=8", "--steps=20", "--rounds=1"]
+    said = run("scaling", *length, f"--json={tmp_path / 'figures.json'}")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert [(one["program"], one["num_workers"]) for one in figures["layouts"]] == [
+        ("ours", 2),
+        ("ours", 1),
+        ("MultiWorkerMirroredStrategy", 2),
+    ]
+    ours, alone, _ = [one["outcomes"][0]["seconds"] for one in figures["layouts"]]
+    assert ours["reduction"] > 0 == alone["reduction"]
+    assert len(figures["comparisons"]) == 2 and said.count("2 workers x") >= 2

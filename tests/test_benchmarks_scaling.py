@@ -1,0 +1,55 @@
+"""Workers side by side: which layouts there are, and the table of them."""
+
+import argparse
+
+import pytest
+
+from benchmarks import scaling
+from benchmarks.layouts import MULTI_WORKER_MIRRORED, OURS, Layout, Outcome
+
+
+def test_every_number_of_workers_stands_beside_one_worker_on_the_same_cores_and_beside_the_peer():
+    options = argparse.Namespace(workers=[1, 2, 4], batch=10)
+    assert scaling.layouts(options, cores=8) == [
+        Layout(OURS, 1, 2, 10),
+        Layout(OURS, 2, 2, 20),
+        Layout(OURS, 1, 4, 20),
+        Layout(MULTI_WORKER_MIRRORED, 2, 2, 20),
+        Layout(OURS, 4, 2, 40),
+        Layout(OURS, 1, 8, 40),
+        Layout(MULTI_WORKER_MIRRORED, 4, 2, 40),
+    ]
+
+
+def outcome(speed: float, **seconds: float) -> Outcome:
+    return Outcome(speed, {"compute": 1.0, "reduction": 0.0, "input": 0.0} | seconds if seconds else {})
+
+
+MEASURED = {
+    Layout(OURS, 1, 1, 10): [outcome(100, compute=1), outcome(200, compute=1)],
+    Layout(OURS, 2, 1, 20): [outcome(150, reduction=1), outcome(320, reduction=1)],
+    Layout(OURS, 1, 2, 20): [outcome(200, compute=1), outcome(320, compute=1)],
+    Layout(MULTI_WORKER_MIRRORED, 2, 1, 20): [outcome(100), outcome(200)],
+}
+
+
+def test_a_row_has_the_ratio_to_one_worker_on_the_same_cores_and_to_as_many_times_one():
+    _, two, one, peer = scaling.rows(MEASURED)
+    assert two[:5] == ["2", "ours", "2 workers x 1", "20", "235"]
+    assert two[5:] == ["0.88", "0.78", "50%", "50%", "0%"]  # of 0.75 and 1; of 0.75 and 0.8
+    assert one[5:7] == ["1.00", "1.00"]
+    assert peer[5:] == ["0.56", "0.50", "", "", ""]
+
+
+def test_comparisons_are_on_the_same_cores_and_batch():
+    pairs = {(c.contender, c.against): c.ratio for c in scaling.comparisons(MEASURED)}
+    assert pairs == {
+        ("ours, 2 workers x 1", "ours, 1 worker x 2"): 0.875,
+        ("ours, 2 workers x 1", "MultiWorkerMirroredStrategy, 2 workers x 1"): 1.55,
+    }
+
+
+def test_more_workers_than_cores_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        scaling.parse(["--workers=1,10000"])
+    assert "give at most" in capsys.readouterr().err
