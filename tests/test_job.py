@@ -13,7 +13,7 @@ from pipeline.exits import DivergedError, ExitCode, PeerLostError, PipelineError
 from pipeline.preemption import Preemption
 from pipeline.topology import Topology
 from pipeline.workers import ports
-from pipeline.workers.job import Job
+from pipeline.workers.job import SILENT_S, Job
 from pipeline.workers.surroundings import Workers
 from pipeline.workers.watchdog import GRACE_S
 
