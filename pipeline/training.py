@@ -51,8 +51,7 @@ def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, pr
     with directory.own(surroundings.life()) as ownership:
         config = resume.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         job.watchdog.check_owner = checkpoints.check_owner = ownership.check
-        result = directory.result()
-        finished = result is not None and result["step"] >= config.steps
+        finished = _is_finished(directory, config)
         config, _ = job.meet(config, finished)
         if finished:
             _say_finished(directory, asked.quiet)
@@ -62,9 +61,16 @@ def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, pr
 
 def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
     """Any other worker's part: what the chief says decides, and the run directory need not be the chief's."""
+    if _is_finished(directory, asked):  # the others may have left with the result
+        return
     config, finished = job.meet(asked)
     if not finished:
         _train(Assembly(config, towers), directory, Checkpoints(directory.checkpoints), job, preemption)
+
+
+def _is_finished(directory: RunDirectory, config: Config) -> bool:
+    result = directory.result()
+    return result is not None and result["step"] >= config.steps
 
 
 def _say_finished(directory: RunDirectory, quiet: bool) -> None:

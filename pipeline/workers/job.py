@@ -19,6 +19,7 @@ from pipeline.workers.peers import Peers
 from pipeline.workers.versions import versions
 from pipeline.workers.watchdog import GRACE_S, Progress, Watchdog
 
+FINISHED_S = 10.0  # for which the chief of a finished run waits for others, to tell them
 SILENT_S = 2.5  # without a word, where a collective broke off: that worker is the reason
 
 
@@ -99,8 +100,13 @@ class Job:
     def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
         own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
         chiefs = {"settled": self._mathematics(settled), "finished": finished}
+        timeout_s = FINISHED_S if finished else self._asked.start_timeout
         try:
-            hellos = peers.meet({**own, **chiefs}, self._asked.start_timeout, lambda: self._preemption.requested)
+            hellos = peers.meet({**own, **chiefs}, timeout_s, lambda: self._preemption.requested)
+        except PeerLostError:
+            if finished:  # the others left with the result, before this worker was started once more
+                return settled, True
+            raise
         except PreemptedError as error:  # no agreed one
             peers.leave(error)
             raise
