@@ -142,3 +142,10 @@ def test_the_chiefs_state_is_sent_to_workers_that_share_no_files(straight, tmp_p
     jobs.train(run.path, ALL_STEPS, own=own)
     assert [event["step"] for event in run.events() if event["event"] == "resume"] == [older]
     assert_equal_runs(run.path, straight)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_started_once_more_after_the_result_waits_for_nobody(straight, index):
+    with jobs.job(straight, "--towers=2", ALL_STEPS, absent=[1 - index]) as live:
+        [(code, _, err)] = live.ends()
+    assert (code, err) == (0, "")
