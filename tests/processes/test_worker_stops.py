@@ -64,6 +64,15 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     assert_equal_runs(run.path, straight)
 
 
+def test_a_stop_needs_no_evaluation_to_be_agreed_on(tmp_path):
+    """It rides on the gradients."""
+    with jobs.job(tmp_path / "run", "--steps=1000000", "--eval_every=0", "--summary_every=0") as live:
+        assert live.until_step(14)
+        live[1].send(signal.SIGTERM)
+        lines = live.all_end_with(ExitCode.PREEMPTED)
+    assert all("all of it is saved" in line for line in lines), lines
+
+
 def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
     with jobs.job(run.path, ALL_STEPS) as live:
