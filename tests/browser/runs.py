@@ -34,11 +34,11 @@ def make(directory: Path, steps: int, *flags: str) -> Path:
     every = steps // 30
     flags = (*flags, "--model=convolutional", "--grad_shards=4", f"--steps={steps}", f"--log_every={every}")
     flags = (*flags, f"--eval_every={5 * every}", f"--checkpoint_every={5 * every}")
-    with training(directory, "adam", *flags, "--towers=2") as process:
+    with training(directory, "adam", *flags, "--towers=2", "--variables=replicated") as process:
         _wait(lambda: _told(directory / "runs" / "adam", steps // 2), process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == ExitCode.PREEMPTED
-    with training(directory, "adam", *flags, "--towers=2") as process:
+    with training(directory, "adam", *flags, "--towers=2", "--variables=replicated") as process:
         assert process.wait(DEADLINE_S) == ExitCode.DONE
     other = ("--optimizer=momentum", "--learning_rate=0.02", "--towers=1")
     with training(directory, "momentum", *flags, *other) as process:

@@ -77,7 +77,7 @@ def test_texts_tell_configuration_placement_and_restarts(page):
 
     [configuration], [placement], [restarts] = told("configuration"), told("placement"), told("restarts")
     assert "learning_rate\n0.001\n" in configuration
-    assert "parameters/conv1/kernel" in placement and "tower_1" in placement
+    assert "tower_1/parameters/conv1/kernel" in placement
     assert re.search(r"restart 1, at step \d+, on cpu:0, cpu:1", restarts)
     assert not any(text.startswith("run/restarts\nmomentum") for text in texts)
 
