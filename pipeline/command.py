@@ -170,7 +170,8 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import tensorflow
+        with preemption.sigterm_held_back():
+            import tensorflow
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -14,6 +14,16 @@ def let_interrupts_end_it() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def sigterm_held_back() -> Iterator[None]:
+    """A SIGTERM that comes inside is taken at the end. Threads that are started inside never take one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Preemption:
     """Whether this process was asked to stop, and by what. The first to ask counts; the others change nothing."""
 
@@ -40,8 +50,18 @@ class Preemption:
                 signal.signal(number, signal.SIG_IGN)
             signal.set_wakeup_fd(-1)
 
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """What happens inside may take SIGTERM over, as TensorFlow's collective runtime does: none is lost to it.
+
+        Only threads that were started while SIGTERM was held back may be there.
+        """
+        with sigterm_held_back():
+            yield
+            self.listen()
+
     def listen(self) -> None:
-        """Takes the signals over from whoever has them: TensorFlow's collective runtime takes SIGTERM as it starts."""
+        """Takes the signals over from whoever has them."""
         for number in SIGNALS:
             signal.signal(number, self._note)
         signal.set_wakeup_fd(self._written_at_once, warn_on_full_buffer=False)

@@ -56,7 +56,7 @@ def _lead(asked: Config, towers: Topology, directory: RunDirectory, job: Job, pr
         if finished:
             _say_finished(directory, asked.quiet)
         else:
-            _train(Assembly(config, towers), directory, checkpoints, job, preemption)
+            _train(_assembled(config, towers, preemption), directory, checkpoints, job, preemption)
 
 
 def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, preemption: Preemption) -> None:
@@ -65,7 +65,13 @@ def _follow(asked: Config, towers: Topology, directory: RunDirectory, job: Job, 
         return
     config, finished = job.meet(asked)
     if not finished:
-        _train(Assembly(config, towers), directory, Checkpoints(directory.checkpoints), job, preemption)
+        assembly = _assembled(config, towers, preemption)
+        _train(assembly, directory, Checkpoints(directory.checkpoints), job, preemption)
+
+
+def _assembled(config: Config, towers: Topology, preemption: Preemption) -> Assembly:
+    with preemption.kept():
+        return Assembly(config, towers)
 
 
 def _is_finished(directory: RunDirectory, config: Config) -> bool:
@@ -85,7 +91,6 @@ def _say_finished(directory: RunDirectory, quiet: bool) -> None:
 def _train(
     assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, job: Job, preemption: Preemption
 ) -> None:
-    preemption.listen()
     initial = assembly.initial()
     _check_same_examples(assembly)
     restored = _restore(assembly, checkpoints, initial) if job.is_chief else None

@@ -82,3 +82,25 @@ def test_signals_that_come_after_the_end_do_nothing(handlers):
     for number in SIGNALS:
         os.kill(os.getpid(), number)
     assert not preemption.requested
+
+
+# Another takes SIGTERM over, a thread looks on, and then the signal comes.
+TAKEN = """
+import os, signal, threading
+from pipeline.preemption import Preemption, sigterm_held_back
+
+over = threading.Event()
+with Preemption.listening() as preemption:
+    with sigterm_held_back():
+        threading.Thread(target=over.wait).start()
+    with preemption.kept():
+        signal.signal(signal.SIGTERM, lambda number, frame: print("taken by another"))
+        os.kill(os.getpid(), signal.SIGTERM)
+    print(preemption.reason)
+    over.set()
+"""
+
+
+def test_a_signal_that_comes_while_another_takes_it_over_is_not_lost():
+    ended = subprocess.run([sys.executable, "-c", TAKEN], stdout=subprocess.PIPE, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, "SIGTERM\n")

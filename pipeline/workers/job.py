@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError
 from pipeline.monitoring.journal import Journal
 from pipeline.persistence.run_directory import RunDirectory
-from pipeline.preemption import Preemption
+from pipeline.preemption import Preemption, sigterm_held_back
 from pipeline.topology import Topology
 from pipeline.workers import surroundings
 from pipeline.workers.cluster import Cluster
@@ -29,13 +29,15 @@ class Job:
     def __init__(self, asked: Config, topology: Topology, preemption: Preemption):
         self._asked, self._topology, self._preemption = asked, topology, preemption
         self.progress = Progress(asked.stall_timeout, asked.start_timeout)
-        self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
+        with sigterm_held_back():
+            self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
         self.watchdog = Watchdog(asked, self.progress, preemption, self._peers)
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
         """Watches over what happens inside. An error that ends it is told to the other workers, unless all agreed."""
-        self.watchdog.start(surroundings.pulse_fd())
+        with sigterm_held_back():
+            self.watchdog.start(surroundings.pulse_fd())
         try:
             with self.together():
                 yield
