@@ -13,6 +13,7 @@ from pipeline.persistence.run_directory import RunDirectory
 from pipeline.workers import ports
 
 ALL_STEPS = f"--steps={STEPS}"
+ENDLESS = ("--steps=1000000", "--eval_every=0", "--summary_every=0")
 
 
 def in_training(live: jobs.Job, run: RunDirectory) -> bool:
@@ -34,18 +35,12 @@ def by_signal(number: signal.Signals):
     return ask
 
 
-def by_file(worker: Training, run: RunDirectory) -> None:
-    run.stop_file.touch()
-
-
 @pytest.mark.parametrize(
     ("moment", "asked", "ask"),
     [
         (when_compiling, 1, by_signal(signal.SIGUSR1)),
-        (when_compiling, 0, by_file),
         (in_training, 0, by_signal(signal.SIGTERM)),
         (in_training, 1, by_signal(signal.SIGUSR1)),
-        (in_training, 1, by_file),
         (in_saving, 1, by_signal(signal.SIGTERM)),
     ],
 )
@@ -59,14 +54,25 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     step = preempted["step"]
     assert all(f" at step {step}, and all of it is saved;" in line for line in lines), lines
     assert 0 < step < STEPS and Checkpoints(run.checkpoints).verify(step)
-    assert not run.stop_file.exists()
     train(run.path, ALL_STEPS, "--towers=2")
     assert_equal_runs(run.path, straight)
 
 
+@pytest.mark.parametrize("moment", [when_compiling, in_training])
+def test_a_file_stops_all(tmp_path, moment):
+    """It is looked for once a second, in which a short run would end."""
+    run = RunDirectory(tmp_path / "run")
+    with jobs.job(run.path, *ENDLESS) as live:
+        assert moment(live, run)
+        run.stop_file.touch()
+        lines = live.all_end_with(ExitCode.PREEMPTED)
+    assert all("all of it is saved" in line for line in lines), lines
+    assert not run.stop_file.exists()
+
+
 def test_a_stop_needs_no_evaluation_to_be_agreed_on(tmp_path):
     """It rides on the gradients."""
-    with jobs.job(tmp_path / "run", "--steps=1000000", "--eval_every=0", "--summary_every=0") as live:
+    with jobs.job(tmp_path / "run", *ENDLESS) as live:
         assert live.until_step(14)
         live[1].send(signal.SIGTERM)
         lines = live.all_end_with(ExitCode.PREEMPTED)
