@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pipeline import gradients
 from pipeline.models.variables import is_seed, seeds_of
 
 
@@ -73,9 +74,10 @@ def shard_sums(
     dividing the few losses costs nothing, dividing the summed gradients would pass through all of them again.
     To be traced: it does not run eagerly.
     """
-    logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
+    with gradients.faster():
+        logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
     loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
-    gradients = tf.gradients(
+    by_parameter = tf.gradients(
         loss,
         list(parameters),
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
@@ -83,4 +85,4 @@ def shard_sums(
         # whichever it may overwrite: an order that depends on what other threads have finished (TensorFlow 2.21).
         aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
     )
-    return ShardSums(loss, tf.reduce_sum(hits(logits, labels)), gradients, statistics)
+    return ShardSums(loss, tf.reduce_sum(hits(logits, labels)), by_parameter, statistics)

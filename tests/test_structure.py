@@ -42,7 +42,7 @@ GROUPS = {"workers", "persistence", "monitoring", "experiments", "serving"}
 LAYERS = [
     ["spelling"],
     ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks"],
+    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks", "gradients"],
     ["figures", "hostlists", "manifests", "ports"],
     ["surroundings", "readiness", "versions"],
     ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
