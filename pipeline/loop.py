@@ -110,6 +110,9 @@ class Loop:
         self._show_progress(last, outcome)
         if self._due(last, self._config.log_every):
             self._log(last, outcome)
+        if first and step == 0 and self._is_chief:  # after the first figures are told: it takes a trace of its own
+            with self._clock.timing("start"):
+                self.journal.graph(self.trainer.graph())
         return last
 
     def _write_placement(self, step: int) -> None:
@@ -120,8 +123,6 @@ class Loop:
             self.run.write(self.run.placement, text)
         if not self._config.soft_device_placement:
             placement.check(placed, self.assembly.topology.devices)
-        if step == 0 and self._is_chief:
-            self.journal.graph(self.trainer.graph())
         self.journal.text("run/placement", f"```\n{text}\n```", step)
 
     def _show_progress(self, step: int, outcome: Outcome) -> None:

@@ -22,6 +22,8 @@ REGISTRY = {
     "convolutional": "pipeline.models.classic:convolutional",
     "cnn": "pipeline.models.classic:cnn",
     "fully_connected": "pipeline.models.classic:fully_connected",
+    "cnn_bn": "pipeline.models.normalized:cnn_bn",
+    "cnn_bn_large": "pipeline.models.normalized:cnn_bn_large",
     "resnet20": "pipeline.models.residual:resnet20",
     "resnet50": "pipeline.models.residual:resnet50",
 }

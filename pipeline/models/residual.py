@@ -4,11 +4,9 @@ import keras
 from keras import layers, ops
 
 from pipeline.exits import UsageError
-from pipeline.models.layers import FusedBatchNormalization
+from pipeline.models.layers import he_normal, normalized
 
 _BLOCKS = 3  # in each stage of resnet20: 3 stages of 3 blocks of 2 convolutions, one before and the logits behind
-_MOMENTUM = 0.9  # what batch normalization keeps of its statistics at each step
-_EPSILON = 1e-5
 _LEAST_SIDE = 32  # of resnet50's images: with less, nothing is left of them before the last stage
 
 
@@ -19,12 +17,12 @@ def resnet20(image_shape, num_classes) -> keras.Model:
     """
     images = keras.Input(image_shape, name="images")
     x = layers.Rescaling(2.0, offset=-1.0, name="centred")(images)
-    x = layers.ReLU(name="relu")(_normalized(_convolution(x, 16, 1, "conv"), "norm"))
+    x = layers.ReLU(name="relu")(normalized(_convolution(x, 16, 1, "conv"), "norm"))
     for stage, filters in enumerate((16, 32, 64), start=1):
         for block in range(1, _BLOCKS + 1):
             x = _block(x, filters, stride=2 if stage > 1 and block == 1 else 1, name=f"stage{stage}_block{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(num_classes, kernel_initializer=_initial(), dtype="float32", name="logits")(x)
+    logits = layers.Dense(num_classes, kernel_initializer=he_normal(), dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="resnet20")
 
 
@@ -34,9 +32,9 @@ def _block(x, filters: int, stride: int, name: str):
     if stride > 1:
         shortcut = layers.MaxPooling2D(1, strides=stride, padding="same", name=f"{name}_shortcut")(x)
         shortcut = ops.pad(shortcut, [[0, 0], [0, 0], [0, 0], [0, filters - x.shape[-1]]])
-    x = _normalized(_convolution(x, filters, stride, f"{name}_conv1"), f"{name}_norm1")
+    x = normalized(_convolution(x, filters, stride, f"{name}_conv1"), f"{name}_norm1")
     x = layers.ReLU(name=f"{name}_relu1")(x)
-    x = _normalized(_convolution(x, filters, 1, f"{name}_conv2"), f"{name}_norm2")
+    x = normalized(_convolution(x, filters, 1, f"{name}_conv2"), f"{name}_norm2")
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([shortcut, x]))
 
 
@@ -45,16 +43,7 @@ def _convolution(x, filters: int, stride: int, name: str):
     if stride > 1:  # "same" would pad the last edge alone, and shift the windows away from the shortcut's pixels
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     padding = "valid" if stride > 1 else "same"
-    return layers.Conv2D(filters, 3, stride, padding, use_bias=False, kernel_initializer=_initial(), name=name)(x)
-
-
-def _normalized(x, name: str):
-    return FusedBatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=name)(x)
-
-
-def _initial() -> keras.initializers.Initializer:
-    """A new one for each layer, since Keras draws from one only once."""
-    return keras.initializers.HeNormal()
+    return layers.Conv2D(filters, 3, stride, padding, use_bias=False, kernel_initializer=he_normal(), name=name)(x)
 
 
 def resnet50(image_shape, num_classes) -> keras.Model:

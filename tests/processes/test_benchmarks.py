@@ -62,3 +62,21 @@ def test_workers_stand_beside_one_worker_and_the_peer(tmp_path):
     ours, alone, _ = [one["outcomes"][0]["seconds"] for one in figures["layouts"]]
     assert ours["reduction"] > 0 == alone["reduction"]
     assert len(figures["comparisons"]) == 2 and said.count("2 workers x") >= 2
+
+
+def test_recipes_are_timed_in_one_run(tmp_path):
+    said = run("recipes", "--source=fake:300", "--seeds=2", "--steps=20", f"--json={tmp_path / 'figures.json'}")
+    outcomes = json.loads((tmp_path / "figures.json").read_text())["outcomes"]
+    assert [(one["config"], one["seed"]) for one in outcomes] == [
+        ("mnist_fast", 1),
+        ("mnist_deep", 1),
+        ("mnist_fast", 2),
+    ]
+    assert all(one["training_s"] > 0 for one in outcomes)
+    assert "mnist_deep takes " in said
+
+
+def test_ways_to_a_gradient_are_timed_side_by_side():
+    said = run("kernels", "--batches=2,3")
+    table = said.splitlines()[3:]
+    assert len(table) == 13 and sum("BatchMatMul" in line for line in table) == 2

@@ -1,0 +1,93 @@
+"""Time to the classic accuracy, by the classic recipe and by ours: python -m benchmarks.recipes [--source=idx:DIR].
+
+Whole runs of configs/mnist_deep.flags and of configs/mnist_fast.flags, one after another, the long one in the middle.
+A time is that of training from its first call on, saving included, evaluation and the first call left out.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.surroundings import surroundings
+from benchmarks.tables import columns, spread
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+CLASSIC, FAST = "mnist_deep", "mnist_fast"
+LEFT_OUT = ("start", "evaluation")  # phases of pipeline.monitoring.clock
+
+
+class Outcome(NamedTuple):
+    """Of one whole run."""
+
+    config: str
+    seed: int
+    test_accuracy: float
+    training_s: float
+
+
+def runs(seeds: int) -> list[tuple[str, int]]:
+    """Config and seed of every run, in order."""
+    fast = [(FAST, seed) for seed in range(1, seeds + 1)]
+    return [*fast[: seeds // 2], (CLASSIC, 1), *fast[seeds // 2 :]]
+
+
+def train(config: str, seed: int, options: argparse.Namespace) -> Outcome:
+    """Trains from nothing to the end; ends this process if that fails."""
+    with tempfile.TemporaryDirectory() as run_dir:
+        # fmt: off
+        flags = {
+            "flagfile": CONFIGS / f"{config}.flags", "source": options.source, "run_dir": run_dir, "seed": seed,
+            "quiet": "true"} | ({"steps": options.steps} if options.steps else {})
+        # fmt: on
+        command = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        sys.exit(ended.returncode)
+    return outcome(config, seed, json.loads(ended.stdout.splitlines()[-1]))
+
+
+def outcome(config: str, seed: int, result: dict) -> Outcome:
+    """What the run's result line says."""
+    training_s = result["wall_seconds"] - sum(result["seconds"][phase] for phase in LEFT_OUT)
+    return Outcome(config, seed, result["test_accuracy"], training_s)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A line for each config, and how many times as long the classic one takes."""
+    rows, seconds = [], {}
+    for config in (CLASSIC, FAST):
+        own = [outcome for outcome in outcomes if outcome.config == config]
+        accuracies = [100 * outcome.test_accuracy for outcome in own]
+        times = [outcome.training_s for outcome in own]
+        seconds[config] = statistics.median(times)
+        rows.append([config, str(len(own)), f"{statistics.mean(accuracies):.3f}", spread(accuracies), spread(times)])
+    header = ["config", "seeds", "test accuracy, %: mean", "median (least - most)", "s of training (least - most)"]
+    return f"{columns(header, rows)}\n{CLASSIC} takes {seconds[CLASSIC] / seconds[FAST]:.1f} times as long"
+
+
+def main() -> None:
+    """Trains, prints the table and writes the figures."""
+    parser = argparse.ArgumentParser("python -m benchmarks.recipes", description=__doc__.split(":")[0])
+    parser.add_argument("--source", default="mnist", help="as the pipeline's flag (default: mnist)")
+    parser.add_argument("--seeds", type=int, default=10, help="runs of the fast recipe (default: 10)")
+    parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
+    parser.add_argument("--json", type=Path, help="a file for every single figure")
+    options = parser.parse_args()
+    outcomes = []
+    for config, seed in runs(options.seeds):
+        outcomes.append(train(config, seed, options))
+        print(f"{config}, seed {seed}: {outcomes[-1].test_accuracy:.2%}", file=sys.stderr)
+    print(table(outcomes))
+    if options.json:
+        figures = surroundings(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
