@@ -55,7 +55,7 @@ class Config:
         topic="data", least=0)
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
-        "cutout:PIXELS.", topic="data")
+        "elastic:PIXELS, cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
     precision: str = _field("float32", "What the towers compute in; variables are float32.", topic="model",

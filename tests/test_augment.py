@@ -55,6 +55,7 @@ def test_parse_imports_no_tensorflow():
         ("rotate:181", "'rotate:181' needs degrees, above 0 and at most 180"),
         ("rotate:nan", "'rotate:nan' needs"),
         ("scale:1", "'scale:1' needs a fraction"),
+        ("elastic:0", "'elastic:0' needs pixels, above 0"),
         ("flip:0.5", "'flip:0.5' has an amount, which flip does not take; write flip"),
         ("flip,shift:1,flip", "names flip twice"),
         ("resize_crop:1.5", "'resize_crop:1.5' needs a share of the area, above 0 and at most 1; write it as"),
@@ -70,7 +71,9 @@ def test_no_operation_is_the_identity():
     np.testing.assert_array_equal(augmented("", images_of()), images_of())
 
 
-@pytest.mark.parametrize("text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", EVERYTHING])
+@pytest.mark.parametrize(
+    "text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", EVERYTHING]
+)
 def test_an_image_is_augmented_alike_in_whatever_batch(text):
     images, positions = images_of(channels=3), np.arange(10**10, 10**10 + N)
     whole = augmented(text, images, positions)
@@ -148,7 +151,7 @@ def test_an_operation_does_not_change_anothers_draws():
 
 def test_no_two_operations_share_a_draw():
     columns = [column for own in tensors._COLUMNS.values() for column in own]
-    assert sorted(columns) == list(range(tensors._NUM_DRAWS))
+    assert sorted(columns) == list(range(63))
 
 
 def test_scale_is_bilinear_and_rounds_to_the_nearest_level():
@@ -178,6 +181,40 @@ def test_scale_changes_sizes_within_its_fraction():
     images[:, 10:31, 10:31] = 255  # a square of side 21
     sides = np.sqrt(augmented("scale:0.4", images).astype(float).sum(axis=(1, 2, 3)) / 255)
     assert 0.6 * 21 - 1 < sides.min() < 0.7 * 21 and 1.3 * 21 < sides.max() < 1.4 * 21 + 1
+
+
+def test_elastic_bends_by_the_field_between_its_points():
+    """On an even ramp of levels, along each axis, each pixel gives its displacement by hand."""
+    side, most, n = 21, 3, 30
+    points = np.linspace(0, side - 1, 5)
+    drawn = plan.uniform(1, plan.Purpose.AUGMENTATION, tf.range(n, dtype=tf.int64), 63)[:, 13:].numpy()
+    grids = (drawn.reshape(n, 2, 5, 5) * 2 - 1) * most
+    places = np.arange(side)
+    by_rows = np.apply_along_axis(lambda column: np.interp(places, points, column), 2, grids)
+    across, down = np.apply_along_axis(lambda row: np.interp(places, points, row), 3, by_rows).transpose(1, 0, 2, 3)
+    inner = (slice(None), slice(most, -most), slice(most, -most))
+    ramp = 10 * np.arange(side, dtype=np.uint8)
+    for axis, field in ((2, across), (1, down)):
+        shape = [1, 1, side] if axis == 2 else [1, side, 1]
+        images = np.broadcast_to(ramp.reshape(shape)[..., None], [n, side, side, 1])
+        out = augmented(f"elastic:{most}", images)[..., 0]
+        assert np.abs(out - (ramp.reshape(shape) + 10 * field))[inner].max() <= 0.51
+    assert np.abs(across).max() > most / 2 and np.abs(down).max() > most / 2
+
+
+def test_elastic_reads_zeros_from_outside():
+    images = np.full([50, 11, 11, 3], 255, np.uint8)
+    out = augmented("elastic:30", images)
+    assert set(np.unique(out[:, 0])) > {0, 255} and (out[..., 0] == out[..., 1]).all()
+    assert (out == 0).mean() > 0.4  # most of its places lie outside of an image that is so small
+
+
+@pytest.mark.parametrize("text", ["shift:2", "rotate:15,scale:0.1", "flip"])
+def test_elastic_bends_what_the_maps_made(text):
+    images = images_of(channels=3)
+    plain = augmented(text, images).astype(int)
+    assert np.abs(augmented(f"{text},elastic:0.0001", images) - plain).max() <= 1
+    np.testing.assert_array_equal(augmented(f"{text},elastic:2", images), augmented(f"elastic:2,{text}", images))
 
 
 def centres_of(images):

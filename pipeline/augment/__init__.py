@@ -1,4 +1,7 @@
-"""Augmentation as --augment says it: a comma list of operations, in its order; resize_crop first, cutout last."""
+"""Augmentation as --augment says it: a comma list of operations.
+
+resize_crop comes first, whatever their order, then shift, rotate, scale, flip and crop in theirs, then elastic, cutout.
+"""
 
 import dataclasses
 import math
@@ -29,6 +32,7 @@ OPERATIONS = {
     "scale": Amount("a fraction", 0.99, "0.1"),
     "flip": None,
     "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
+    "elastic": Amount("pixels", 9999, "1.5"),
     "cutout": Amount("a whole number of pixels", 9999, "8", whole=True),
 }
 

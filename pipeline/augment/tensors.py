@@ -1,4 +1,4 @@
-"""The operations on tensors: one affine map and one mask for a whole batch.
+"""The operations on tensors: one affine map, one field and one mask for a whole batch.
 
 Every element is computed by additions, multiplications, divisions and table look-ups, which IEEE 754 rounds in one
 way. A matmul, or the cosine of a tensor, would not do: vectorized and left-over elements take different paths there,
@@ -10,18 +10,20 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import plan
 from pipeline.augment import Operation
 
+_POINTS = 5  # along each axis, of elastic's field
+
 # The columns of an image's draws that belong to each operation: never move or reuse one.
 # fmt: off
 _COLUMNS = {
     "shift": (0, 1), "rotate": (2,), "scale": (3,), "flip": (4,), "crop": (5, 6), "cutout": (7, 8),
-    "resize_crop": (9, 10, 11, 12)}
+    "resize_crop": (9, 10, 11, 12), "elastic": tuple(range(13, 13 + 2 * _POINTS**2))}
 # fmt: on
-_NUM_DRAWS = 13
 _NUM_ANGLES = 4096
 _MOST_ASPECT = 4 / 3  # of what resize_crop takes; the least is its inverse
 _NUM_ASPECTS = 256
@@ -51,8 +53,7 @@ class Affine(NamedTuple):
 
 def window(least_area: float, positions: tf.Tensor, seed: int) -> Callable[..., tf.Tensor]:
     """See `augment.window`."""
-    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, _NUM_DRAWS)
-    area, aspect, down, across = (draws[:, column] for column in _COLUMNS["resize_crop"])
+    area, aspect, down, across = _draws(["resize_crop"], positions, seed)["resize_crop"]
     area = least_area + (1 - least_area) * area
     # Evenly spaced in their logarithms, and from a table: see above.
     aspects = tf.constant([_MOST_ASPECT ** (2 * i / (_NUM_ASPECTS - 1) - 1) for i in range(_NUM_ASPECTS)])
@@ -80,15 +81,24 @@ def _start(draw: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
 
 def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tensor, seed: int) -> tf.Tensor:
     """See `augment.apply`."""
-    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, _NUM_DRAWS)
-    own = {op.name: [draws[:, column] for column in _COLUMNS[op.name]] for op in operations}
+    own = _draws([op.name for op in operations], positions, seed)
     maps = [_AFFINE[op.name](op.amount, own[op.name]) for op in operations if op.name in _AFFINE]
-    if maps:
+    amounts = {op.name: op.amount for op in operations}
+    if "elastic" in amounts:
+        field = _field(amounts["elastic"], own["elastic"], *images.shape[1:3])
+        images = _read_at(images, *_displaced(maps, field))
+    elif maps:
         images = _warp(images, functools.reduce(Affine.after, maps))
-    for op in operations:
-        if op.name == "cutout":
-            images = _cutout(int(op.amount), images, own[op.name])
+    if "cutout" in amounts:
+        images = _cutout(int(amounts["cutout"]), images, own["cutout"])
     return images
+
+
+def _draws(names: Sequence[str], positions: tf.Tensor, seed: int) -> dict[str, list[tf.Tensor]]:
+    """Each operation's own numbers in [0, 1), [n] each."""
+    count = 1 + max((max(_COLUMNS[name]) for name in names), default=-1)
+    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, count)
+    return {name: [draws[:, column] for column in _COLUMNS[name]] for name in names}
 
 
 def _affine(like: tf.Tensor, a=1.0, b=0.0, tx=0.0, c=0.0, d=1.0, ty=0.0) -> Affine:
@@ -145,6 +155,51 @@ def _warp(images: tf.Tensor, affine: Affine) -> tf.Tensor:
         fill_mode="CONSTANT",
     )
     return tf.cast(tf.round(warped), images.dtype)
+
+
+def _field(pixels: float, draws: list[tf.Tensor], height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """By how much each pixel of an image is read from elsewhere, across and down: [n, height, width] each.
+
+    Random in [-pixels, pixels] at _POINTS x _POINTS points, the outer ones on the edges, and bilinear between them.
+    (Simard et al. 2003, section 2, draw a number for every pixel and smooth the field by a Gaussian.)
+    """
+    grid = tf.reshape(tf.stack(draws, axis=1), [-1, 2, _POINTS, _POINTS]) * (2 * pixels) - pixels
+    for axis, size in ((2, height), (3, width)):
+        places = np.linspace(0, _POINTS - 1, size, dtype=np.float32)
+        before = np.minimum(places.astype(np.int32), _POINTS - 2)
+        share = (places - before).reshape([-1, 1] if axis == 2 else [-1])
+        grid = tf.gather(grid, before, axis=axis) * (1 - share) + tf.gather(grid, before + 1, axis=axis) * share
+    return grid[:, 0], grid[:, 1]
+
+
+def _displaced(maps: Sequence[Affine], field: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where each pixel of an image is read that the maps made and the field then bent: columns and rows."""
+    height, width = field[0].shape[1:]
+    from_centre = (tf.range(width, dtype=tf.float32) - (width - 1) / 2)[None, None, :] + field[0]
+    below_centre = (tf.range(height, dtype=tf.float32) - (height - 1) / 2)[None, :, None] + field[1]
+    affine = functools.reduce(Affine.after, maps, _affine(field[0][:, 0, 0]))
+    a, b, tx, c, d, ty = (value[:, None, None] for value in affine)
+    across = a * from_centre + b * below_centre + tx
+    down = c * from_centre + d * below_centre + ty
+    return across + (width - 1) / 2, down + (height - 1) / 2
+
+
+def _read_at(images: tf.Tensor, columns: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Images at these places, [n, height, width] each, between pixels bilinearly, rounded to the nearest level."""
+    height, width, channels = images.shape[1:]
+    columns, rows = tf.clip_by_value(columns, -1, width), tf.clip_by_value(rows, -1, height)
+    left, top = tf.floor(columns), tf.floor(rows)
+    right_share, lower_share = (columns - left)[..., None], (rows - top)[..., None]
+    # A frame of zeros, in which whatever lies outside is read.
+    padded = tf.pad(tf.cast(images, tf.float32), [[0, 0], [1, 2], [1, 2], [0, 0]])
+    pixels = tf.reshape(padded, [-1, (height + 3) * (width + 3), channels])
+    first = (tf.cast(top, tf.int32) + 1) * (width + 3) + tf.cast(left, tf.int32) + 1
+
+    def beside(down: int, right: int) -> tf.Tensor:
+        return tf.gather(pixels, first + down * (width + 3) + right, batch_dims=1)
+
+    upper, lower = (beside(row, 0) * (1 - right_share) + beside(row, 1) * right_share for row in (0, 1))
+    return tf.cast(tf.round(upper * (1 - lower_share) + lower * lower_share), images.dtype)
 
 
 def _cutout(side: int, images: tf.Tensor, draws: list[tf.Tensor]) -> tf.Tensor:
