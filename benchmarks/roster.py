@@ -42,7 +42,7 @@ class Entry:
 
 ROSTER = (
     Entry("ours", "ours", "ours", is_peer=False, devices=(ONE, SEVERAL)),
-    Entry("ours_first", "ours, variables=first", "ours", False, ALL, (SEVERAL,), {"variables": "first"}),
+    Entry("ours_replicated", "ours, variables=replicated", "ours", False, ALL, (SEVERAL,), {"variables": "replicated"}),
     Entry("ours_float32", "ours in float32", "ours", False, ALL[1:], changes={"precision": "float32"}),
     Entry("keras_fit", "Keras fit", "keras_fit"),
     Entry("keras_fit_many_steps", "Keras fit, steps_per_execution=10", "keras_fit:many_steps"),

@@ -15,7 +15,7 @@ class Task:
     round_steps: int = STEPS_PER_CALL
     precision: str = "float32"  # as the pipeline's flag
     tower_devices: str = ""  # as the pipeline's flag; empty: one tower. Most contenders have one device.
-    variables: str = "replicated"  # as the pipeline's flag
+    variables: str = "auto"  # as the pipeline's flag
     grad_shards: int = 0  # as the pipeline's flag
     model: str = "convolutional"
     learning_rate: float = 1e-3

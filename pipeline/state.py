@@ -62,8 +62,11 @@ class Replica:
         ]
 
     def read(self) -> Values:
-        """The values as they are now."""
-        return {name: variable.numpy() for name, variable in self.variables.items()}
+        """The values as they are now, read-only; the next update of a variable leaves its value here as it is.
+
+        Nothing is copied before that: TensorFlow shares the memory until it writes.
+        """
+        return {name: np.asarray(memoryview(v.read_value())) for name, v in self.variables.items()}
 
     def write(self, values: Values) -> None:
         """Gives every variable its value."""

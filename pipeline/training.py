@@ -91,18 +91,7 @@ def _say_finished(directory: RunDirectory, quiet: bool) -> None:
 def _train(
     assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, job: Job, preemption: Preemption
 ) -> None:
-    initial = assembly.initial()
-    _check_same_examples(assembly)
-    restored = _restore(assembly, checkpoints, initial) if job.is_chief else None
-    imported = importing.imported(assembly.config, initial) if job.is_chief and not restored else None
-    if imported:
-        initial, assembly = imported.values, assembly.started_from(imported.source.parameters_sha256)
-    start = start_of_all(assembly.cluster, Start.at(restored, initial, directory))
-    journal = _opened_journal(assembly, directory, checkpoints, restored, start.step)
-    if imported:
-        _tell_import(journal, imported)
-    job.watch(directory, journal, assembly.cluster)
-    trainer = Trainer(assembly, start.values)
+    trainer, assembly, journal, start = _started(assembly, directory, checkpoints, job)
     try:
         with job.together():
             Loop(assembly, trainer, directory, checkpoints, journal, preemption, job, start).go()
@@ -111,6 +100,27 @@ def _train(
         raise
     finally:
         journal.close()
+
+
+def _started(
+    assembly: Assembly, directory: RunDirectory, checkpoints: Checkpoints, job: Job
+) -> tuple[Trainer, Assembly, Journal, Start]:
+    """What the loop takes. From here on the trainer's variables alone hold the state, which may be large."""
+    values = assembly.initial()
+    _check_same_examples(assembly)
+    restored = _restore(assembly, checkpoints, values) if job.is_chief else None
+    imported = importing.imported(assembly.config, values) if job.is_chief and not restored else None
+    step = 0
+    if restored:
+        step, values = restored.manifest.step, restored.values
+    elif imported:
+        values, assembly = imported.values, assembly.started_from(imported.source.parameters_sha256)
+    start, values = start_of_all(assembly.cluster, Start.at(step, directory), values)
+    journal = _opened_journal(assembly, directory, checkpoints, restored, start.step)
+    if imported:
+        _tell_import(journal, imported)
+    job.watch(directory, journal, assembly.cluster)
+    return Trainer(assembly, values), assembly, journal, start
 
 
 def _check_same_examples(assembly: Assembly) -> None:

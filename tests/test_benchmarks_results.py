@@ -96,8 +96,8 @@ def test_names_are_unique_and_only_our_own_work_is_no_peer():
 
 def test_a_contenders_task_has_its_devices_and_interpreter():
     entries, base = {entry.name: entry for entry in ROSTER}, Task("", 64, precision="bfloat16")
-    shared = entries["ours_first"].task(base, ["cpu:0", "cpu:1"])
-    assert (shared.contender, shared.tower_devices, shared.variables) == ("ours", "cpu:0,cpu:1", "first")
+    shared = entries["ours_replicated"].task(base, ["cpu:0", "cpu:1"])
+    assert (shared.contender, shared.tower_devices, shared.variables) == ("ours", "cpu:0,cpu:1", "replicated")
     assert entries["ours_float32"].task(base).precision == "float32"
     assert entries["pytorch"].task(base).python.endswith(".venv-peers/bin/python")
     assert entries["feed_dict"].task(base).python == ""

@@ -76,3 +76,16 @@ def test_a_rule_without_slots_has_an_empty_list_for_every_parameter():
     values = assembly(optimizer="sgd").initial()
     replica = Replica.create(values, "CPU:0", "")
     assert replica.slots([]) == [[] for _ in replica.parameters]
+
+
+def test_what_was_read_stays_as_it_was_and_is_the_variables_own_memory_until_then():
+    values = {"parameters/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "slots/count": np.asarray(3, np.int64)}
+    replica = state.Replica.create(values, "/CPU:0", "")
+    read = replica.read()
+    for name, variable in replica.variables.items():
+        np.testing.assert_array_equal(read[name], values[name])
+        assert not read[name].flags.writeable
+        assert np.shares_memory(np.asarray(memoryview(variable.read_value())), read[name])
+        variable.assign_add(tf.ones_like(variable))
+        np.testing.assert_array_equal(read[name], values[name])
+        np.testing.assert_array_equal(variable.numpy(), values[name] + 1)

@@ -28,6 +28,7 @@ from pipeline.persistence import manifests
 from pipeline.persistence.storage import sync
 
 GLOBAL_STEP = "global_step"
+BLOCK = 1 << 20  # bytes that are hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,5 +241,9 @@ def _sha256_of(fields: Mapping[str, Any]) -> str:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    return {"bytes": size, "sha256": digest.hexdigest()}
