@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.results import Group, Result
 
-WIDTH, LABELS, GAP, BAR, ROW, HEAD, FIGURE = 900, 236, 24, 14, 22, 62, 52  # pixels; FIGURE: the number behind a bar
+WIDTH, LABELS, GAP, BAR, ROW, HEAD, FIGURE = 900, 236, 24, 14, 22, 62, 58  # pixels; FIGURE: the number behind a bar
 STYLE = """
   text { font: 12.5px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; fill: #1c1c1a; }
   .title { font-size: 15px; font-weight: 650; } .soft { fill: #6b6a66; } .own { font-weight: 650; }
