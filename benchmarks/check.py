@@ -97,6 +97,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if unknown := set(options.sections.split(",")) - set(SECTIONS):
         parser.error(f"sections={options.sections}: {', '.join(sorted(unknown))} is not one of {', '.join(SECTIONS)}")
+    if missing := [str(file) for file in options.files if not file.is_file()]:
+        parser.error(f"{', '.join(missing)}: no such file; give what --json of a benchmark wrote")
     return options
 
 
