@@ -83,3 +83,9 @@ def test_figures_of_several_benchmarks_are_one_check_unless_machines_differ(run)
 def test_better_is_more_or_less():
     assert Ratio(1.1, False).gain_since(Ratio(1.0, False)) == pytest.approx(0.1)
     assert Ratio(0.5, True).gain_since(Ratio(1.0, True)) == pytest.approx(1.0)
+
+
+def test_figures_that_are_not_there_are_named(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        check.parse(["nowhere.json"])
+    assert "nowhere.json: no such file; give what --json of a benchmark wrote" in capsys.readouterr().err
