@@ -161,7 +161,7 @@ class Loop:
         config = self._config
         summary = config.summary_every > 0 and step % config.summary_every == 0
         if summary or self._due(step, config.eval_every) or step == config.steps:
-            values = self.trainer.towers.replicas[0].read()
+            values = state.arrays(self.trainer.towers.replicas[0].read())
             gallery.show_parameters(self.journal, step, values, self.assembly.spec.image_shape[-1])
         if summary:
             gradients = self.trainer.gradient(step).by_parameter
@@ -205,7 +205,7 @@ class Loop:
                 self.checkpoints.save(step, values, self.assembly.about(), self._saved)
         self._saved_step = step
 
-    def _check_workers_equal(self, values: state.Values, step: int) -> None:
+    def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
         """Raises DivergedError naming the workers whose state is not the chief's."""
         if self._cluster.alone:
             return

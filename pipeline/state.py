@@ -17,6 +17,7 @@ from pipeline.models.variables import statistics_of
 from pipeline.optimizers import Optimizer
 
 Values = dict[str, np.ndarray]  # in the order in which they are hashed and written
+Snapshot = dict[str, tf.Tensor]  # the same, of a replica at one moment, in the host's memory
 
 
 def initial(model: keras.Model, optimizer: Optimizer, precision: str) -> Values:
@@ -61,12 +62,12 @@ class Replica:
             [] for _ in self.parameters
         ]
 
-    def read(self) -> Values:
-        """The values as they are now, read-only; the next update of a variable leaves its value here as it is.
+    def read(self) -> Snapshot:
+        """The values as they are now; the next update of a variable leaves its value here as it is.
 
-        Nothing is copied before that: TensorFlow shares the memory until it writes.
+        On a CPU nothing is copied before that: TensorFlow shares the memory until it writes.
         """
-        return {name: np.asarray(memoryview(v.read_value())) for name, v in self.variables.items()}
+        return {name: variable.read_value().cpu() for name, variable in self.variables.items()}
 
     def write(self, values: Values) -> None:
         """Gives every variable its value."""
@@ -74,7 +75,12 @@ class Replica:
             variable.assign(values[name])
 
 
-def sha256(values: Mapping[str, np.ndarray]) -> str:
+def arrays(snapshot: Snapshot) -> Values:
+    """The same memory as NumPy's arrays, read-only."""
+    return {name: np.asarray(tensor) for name, tensor in snapshot.items()}
+
+
+def sha256(values: Mapping[str, np.ndarray | tf.Tensor]) -> str:
     """The hash of named arrays: for each, sorted by name, 'name dtype shape', a newline, and its bytes in C order."""
     digest = hashlib.sha256()
     for name, value in sorted(values.items()):
@@ -83,11 +89,11 @@ def sha256(values: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def parameters_sha256(values: Mapping[str, np.ndarray]) -> str:
+def parameters_sha256(values: Mapping[str, np.ndarray | tf.Tensor]) -> str:
     """The hash of the parameters alone."""
     return sha256({name: value for name, value in values.items() if name.startswith("parameters/")})
 
 
-def state_sha256(values: Mapping[str, np.ndarray], step: int) -> str:
+def state_sha256(values: Mapping[str, np.ndarray | tf.Tensor], step: int) -> str:
     """The hash of everything a checkpoint holds, the step included."""
     return sha256({**values, "global_step": np.asarray(step, np.int64)})

@@ -149,7 +149,7 @@ class Towers:
         with self.on_host():
             return tf.nest.map_structure(tf.identity, element)
 
-    def check_equal(self, step: int) -> state.Values:
+    def check_equal(self, step: int) -> state.Snapshot:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""
         values = [replica.read() for replica in self.replicas]
         hashes = [state.sha256(v) for v in values]

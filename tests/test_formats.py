@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_run
 
+from pipeline import state
 from pipeline.exits import UsageError
 from pipeline.persistence.checkpoint import Manifest, Restored
 from pipeline.serving import exporting, formats
@@ -25,7 +26,7 @@ def parts(model: str, steps: int = 2, **fields):
     assembly = small_run.assembly(model=model, **fields)
     trainer = small_run.trainer(model=model, **fields)
     trainer.advance(0, steps)
-    values = trainer.towers.check_equal(steps)
+    values = state.arrays(trainer.towers.check_equal(steps))
     return assembly, assembly.towers(values), Restored(Manifest(steps, 0.0, "", "", {}, {}, {}), values, {})
 
 

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from pipeline import loss_scale
+from pipeline import loss_scale, state
 from pipeline.loss_scale import GOOD_STEPS, GROW_AFTER, LEAST, MOST, SCALE, SKIPPED_STEPS, START
 from pipeline.state import Replica
 
@@ -13,7 +13,7 @@ def after(scale: float, good: int, finite: bool) -> tuple[float, int, int]:
     replica.variables[SCALE].assign(scale)
     replica.variables[GOOD_STEPS].assign(good)
     loss_scale.update(replica.variables, tf.constant(finite))
-    found = replica.read()
+    found = state.arrays(replica.read())
     assert {name: value.dtype for name, value in found.items()} == {n: v.dtype for n, v in values.items()}
     return float(found[SCALE]), int(found[GOOD_STEPS]), int(found[SKIPPED_STEPS])
 

@@ -81,7 +81,7 @@ def test_a_rule_without_slots_has_an_empty_list_for_every_parameter():
 def test_what_was_read_stays_as_it_was_and_is_the_variables_own_memory_until_then():
     values = {"parameters/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "slots/count": np.asarray(3, np.int64)}
     replica = state.Replica.create(values, "/CPU:0", "")
-    read = replica.read()
+    read = state.arrays(replica.read())
     for name, variable in replica.variables.items():
         np.testing.assert_array_equal(read[name], values[name])
         assert not read[name].flags.writeable

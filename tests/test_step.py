@@ -65,7 +65,7 @@ def test_a_step_is_taken_along_it():
 def test_the_outcome_is_of_the_last_step():
     parts, run = assembly(2, **LINEAR), trainer(2, **LINEAR)
     run.advance(0, 2)
-    kernel = run.towers.check_equal(2)[KERNEL]
+    kernel = state.arrays(run.towers.check_equal(2))[KERNEL]
     outcome = run.advance(2, 3)
     loss, gradient = loss_and_gradient_by_hand(parts, 2, kernel)
     pixels, labels = pixels_and_labels(parts, 2)
@@ -83,7 +83,7 @@ def test_a_gradient_beyond_the_norm_is_scaled_down_to_it():
     norm = np.linalg.norm(gradient)
     run = trainer(2, clip_norm=norm / 4, **LINEAR)
     assert run.advance(0, 1).gradient_norm == pytest.approx(norm, rel=1e-5)
-    clipped = run.towers.check_equal(1)[KERNEL]
+    clipped = state.arrays(run.towers.check_equal(1))[KERNEL]
     np.testing.assert_allclose(clipped, kernel - 0.5 * gradient / 4, rtol=1e-5, atol=1e-6)
     loose, free = (train(0, 2, 2, clip_norm=limit, **LINEAR) for limit in (norm * 4, 0.0))
     assert state.sha256(loose) == state.sha256(free)

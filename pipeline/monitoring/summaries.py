@@ -1,6 +1,7 @@
 """TensorBoard summaries: points in charts, histograms counted quickly, and pictures."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,7 @@ _GROUPS = {
     "restarts": "speed",
 }
 BUCKETS = 30  # TensorBoard's own default
+BLOCK = 1 << 16  # values that are counted at a time
 
 
 def chart(name: str) -> str:
@@ -46,14 +48,29 @@ def buckets(values: np.ndarray) -> np.ndarray:
     as in TensorBoard's own summary. That one counts with numpy.histogram, which looks twice at every value to be right
     about those at an edge; here they may fall on either side of it.
     """
-    finite = values[np.isfinite(values)].astype(np.float64)
-    if not finite.size:
+    counts = np.zeros(BUCKETS, np.int64)
+    least, most = _range(values)
+    if least > most:
         return np.zeros([BUCKETS, 3])
-    least, most = finite.min(), finite.max()
-    share = (finite - least) / (most - least) if most > least else np.ones_like(finite)
-    numbers = np.minimum(share * BUCKETS, BUCKETS - 1).astype(np.uint8)
+    for finite in _finite(values):
+        share = (finite - least) / (most - least) if most > least else np.ones_like(finite)
+        counts += np.bincount(np.minimum(share * BUCKETS, BUCKETS - 1).astype(np.uint8), minlength=BUCKETS)
     edges = np.linspace(least, most, BUCKETS + 1)
-    return np.stack([edges[:-1], edges[1:], np.bincount(numbers, minlength=BUCKETS)], axis=1)
+    return np.stack([edges[:-1], edges[1:], counts], axis=1)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the most of the finite values; infinity and its negative where there is none."""
+    parts = [(finite.min(), finite.max()) for finite in _finite(values) if finite.size]
+    return min((least for least, _ in parts), default=np.inf), max((most for _, most in parts), default=-np.inf)
+
+
+def _finite(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The finite values as float64, a block at a time: a whole large array in float64 would be the peak of memory."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        yield block[np.isfinite(block)].astype(np.float64)
 
 
 def picture(tag: str, image: Image.Image) -> Summary:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from pipeline import state
@@ -131,7 +130,9 @@ class Checkpoints:
             )
         return None
 
-    def save(self, step: int, values: state.Values, about: Mapping[str, Any], done: Callable[[Manifest, float], None]):
+    def save(
+        self, step: int, values: state.Snapshot, about: Mapping[str, Any], done: Callable[[Manifest, float], None]
+    ) -> None:
         """Writes a checkpoint in the background, after the one before it; calls `done(manifest, seconds)` there.
 
         about: the manifest's `config` and `examples`.
@@ -166,7 +167,7 @@ class Checkpoints:
         for path in self.directory.glob(".writing-*"):  # last: they mark what was cut short
             shutil.rmtree(path, ignore_errors=True)
 
-    def _write(self, step: int, values: state.Values, about: dict[str, Any], done: Callable) -> None:
+    def _write(self, step: int, values: state.Snapshot, about: dict[str, Any], done: Callable) -> None:
         started = time.monotonic()
         hidden = self.directory / f".writing-ckpt-{step}-{os.getpid()}"
         try:
@@ -192,8 +193,8 @@ class Checkpoints:
         shutil.rmtree(hidden, ignore_errors=True)
         done(manifest, time.monotonic() - started)
 
-    def _write_hidden(self, hidden: Path, step: int, values: state.Values, about: dict[str, Any]) -> Manifest:
-        tensors = {**values, GLOBAL_STEP: np.asarray(step, np.int64)}
+    def _write_hidden(self, hidden: Path, step: int, values: state.Snapshot, about: dict[str, Any]) -> Manifest:
+        tensors = {**values, GLOBAL_STEP: tf.constant(step, tf.int64)}
         names = sorted(tensors)
         tf.raw_ops.SaveV2(
             prefix=str(hidden / f"ckpt-{step}"),
