@@ -54,7 +54,7 @@ class Config:
         "(0: their own).",
         topic="data", least=0)
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
-        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, flip, crop:PIXELS, "
+        "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS.", topic="data")
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")

@@ -72,7 +72,7 @@ def test_no_operation_is_the_identity():
 
 
 @pytest.mark.parametrize(
-    "text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", EVERYTHING]
+    "text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", EVERYTHING]
 )
 def test_an_image_is_augmented_alike_in_whatever_batch(text):
     images, positions = images_of(channels=3), np.arange(10**10, 10**10 + N)
@@ -93,7 +93,7 @@ def test_the_same_inside_tf_data_with_a_batch_of_unknown_size():
     np.testing.assert_array_equal(np.concatenate(list(mapped.as_numpy_iterator())), augmented(EVERYTHING, images))
 
 
-@pytest.mark.parametrize("text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6"])
+@pytest.mark.parametrize("text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "shear:20", "cutout:6"])
 def test_seed_and_position_both_count(text):
     images = np.repeat(images_of(1), N, axis=0)
     first = augmented(text, images)
@@ -151,7 +151,7 @@ def test_an_operation_does_not_change_anothers_draws():
 
 def test_no_two_operations_share_a_draw():
     columns = [column for own in tensors._COLUMNS.values() for column in own]
-    assert sorted(columns) == list(range(63))
+    assert sorted(columns) == list(range(64))
 
 
 def test_scale_is_bilinear_and_rounds_to_the_nearest_level():
@@ -174,6 +174,18 @@ def test_rotation_turns_about_the_centre():
     assert np.abs(angles).max() <= 33 and angles.min() < -25 and angles.max() > 25
     drawn = plan.uniform(1, plan.Purpose.AUGMENTATION, tf.range(200, dtype=tf.int64), 9)[:, 2].numpy() * 60 - 30
     np.testing.assert_allclose(np.abs(angles), np.abs(drawn), atol=3)
+
+
+def test_shear_slides_rows_by_their_distance_from_the_middle():
+    """Three dots above each other come to lie on the line that the drawn angle leans, in their own rows."""
+    images = np.zeros([200, 31, 31, 1], np.uint8)
+    images[:, [5, 15, 25], 15] = 255
+    sheared = augmented("shear:30", images)
+    upper, middle, lower = (sheared[:, row, :, 0].argmax(axis=1) for row in (5, 15, 25))
+    assert (sheared[:, np.setdiff1d(range(31), [5, 15, 25])] == 0).all() and (middle == 15).all()
+    drawn = plan.uniform(1, plan.Purpose.AUGMENTATION, tf.range(200, dtype=tf.int64), 64)[:, 63].numpy() * 60 - 30
+    slid = 10 * np.tan(np.radians(drawn))
+    assert np.abs(upper - 15 - slid).max() <= 0.51 and np.abs(lower - 15 + slid).max() <= 0.51
 
 
 def test_scale_changes_sizes_within_its_fraction():

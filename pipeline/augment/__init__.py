@@ -1,6 +1,7 @@
 """Augmentation as --augment says it: a comma list of operations.
 
-resize_crop comes first, whatever their order, then shift, rotate, scale, flip and crop in theirs, then elastic, cutout.
+resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip and crop in theirs, then elastic,
+cutout.
 """
 
 import dataclasses
@@ -30,6 +31,7 @@ OPERATIONS = {
     "shift": Amount("a whole number of pixels", 9999, "2", whole=True),
     "rotate": Amount("degrees", 180, "15"),
     "scale": Amount("a fraction", 0.99, "0.1"),
+    "shear": Amount("degrees", 80, "10"),
     "flip": None,
     "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "elastic": Amount("pixels", 9999, "1.5"),

@@ -22,7 +22,7 @@ _POINTS = 5  # along each axis, of elastic's field
 # fmt: off
 _COLUMNS = {
     "shift": (0, 1), "rotate": (2,), "scale": (3,), "flip": (4,), "crop": (5, 6), "cutout": (7, 8),
-    "resize_crop": (9, 10, 11, 12), "elastic": tuple(range(13, 13 + 2 * _POINTS**2))}
+    "resize_crop": (9, 10, 11, 12), "elastic": tuple(range(13, 13 + 2 * _POINTS**2)), "shear": (63,)}
 # fmt: on
 _NUM_ANGLES = 4096
 _MOST_ASPECT = 4 / 3  # of what resize_crop takes; the least is its inverse
@@ -113,10 +113,19 @@ def _shift(pixels: float, draws: list[tf.Tensor]) -> Affine:
 
 def _rotate(degrees: float, draws: list[tf.Tensor]) -> Affine:
     """About the centre, by one of _NUM_ANGLES angles evenly spaced over [-degrees, degrees]."""
-    angles = [math.radians(degrees) * (2 * i / (_NUM_ANGLES - 1) - 1) for i in range(_NUM_ANGLES)]
-    index = tf.cast(draws[0] * _NUM_ANGLES, tf.int32)
-    cos, sin = (tf.gather(tf.constant([f(angle) for angle in angles]), index) for f in (math.cos, math.sin))
+    cos, sin = (_of_angle(f, degrees, draws[0]) for f in (math.cos, math.sin))
     return _affine(draws[0], a=cos, b=-sin, c=sin, d=cos)
+
+
+def _shear(degrees: float, draws: list[tf.Tensor]) -> Affine:
+    """Rows slid along each other, so that what stood upright leans by one of _NUM_ANGLES angles, as for _rotate."""
+    return _affine(draws[0], b=_of_angle(math.tan, degrees, draws[0]))
+
+
+def _of_angle(function: Callable[[float], float], degrees: float, draw: tf.Tensor) -> tf.Tensor:
+    """The function of one of _NUM_ANGLES angles evenly spaced over [-degrees, degrees], from a table: see above."""
+    angles = [math.radians(degrees) * (2 * i / (_NUM_ANGLES - 1) - 1) for i in range(_NUM_ANGLES)]
+    return tf.gather(tf.constant([function(angle) for angle in angles]), tf.cast(draw * _NUM_ANGLES, tf.int32))
 
 
 def _scale(fraction: float, draws: list[tf.Tensor]) -> Affine:
@@ -135,6 +144,7 @@ _AFFINE: dict[str, Callable[[float, list[tf.Tensor]], Affine]] = {
     "crop": _shift,
     "rotate": _rotate,
     "scale": _scale,
+    "shear": _shear,
     "flip": _flip,
 }
 
