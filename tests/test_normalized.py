@@ -11,9 +11,19 @@ from pipeline.models.layers import FusedBatchNormalization
 # Kernels of the convolutions and of the logits, on MNIST.
 KERNELS = {
     "cnn_bn": [(5, 5, 1, 16), (3, 3, 16, 32), (3, 3, 32, 64), (1024, 10)],
-    "cnn_bn_large": [(5, 5, 1, 24), (3, 3, 24, 96), (3, 3, 96, 96), (3, 3, 96, 192), (3, 3, 192, 192), (3072, 10)],
+    "cnn_bn_large": [
+        (5, 5, 1, 32),
+        (3, 3, 32, 96),
+        (3, 3, 96, 96),
+        (3, 3, 96, 96),
+        (3, 3, 96, 192),
+        (3, 3, 192, 192),
+        (3, 3, 192, 192),
+        (1728, 10),
+    ],
 }
-POOLED = {"cnn_bn": [1, 2, 3], "cnn_bn_large": [1, 3, 5]}  # convolutions with a pool behind them
+POOLED = {"cnn_bn": [1, 2, 3], "cnn_bn_large": [1, 4, 7]}  # convolutions with a pool behind them
+MOMENTUM = {"cnn_bn": 0.9, "cnn_bn_large": 0.99}
 DROPOUT = {"cnn_bn": [], "cnn_bn_large": [0.3]}
 
 
@@ -38,7 +48,9 @@ def test_normalization_stands_for_biases_but_the_last(name):
     model = build(name)
     assert [v.path for v in model.trainable_variables if v.path.endswith("bias")] == ["logits/bias"]
     normalizations = [layer for layer in model.layers if isinstance(layer, FusedBatchNormalization)]
-    assert [(layer.momentum, layer.epsilon) for layer in normalizations] == [(0.9, 1e-5)] * (len(KERNELS[name]) - 1)
+    assert [(layer.momentum, layer.epsilon) for layer in normalizations] == [(MOMENTUM[name], 1e-5)] * (
+        len(KERNELS[name]) - 1
+    )
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -75,9 +75,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return fused.y
 
 
-def normalized(x, name: str):
+def normalized(x, name: str, momentum: float = MOMENTUM):
     """Batch normalization of images, with the settings of every network here."""
-    return FusedBatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
+    return FusedBatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
 
 
 def he_normal() -> keras.initializers.Initializer:
