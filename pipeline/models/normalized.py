@@ -30,12 +30,12 @@ def cnn_bn(image_shape, num_classes) -> keras.Model:
 
 
 def cnn_bn_large(image_shape, num_classes) -> keras.Model:
-    """Seven convolutions, of 32, three times 96 and three times 192 filters, and dropout 0.3.
+    """Seven convolutions, of 32, three times 64 and three times 128 filters, and dropout 0.3.
 
     The first one gives 24 x 24 of MNIST's 28 x 28 pixels: a quarter less to compute, and all are seen. Statistics are
     averages of some hundred steps, since those of the ten that cnn_bn keeps would be felt in the last digit.
     """
-    layout = _Layout([[32], [96] * 3, [192] * 3], padding="valid", momentum=0.99, dropout=0.3)
+    layout = _Layout([[32], [64] * 3, [128] * 3], padding="valid", momentum=0.99, dropout=0.3)
     return _network("cnn_bn_large", image_shape, num_classes, layout)
 
 
