@@ -1,12 +1,16 @@
 """Signals, and whatever else asks for it, become one flag that the loop looks at between steps."""
 
 import contextlib
+import operator
 import os
 import signal
 from collections.abc import Iterator
-from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+# A handler that does nothing, and in C: one in Python is itself interrupted by the next signal, and that one by the
+# one after it, so that a storm of them ends in a RecursionError anywhere.
+_NOTHING = operator.is_
 
 
 def let_interrupts_end_it() -> None:
@@ -30,7 +34,8 @@ class Preemption:
     def __init__(self) -> None:
         self._reason: str | None = None
         # Python runs a handler in the main thread alone, which may wait for TensorFlow for long. But it writes the
-        # number of a signal to a file at once, whatever that thread does, and there any thread can look.
+        # number of a signal to a file at once, whatever that thread does, and there any thread can look. Where the
+        # file is full, the first, which counts, stands in it.
         self._signals, self._written_at_once = os.pipe()
         for descriptor in (self._signals, self._written_at_once):
             os.set_blocking(descriptor, False)
@@ -63,15 +68,12 @@ class Preemption:
     def listen(self) -> None:
         """Takes the signals over from whoever has them."""
         for number in SIGNALS:
-            signal.signal(number, self._note)
+            signal.signal(number, _NOTHING)
         signal.set_wakeup_fd(self._written_at_once, warn_on_full_buffer=False)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.ask(signal.Signals(number).name)
 
     def ask(self, reason: str) -> None:
         """Asks for a stop; for any thread."""
-        self._reason = self._reason or reason
+        self._reason = self.reason or reason
 
     @property
     def reason(self) -> str | None:
@@ -79,7 +81,7 @@ class Preemption:
         with contextlib.suppress(BlockingIOError):
             for number in os.read(self._signals, 1000):
                 if number in SIGNALS:
-                    self.ask(signal.Signals(number).name)
+                    self._reason = self._reason or signal.Signals(number).name
         return self._reason
 
     @property

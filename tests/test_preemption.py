@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_the_first_to_ask_counts(handlers):
         os.kill(os.getpid(), signal.SIGTERM)
         preemption.ask("a file")
         assert (preemption.requested, preemption.reason) == (True, "SIGUSR1")
+
+
+def test_no_handler_can_be_interrupted_by_the_next_signal(handlers):
+    """One in Python can, and in a storm so can each of those inside of it, up to the limit of recursion."""
+    with Preemption.listening():
+        assert {type(signal.getsignal(number)) for number in SIGNALS} == {types.BuiltinFunctionType}
 
 
 def test_a_file_asks_as_a_signal_does():
