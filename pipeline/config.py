@@ -56,6 +56,8 @@ class Config:
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS.", topic="data")
+    augment_steps: int = _field(0, "Steps with --augment; those after them train on images as they are, which is "
+        "what the test split will show (0: all).", topic="data", least=0)
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
     precision: str = _field("float32", "What the towers compute in; variables are float32.", topic="model",
@@ -170,6 +172,10 @@ class Config:
                 "lower --warmup_steps or raise --decay_steps"
             )
         parse_tower_devices(self.tower_devices)
+        if self.augment_steps and not self.augment:
+            raise UsageError(
+                f"augment_steps={self.augment_steps} is of --augment, which is not given; give both, or leave it out"
+            )
         if self.init_sha256 and not self.init_from:
             raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
         if self.quiet and self.verbose:

@@ -26,12 +26,13 @@ class Trainer:
     """The towers of a run and the function that trains them; which step it is, the caller says."""
 
     def __init__(self, assembly: Assembly, values: state.Values):
+        config = assembly.config
         self.towers = assembly.towers(values)
         self.placement: Placement | None = None  # known after the first `advance`
         self._plan = assembly.plan
         self._parameter_names = [v.path for v in assembly.model.trainable_variables]
-        self._batches = Batches(assembly.plan, assembly.splits.train, assembly.config.augment)
-        self._step = Step(assembly.config, assembly.plan, assembly.model, self.towers, assembly.cluster)
+        self._batches = Batches(assembly.plan, assembly.splits.train, config.augment, config.augment_steps)
+        self._step = Step(config, assembly.plan, assembly.model, self.towers, assembly.cluster)
         self._train = self._step.loop()
         self._gradient = tf.function(self._gradient_of, autograph=False)
         self._iterators: list[tf.data.Iterator] = []

@@ -81,3 +81,18 @@ def test_an_image_is_augmented_by_its_position_whatever_batch_it_is_in():
     whole = large.at(2, range(1))[0].numpy()[0]
     np.testing.assert_array_equal(np.concatenate(halves), whole)
     assert (Batches(plans[1], source).at(2, range(1))[0].numpy()[0] != whole).any()
+
+
+def test_augmentation_ends_after_its_steps():
+    """Steps 0 to 2 as with augmentation, 3 and 4 as without: each by itself, and in datasets from either side."""
+    source = sources.open_splits(Config(source="fake:60", validation_fraction=1 / 6)).train
+    plan = Plan(seed=3, global_batch=12, grad_shards=4, num_examples=50)
+    ending = Batches(plan, source, AUGMENTATION, augmented_steps=3)
+    augmented, plain = (
+        taken(batches.dataset(0, SHARDS), 5) for batches in (Batches(plan, source, AUGMENTATION), Batches(plan, source))
+    )
+    expected = [*augmented[:3], *plain[3:]]
+    assert_same([tuple(map(np.array, ending.at(step, SHARDS))) for step in range(5)], expected)
+    for first in (0, 2, 3, 4):
+        assert_same(taken(ending.dataset(first, SHARDS), 5 - first), expected[first:])
+    assert all((left[0] != right[0]).any() for left, right in zip(augmented, plain, strict=True))

@@ -43,6 +43,17 @@ def test_the_gradient_leaves_no_trace(straight):
     assert state.state_sha256(run.towers.check_equal(LAST), LAST) == straight[LAST]
 
 
+def test_steps_after_the_augmented_ones_see_images_as_they_are():
+    """Equal to a run with augmentation, and from there to one without; stopped, resumed and on other towers too."""
+    augmented = train(0, 3, 1, augment="shift:2")
+    expected = state.state_sha256(train(3, LAST, 1, augmented), LAST)
+    for towers, stop in ((1, 2), (2, 4)):
+        ending = {"augment": "shift:2", "augment_steps": 3}
+        resumed = train(stop, LAST, 3 - towers, train(0, stop, towers, **ending), **ending)
+        assert state.state_sha256(resumed, LAST) == expected
+    assert state.state_sha256(train(3, LAST, 1, augmented, augment="shift:2"), LAST) != expected
+
+
 def test_the_graph_shows_the_towers_scopes_and_their_devices():
     nodes = trainer(2).graph().node
     for tower in range(2):
