@@ -4,6 +4,7 @@ import contextlib
 import operator
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -26,6 +27,12 @@ def sigterm_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _told_unless_of_a_late_signal(unraisable) -> None:
+    """Says what Python cannot raise, but for a signal that came a moment before it was ignored, by another thread."""
+    if "ignored due to race condition" not in str(unraisable.exc_value):  # as CPython words it, from 3.10 on
+        sys.__unraisablehook__(unraisable)
 
 
 class Preemption:
@@ -51,6 +58,7 @@ class Preemption:
         finally:
             # As Python ends it puts its handlers back to the default, by which a late signal would kill the process
             # and so replace its exit code; those that are ignored stay so.
+            sys.unraisablehook = _told_unless_of_a_late_signal
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             signal.set_wakeup_fd(-1)

@@ -34,8 +34,9 @@ with Preemption.listening() as preemption:
 @pytest.fixture
 def handlers():
     """Puts the handlers of this process back."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before, hook = {number: signal.getsignal(number) for number in SIGNALS}, sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -89,6 +90,40 @@ def test_signals_that_come_after_the_end_do_nothing(handlers):
     for number in SIGNALS:
         os.kill(os.getpid(), number)
     assert not preemption.requested
+
+
+# Ignores the signals again and again, so that some come in the very moment; a late one must not end it either.
+IGNORED = """
+import os
+from pipeline.preemption import Preemption
+
+for i in range(1000):
+    with Preemption.listening() as preemption:
+        if i == 0:
+            os.write(1, b"listens\\n")
+    os.close(preemption._signals), os.close(preemption._written_at_once)
+"""
+
+
+def test_signals_that_come_as_they_begin_to_be_ignored_do_nothing():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", IGNORED], text=True, **pipes) as storm:
+        assert storm.stdout.readline() == "listens\n"
+        while storm.poll() is None:
+            for number in SIGNALS:
+                storm.send_signal(number)
+        assert (storm.returncode, storm.stderr.read()) == (0, "")
+
+
+def test_what_else_python_cannot_raise_is_still_told(handlers, capsys):
+    class Broken:
+        def __del__(self):
+            raise ValueError("broken")
+
+    with Preemption.listening():
+        pass
+    Broken()
+    assert "ValueError: broken" in capsys.readouterr().err
 
 
 # Another takes SIGTERM over, a thread looks on, and then the signal comes.
