@@ -56,9 +56,9 @@ class Preemption:
         try:
             yield preemption
         finally:
+            sys.unraisablehook = _told_unless_of_a_late_signal
             # As Python ends it puts its handlers back to the default, by which a late signal would kill the process
             # and so replace its exit code; those that are ignored stay so.
-            sys.unraisablehook = _told_unless_of_a_late_signal
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             signal.set_wakeup_fd(-1)
