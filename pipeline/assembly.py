@@ -62,7 +62,7 @@ class Assembly:
 
     def initial(self) -> state.Values:
         """The state at step 0."""
-        return state.initial(self.model, optimizers.make(self.config), self.config.precision)
+        return state.initial(self.model, optimizers.make(self.config), self.config)
 
     def started_from(self, init_sha256: str) -> "Assembly":
         """The same parts, of a configuration that names what --init_from was."""

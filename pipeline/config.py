@@ -85,6 +85,8 @@ class Config:
     weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, added to "
         "the gradient for the others.", topic="optimization", least=0)
     clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
+    average: str = _field("", "START:END; after step END - 1, the mean of the parameters after each of the steps START "
+        "to END - 1 takes their place.", topic="optimization")
     seed: int = _field(1, "The seed of everything random.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,
@@ -180,10 +182,12 @@ class Config:
             raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
-        if parse_profile(self.profile)[1] > self.steps:
-            raise UsageError(
-                f"profile={self.profile} ends after the last of steps={self.steps}; lower its END, or raise --steps"
-            )
+        for name in ("average", "profile"):
+            if parse_steps(name, getattr(self, name))[1] > self.steps:
+                raise UsageError(
+                    f"{name}={getattr(self, name)} ends after the last of steps={self.steps}; "
+                    "lower its END, or raise --steps"
+                )
 
     def role(self, *roles: str) -> dict[str, Any]:
         """The fields of these roles and their values."""
@@ -251,12 +255,12 @@ def parse_piecewise(text: str) -> list[tuple[int, float]]:
     return pairs
 
 
-def parse_profile(text: str) -> tuple[int, int]:
+def parse_steps(name: str, text: str) -> tuple[int, int]:
     """'100:110' -> (100, 110), the first step and the one after the last; '' -> (0, 0), no step."""
     match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
     first, end = (int(match[1]), int(match[2])) if match else (0, 0)
     if text and first >= end:
-        raise UsageError(f"profile={text} names no steps; write --profile=START:END with START below END, as 100:110")
+        raise UsageError(f"{name}={text} names no steps; write --{name}=START:END with START below END, as 100:110")
     return first, end
 
 

@@ -1,6 +1,6 @@
 """What a run is, between two steps: named arrays, and the variables that hold one copy of them.
 
-Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, statistics/PATH, loss_scale/NAME.
+Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, loss_scale/NAME.
 The step is not among them: it is an argument, never state.
 """
 
@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import loss_scale
+from pipeline import averaging, loss_scale
+from pipeline.config import Config
 from pipeline.models.variables import statistics_of
 from pipeline.optimizers import Optimizer
 
@@ -20,13 +21,16 @@ Values = dict[str, np.ndarray]  # in the order in which they are hashed and writ
 Snapshot = dict[str, tf.Tensor]  # the same, of a replica at one moment, in the host's memory
 
 
-def initial(model: keras.Model, optimizer: Optimizer, precision: str) -> Values:
+def initial(model: keras.Model, optimizer: Optimizer, config: Config) -> Values:
     """The state at step 0: the model's own initial values, fresh slots."""
-    values = {f"parameters/{v.path}": v.numpy() for v in model.trainable_variables}
+    parameters = {v.path: v.numpy() for v in model.trainable_variables}
+    values = {f"parameters/{path}": value for path, value in parameters.items()}
     for slot, start in optimizer.slots.items():
         values |= {f"slots/{slot}/{v.path}": np.full(v.shape, start, np.float32) for v in model.trainable_variables}
+    if config.average:
+        values |= averaging.initial(parameters)
     values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
-    return values | (loss_scale.initial() if precision == "float16" else {})
+    return values | (loss_scale.initial() if config.precision == "float16" else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Replica:
     def parameters(self) -> list[tf.Variable]:
         """In the order of the model's trainable variables."""
         return self._under("parameters")
+
+    @property
+    def averages(self) -> list[tf.Variable]:
+        """In the order of the parameters; none where the run takes no mean."""
+        return self._under(averaging.GROUP)
 
     @property
     def statistics(self) -> list[tf.Variable]:

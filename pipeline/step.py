@@ -1,13 +1,14 @@
 """The way of the data through one step, and the loop of steps that is one TensorFlow function."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from pipeline import forward, loss_scale, optimizers, reduce, schedules
-from pipeline.config import Config
+from pipeline import averaging, forward, loss_scale, optimizers, reduce, schedules
+from pipeline.config import Config, parse_steps
 from pipeline.models.variables import seeds_of
 from pipeline.plan import Plan
 from pipeline.towers import Placed, Towers
@@ -92,6 +93,16 @@ class Step:
             variable.assign(total / self._plan.grad_shards)
         return tf.no_op()
 
+    def _average(self, step, diverged: tf.Tensor) -> None:
+        """Takes what a step has left into the mean that --average asks for; a step of float16 that was skipped, too."""
+        if not self._config.average:
+            return
+        window = parse_steps("average", self._config.average)
+        for replica in self._towers.replicas:
+            with self._towers.at(replica), tf.name_scope("average"):
+                parameters, averages = replica.parameters, replica.averages
+                tf.cond(diverged, tf.no_op, functools.partial(averaging.update, parameters, averages, window, step))
+
     def one(self, batches, step, asked=0.0) -> Outcome:
         """Computes and applies one step."""
         with self._towers.on_host(), tf.name_scope("learning_rate"):
@@ -105,6 +116,8 @@ class Step:
         self.apply(sums, norm, now, finite)
         with self._towers.on_host():
             diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
+        self._average(step, diverged)
+        with self._towers.on_host():
             reached, told = step + tf.cast(~diverged, tf.int64), (sums.loss, sums.correct, norm, now.rate)
             return Outcome(reached, diverged, total.asking > 0, *told, tf.zeros([], tf.float64), total.seconds)
 

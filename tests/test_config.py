@@ -62,6 +62,8 @@ BROKEN_RULES = [
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
     ({"quiet": True, "verbose": True}, "--quiet and --verbose exclude each other; give one of them"),
     ({"profile": "10"}, "profile=10 names no steps; write --profile=START:END with START below END"),
+    ({"average": "7:7"}, "average=7:7 names no steps; write --average=START:END with START below END"),
+    ({"average": "0:1001"}, "average=0:1001 ends after the last of steps=1000; lower its END, or raise --steps"),
     ({"profile": "20:10"}, "profile=20:10 names no steps; "),
     ({"profile": "990:1001"}, "profile=990:1001 ends after the last of steps=1000; lower its END, or raise --steps"),
     ({"resume": "yes"}, "resume=yes is unknown; known: auto, never, required"),
@@ -76,8 +78,8 @@ def test_a_broken_rule_is_named(fields, line):
 def test_what_lists_mean():
     assert configuration.parse_piecewise("0:0.1,500:0.01") == [(0, 0.1), (500, 0.01)]
     assert configuration.parse_tower_devices("gpu:2, CPU:0") == [("GPU", 2), ("CPU", 0)]
-    assert configuration.parse_profile("100:110") == (100, 110)
-    assert configuration.parse_profile("") == (0, 0)
+    assert configuration.parse_steps("profile", "100:110") == (100, 110)
+    assert configuration.parse_steps("average", "") == (0, 0)
 
 
 def other(field: dataclasses.Field):
@@ -88,6 +90,7 @@ def other(field: dataclasses.Field):
     odd |= {
         "tower_devices": "cpu:1,gpu:0",
         "profile": "2:5",
+        "average": "1:4",
         "quiet": False,
     }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}

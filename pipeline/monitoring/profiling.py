@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.config import parse_profile
+from pipeline.config import parse_steps
 
 
 class Profiler:
@@ -15,7 +15,7 @@ class Profiler:
     """
 
     def __init__(self, steps: str, tensorboard: Path):
-        self._first, self._end = parse_profile(steps)
+        self._first, self._end = parse_steps("profile", steps)
         self._directory = tensorboard
         self._runs = False
 

@@ -24,6 +24,12 @@ def cluster():
         yield running
 
 
+@pytest.fixture(autouse=True)
+def idle(cluster):
+    """Slurm may fail to launch a job on a node that an earlier test took down or whose last job is not cleared away."""
+    cluster.until("idle", cluster.is_up)
+
+
 class Job:
     """A job of launch/slurm.sbatch."""
 

@@ -1,0 +1,42 @@
+"""The mean of the parameters over some steps in a row, which takes their place after the last of them.
+
+Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1, with a cycle of one step. The means are part of the state, and
+training goes on from them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+GROUP = "averages"  # of the state's names
+
+
+def initial(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The means at step 0, by the path of their parameter."""
+    return {f"{GROUP}/{path}": np.zeros_like(value) for path, value in parameters.items()}
+
+
+def update(
+    parameters: Sequence[tf.Variable], averages: Sequence[tf.Variable], window: tuple[int, int], step
+) -> tf.Operation:
+    """Takes the parameters after one step into the means; after the last step of the window, the means into them.
+
+    window: the first step, and the one after the last. step: [] int64, the step whose update was made.
+    """
+    first, end = window
+    count = tf.cast(step - first + 1, tf.float32)
+
+    def take() -> tf.Operation:
+        for parameter, average in zip(parameters, averages, strict=True):
+            average.assign_add((parameter - average) / count)
+        return tf.no_op()
+
+    def give() -> tf.Operation:
+        for parameter, average in zip(parameters, averages, strict=True):
+            parameter.assign(average)
+        return tf.no_op()
+
+    tf.cond((step >= first) & (step < end), take, tf.no_op)
+    tf.cond(tf.equal(step, end - 1), give, tf.no_op)
+    return tf.no_op()
