@@ -66,8 +66,13 @@ for index in "${!hosts[@]}"; do
     on_host "$index" <"$pipe" 3>&- & # in this order, so that at any moment someone holds the pipe open
     jobs+=($!)
 done
-while running=$(jobs -rp | wc -l) && [ "$running" -gt 0 ]; do
-    [ "$running" -eq ${#hosts[@]} ] || [ $((turns += 1)) -le $((leave_s * 2)) ] || stop
+# No $( ) here: a trap that comes while bash 5.2 reads one can fail to be parsed, and the signal is lost.
+count_running() {
+    running=0
+    for job in "${jobs[@]}"; do if kill -0 "$job" 2>/dev/null; then ((running += 1)); fi; done
+}
+while count_running && ((running > 0)); do
+    ((running == ${#hosts[@]} || (turns += 1) <= leave_s * 2)) || stop
     sleep 0.5
 done
 rm -r "$(dirname "$pipe")"
