@@ -84,7 +84,7 @@ def _caption(figures: dict[str, Any]) -> str:
     with_pytorch = f", PyTorch {figures['pytorch']}" if figures["pytorch"] else ""
     return (
         f"{where}; TensorFlow {figures['tensorflow']}, Keras {figures['keras']}{with_pytorch}; "
-        f"medians of {figures['options']['rounds']} rounds. * with our pooled convolution"
+        f"medians of {figures['options']['rounds']} rounds. * with our gradient of bias, ReLU and pool"
     )
 
 

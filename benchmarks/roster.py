@@ -54,10 +54,10 @@ ROSTER = (
     Entry("pytorch_channels_last", "PyTorch, channels-last", "pytorch:channels_last"),
     Entry("pytorch_compiled", "PyTorch, torch.compile", "pytorch:compiled"),
     Entry("handwritten", "tf.nn by hand", "handwritten"),
-    Entry("handwritten_pooled", "tf.nn by hand, pooled first *", "handwritten:pooled", is_peer=False),
+    Entry("handwritten_pooled", "tf.nn by hand, our pool *", "handwritten:pooled", is_peer=False),
 )
 PRODUCTS = (
     Entry("product_tensorflow", "TensorFlow", "product_tensorflow", is_peer=False),
     Entry("product_pytorch", "PyTorch", "product_pytorch", is_peer=False),
 )
-FOOTNOTE = "* with this project's own pooled convolution, and so not counted as a peer"
+FOOTNOTE = "* with this project's own gradient of bias, ReLU and pool, and so not counted as a peer"

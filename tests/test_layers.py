@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
+from pipeline.models.layers import FusedBatchNormalization, PooledConvolution, rectified_and_pooled
 
 
 def value_and_gradients(function, images, *variables):
@@ -29,6 +29,28 @@ def test_pooled_convolution_is_convolution_bias_relu_and_pool():
     np.testing.assert_array_equal(output, expected)
     for gradient, other in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(gradient, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_the_gradient_of_the_maxima_is_that_of_all_pixels(dtype):
+    convolved, weights = (
+        tf.cast(tf.random.stateless_normal([4, *shape, 5], seed=[3, i]), dtype)
+        for i, shape in enumerate([(9, 11), (5, 6)])
+    )
+    bias = tf.cast([-1.0, -0.5, 0, 0.5, 1], dtype)
+
+    def plain(x):
+        return tf.nn.max_pool2d(tf.nn.relu(tf.nn.bias_add(x, bias)), 2, 2, "SAME")
+
+    results = []
+    for function in (lambda x: rectified_and_pooled(x, bias), plain):
+        with tf.GradientTape() as tape:
+            tape.watch(convolved)
+            output = function(convolved)
+        results.append((output, tape.gradient(output, convolved, weights)))
+    assert tf.reduce_sum(tf.cast(results[0][0] == 0, tf.int32)) > 20, "windows without a positive pixel are tried"
+    for own, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(tf.cast(own, tf.float32), tf.cast(expected, tf.float32))
 
 
 def test_pooled_convolution_survives_its_own_configuration():
