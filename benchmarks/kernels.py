@@ -15,7 +15,6 @@ from benchmarks.tables import columns, figure
 
 SIDE, SIZE, CHANNELS, FILTERS = 14, 5, 32, 64
 INPUTS, UNITS = 3136, 1024
-ROUNDS, EXAMPLES_OF_A_ROUND = 7, 3000
 
 Ways = Mapping[tuple[str, str], Callable[[], tf.Tensor]]  # by what is computed, and how
 
@@ -84,11 +83,11 @@ def _convolution_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
     }
 
 
-def measured(ways: Ways, repeats: int) -> dict[tuple[str, str], list[float]]:
-    """Milliseconds of each, one a round, in turn; the first round is warm-up."""
+def measured(ways: Ways, repeats: int, rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Milliseconds of each, one a round, in turn, after a round of warm-up."""
     loops = {name: _loop(way, repeats) for name, way in ways.items()}
     times: dict[tuple[str, str], list[float]] = {name: [] for name in loops}
-    for _ in range(ROUNDS + 1):
+    for _ in range(rounds + 1):
         for name, loop in loops.items():
             began = time.perf_counter()
             loop().numpy()
@@ -114,12 +113,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.kernels", description=__doc__.split(":")[0])
     parser.add_argument("--batches", default="50,100,512", help="default: 50,100,512")
     parser.add_argument("--precision", default="float32", help="float32 or bfloat16 (default: float32)")
+    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
+    parser.add_argument("--images", type=int, default=3000, help="of a round, at least three batches (default: 3000)")
     options = parser.parse_args()
     batches = [int(word) for word in options.batches.split(",")]
     dtype = tf.as_dtype(options.precision)
-    by_batch = [measured(ways(batch, dtype), max(3, EXAMPLES_OF_A_ROUND // batch)) for batch in batches]
+    by_batch = [measured(ways(batch, dtype), max(3, options.images // batch), options.rounds) for batch in batches]
     rows = [[*name, *(figure(statistics.median(times[name])) for times in by_batch)] for name in by_batch[0]]
-    print(f"{options.precision}, medians of {ROUNDS} rounds")
+    print(f"{options.precision}, medians of {options.rounds} rounds")
     print(columns(["what", "by", *(f"ms at {batch}" for batch in batches)], rows))
 
 

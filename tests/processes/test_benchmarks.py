@@ -77,6 +77,6 @@ def test_recipes_are_timed_in_one_run(tmp_path):
 
 
 def test_ways_to_a_gradient_are_timed_side_by_side():
-    said = run("kernels", "--batches=2,3")
+    said = run("kernels", "--batches=2,3", "--rounds=1", "--images=6")
     table = said.splitlines()[3:]
     assert len(table) == 14 and sum("BatchMatMul" in line for line in table) == 2

@@ -129,11 +129,13 @@ def test_a_storm_of_signals_on_all_does_no_harm(straight, tmp_path):
 
 def test_a_stop_that_takes_too_long_ends_all(tmp_path):
     """One worker is stuck and cannot come to the step at which all would stop."""
-    environment = commands.environment(STUCK=str(tmp_path / "stuck"))
+    stuck = tmp_path / "stuck"
+    environment = commands.environment(STUCK=str(stuck))
     model = ("--model=models_for_tests:waits", "--soft_device_placement", "--preemption_deadline=4")
     with jobs.job(tmp_path / "run", "--steps=1000000", *model, options={1: {"env": environment}}) as live:
         assert live.until_step(14)
-        (tmp_path / "stuck").touch()
+        stuck.touch()
+        assert live[1].until(stuck.with_suffix(".felt").is_file)
         live[0].send(signal.SIGTERM)
         lines = live.all_end_with(ExitCode.PREEMPTED)
     assert all("the stop took longer than --preemption_deadline=4 s" in line for line in lines), lines
