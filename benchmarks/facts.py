@@ -12,8 +12,9 @@ from pathlib import Path
 
 from benchmarks import arrays
 from benchmarks.task import Task
-from pipeline import command, exits
-from pipeline.exits import PipelineError
+from pipeline.errors import PipelineError
+from pipeline.process.exits import exit_with
+from pipeline.process.startup import import_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ def found(task: Task, file: Path) -> Facts:
 
 def main(argument: str, file: str) -> None:
     """Finds them out."""
-    command.import_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
     from benchmarks.contenders import plain_keras
@@ -69,4 +70,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except PipelineError as error:
-        exits.exit_with(error)
+        exit_with(error)

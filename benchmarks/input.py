@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.comparison import Comparison, table
-from benchmarks.peers import IMAGES_PER_S, surroundings
+from benchmarks.peers import IMAGES_PER_S, describe
 from benchmarks.rounds import interleaved
 from benchmarks.task import Task
-from pipeline import command
+from pipeline.process.startup import import_tensorflow
 
 GOAL = ">= 1.00"
 MODEL = "dense"  # of which nothing is computed: it is there because towers hold one
@@ -110,8 +110,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Runs the sections, prints the table and writes the figures."""
     options = parse()
-    about = surroundings(options)
-    command.import_tensorflow()
+    about = describe(options)
+    import_tensorflow()
     with tempfile.TemporaryDirectory() as scratch:
         sections = [SECTIONS[name] for name in options.sections.split(",")]
         comparisons = [comparison for section in sections for comparison in section(options, Path(scratch))]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from benchmarks.surroundings import gpus
+from benchmarks.machine import gpus
 from benchmarks.task import STEPS_PER_CALL, Task
 from pipeline.workers import ports
 

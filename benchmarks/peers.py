@@ -18,9 +18,9 @@ from benchmarks.comparison import Comparison, table
 from benchmarks.facts import found
 from benchmarks.goals import IMAGES_PER_S as IMAGES_PER_S
 from benchmarks.groups import Measure
+from benchmarks.machine import describe, pytorch_version
 from benchmarks.results import MIB, Group
 from benchmarks.roster import ALL, FOOTNOTE, ROSTER
-from benchmarks.surroundings import pytorch_version, surroundings
 from benchmarks.task import Task
 
 START_BATCH = 100
@@ -95,7 +95,7 @@ def _among(names):
 def main() -> None:
     """Runs the sections, prints the tables and writes the figures."""
     options = parse()
-    about = surroundings(options)
+    about = describe(options)
     base = Task("", 1, source=options.source, data_dir=options.data_dir)
     groups = list(speeds(options, base, about)) if {"one", "several"} & set(options.sections) else []
     comparisons = [comparison for group in groups for comparison in goals.comparisons(group)]

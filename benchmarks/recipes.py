@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.surroundings import surroundings
+from benchmarks.machine import describe
 from benchmarks.tables import columns, spread
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -85,7 +85,7 @@ def main() -> None:
         print(f"{config}, seed {seed}: {outcomes[-1].test_accuracy:.2%}", file=sys.stderr)
     print(table(outcomes))
     if options.json:
-        figures = surroundings(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
+        figures = describe(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

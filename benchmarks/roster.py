@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.surroundings import PEERS_PYTHON
+from benchmarks.machine import PEERS_PYTHON
 from benchmarks.task import Task
 
 ALL = ("float32", "bfloat16", "float16")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.comparison import Comparison, table
 from benchmarks.layouts import MULTI_WORKER_MIRRORED, OURS, PHASES, Layout, Outcome
-from benchmarks.surroundings import surroundings
+from benchmarks.machine import describe
 from benchmarks.tables import columns
 
 Measured = Mapping[Layout, Sequence[Outcome]]  # one outcome a round
@@ -118,7 +118,7 @@ def _integers(text: str) -> list[int]:
 def main() -> None:
     """Runs the layouts, prints the table and writes the figures."""
     options = parse()
-    about = surroundings(options)
+    about = describe(options)
     measured = measure(options, layouts(options, about["cores"]))
     compared = list(comparisons(measured))
     print(

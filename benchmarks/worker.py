@@ -15,8 +15,8 @@ from typing import TextIO
 from benchmarks import memory
 from benchmarks.task import Task
 from benchmarks.turns import Round, Unavailable
-from pipeline import exits
-from pipeline.exits import PipelineError
+from pipeline.errors import PipelineError
+from pipeline.process.exits import exit_with
 
 
 class Turns:
@@ -45,9 +45,9 @@ def main(argument: str) -> None:
     os.dup2(2, 1)  # whatever else is printed goes to stderr
     task = Task(**json.loads(argument))
     if not task.python:
-        from pipeline import command  # needs what the peers' environment lacks
+        from pipeline.process.startup import import_tensorflow  # needs what the peers' environment lacks
 
-        command.import_tensorflow()
+        import_tensorflow()
     module, _, function = task.contender.partition(":")
     try:
         contender = importlib.import_module(f"benchmarks.contenders.{module}")
@@ -55,7 +55,7 @@ def main(argument: str) -> None:
     except Unavailable as error:
         turns.say({"unavailable": str(error)})
     except PipelineError as error:
-        exits.exit_with(error)
+        exit_with(error)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ check() {
 check ruff check --quiet .
 check ruff format --check --quiet .
 check python -m mypy
-check shellcheck --external-sources launch/*.sh benchmarks/*.sh launch/slurm.sbatch .ci/run pipeline/completion.bash
+check shellcheck --external-sources launch/*.sh benchmarks/*.sh launch/slurm.sbatch .ci/run pipeline/cli/completion.bash
 [ "${PIPELINE_TEST_MNIST-}" ] || echo "Tests on real MNIST are skipped: PIPELINE_TEST_MNIST=DIR names its archives" >&2
 check python -m pytest --numprocesses=auto --maxprocesses=8 --durations=10 "$@"
 [ "$first_failure" -eq 0 ] || echo "test.sh: failed: ${failed[*]}" >&2

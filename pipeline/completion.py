@@ -6,9 +6,11 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
-from pipeline import command, flags, models, sources
+from pipeline import models, sources
+from pipeline.cli import command, flags
 from pipeline.config import Config
-from pipeline.exits import UsageError, nearest
+from pipeline.errors import UsageError
+from pipeline.text.spelling import nearest
 
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
@@ -33,7 +35,7 @@ def main(shells: list[str]) -> None:
 
 def script(shell: str) -> str:
     """Two functions that hold the flags and their values as they are now, and completion.SHELL, which asks them."""
-    return "\n".join([*_tables(), Path(__file__).with_name(f"completion.{shell}").read_text()])
+    return "\n".join([*_tables(), Path(command.__file__).with_name(f"completion.{shell}").read_text()])
 
 
 def _tables() -> list[str]:

@@ -15,7 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.exits import UsageError, nearest
+from pipeline.errors import UsageError
+from pipeline.text.spelling import nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
 

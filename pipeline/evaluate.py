@@ -8,10 +8,11 @@ from typing import Any
 
 from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_integer
 
-from pipeline import command, flags
-from pipeline.exits import UsageError
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.preemption import Preemption
+from pipeline.cli import command, flags
+from pipeline.errors import UsageError
+from pipeline.process.preemption import Preemption
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
 
 SHOWN_CLASSES = 20
 
@@ -40,7 +41,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
         raise UsageError("--watch needs --run_dir=R, the directory that a training has or will have")
     run = RunDirectory(Path(os.path.expanduser(flags.value("run_dir"))))
     with Preemption.listening() as stop:
-        command.import_tensorflow()
+        import_tensorflow()
         from pipeline.serving.watch import watch
 
         watch(run, split, execution, flags.value("timeout"), stop)
@@ -49,9 +50,9 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
 def score_one(execution: Mapping[str, Any], split: str) -> None:
     """Prints a line for people, and last the same as JSON."""
     directory = RunDirectory.existing(flags.value("run_dir"))
-    command.import_tensorflow()
-    from pipeline.evaluation import Evaluator
-    from pipeline.persistence.saved_run import SavedRun, check_examples
+    import_tensorflow()
+    from pipeline.engine.evaluation import Evaluator
+    from pipeline.runs.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory)
     restored = saved.restore(flags.value("checkpoint"))

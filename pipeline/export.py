@@ -6,8 +6,9 @@ from pathlib import Path
 
 from absl.flags import DEFINE_enum, DEFINE_string
 
-from pipeline import command, flags
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.cli import command, flags
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
 from pipeline.serving import formats
 
 # On any machine that can read the run; the export is the same wherever it was made.
@@ -27,8 +28,8 @@ def main() -> None:
     formats.check(name)
     output = flags.value("output")
     versions = Path(os.path.expanduser(output)) if output else directory.path / "exports" / name
-    command.import_tensorflow()
-    from pipeline.persistence.saved_run import SavedRun
+    import_tensorflow()
+    from pipeline.runs.saved_run import SavedRun
     from pipeline.serving.exporting import NUM_PROBES, export
 
     saved = SavedRun(directory)

@@ -4,9 +4,10 @@ import time
 
 from absl.flags import DEFINE_boolean
 
-from pipeline import command, flags
-from pipeline.exits import StorageError
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.cli import command, flags
+from pipeline.errors import StorageError
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
 
 
 def define_flags() -> None:
@@ -20,9 +21,9 @@ def main() -> None:
     Raises StorageError, after all that, if one is damaged.
     """
     directory = RunDirectory.existing(flags.value("run_dir"))
-    command.import_tensorflow()
-    from pipeline import state
-    from pipeline.persistence.saved_run import SavedRun
+    import_tensorflow()
+    from pipeline.engine import state
+    from pipeline.runs.saved_run import SavedRun
 
     saved = SavedRun(directory)
     damaged = list_checkpoints(saved, flags.value("verify"))

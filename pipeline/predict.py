@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
-from pipeline import command, flags
-from pipeline.exits import BadDataError, UsageError
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.persistence.storage import replacing, storage_errors
+from pipeline.cli import command, flags
+from pipeline.errors import BadDataError, UsageError
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.storage.files import replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.serving.images import Images
@@ -48,8 +49,8 @@ def main(words: list[str]) -> None:
         raise UsageError("an empty FILE was given; name PNG, JPEG or .npy files, folders or globs, or leave it out")
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
-    command.import_tensorflow()
-    from pipeline.persistence.saved_run import SavedRun
+    import_tensorflow()
+    from pipeline.runs.saved_run import SavedRun
     from pipeline.serving import inputs
     from pipeline.serving.images import Images
     from pipeline.serving.prediction import Predictor

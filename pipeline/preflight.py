@@ -14,14 +14,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import command, exits, flags
+from pipeline.cli import command, flags
 from pipeline.config import OF_ONE_START, Config
-from pipeline.exits import ExitCode
-from pipeline.workers import ports, surroundings
+from pipeline.engine.topology import Workers
+from pipeline.errors import ExitCode, error_line, most_telling
+from pipeline.process.environment import visible_gpus
+from pipeline.process.exits import pass_on
+from pipeline.text.addresses import host_and_port
+from pipeline.workers import discovery, ports
+from pipeline.workers.connectivity import RollCall
 from pipeline.workers.readiness import Facts, Problem, Report, problems, remarks, table, unreached
-from pipeline.workers.roll_call import RollCall
-from pipeline.workers.supervisor import most_telling
-from pipeline.workers.surroundings import Workers, host_and_port
 from pipeline.workers.versions import versions
 
 LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
@@ -31,13 +33,13 @@ SHARED_FILES_S = 3.0  # until a file that one host made is seen by another
 def main() -> None:
     """Checks the surroundings of all workers; ends with 0, or the code that says most about what is wrong."""
     config = flags.configuration()
-    workers = surroundings.workers(config)
+    workers = discovery.workers(config)
     with _mark(config, workers) as (mark, unwritable):
         facts = _facts(config, workers, unwritable + _taken(workers))
         code = _verdict(workers, {0: Report(facts, {}, {}, True)}) if workers.count == 1 else 0
         if workers.count > 1:
             code = _together(config, workers, facts, mark)
-    exits.pass_on(code)
+    pass_on(code)
 
 
 def _together(config: Config, workers: Workers, facts: Facts, mark: str) -> int:
@@ -80,7 +82,7 @@ def _without_the_chief(workers: Workers, report: Report) -> int:
 
 def _print(found: Sequence[Problem]) -> None:
     for code, text in found:
-        print(exits.told(code, text), file=sys.stderr, flush=True)
+        print(error_line(code, text), file=sys.stderr, flush=True)
 
 
 def _read(told: dict[str, Any]) -> Report:
@@ -93,7 +95,7 @@ def _read(told: dict[str, Any]) -> Report:
 
 def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
     shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in OF_ONE_START}
-    return Facts(socket.gethostname(), workers.addresses, versions(), len(surroundings.gpus()), shared, found)
+    return Facts(socket.gethostname(), workers.addresses, versions(), len(visible_gpus()), shared, found)
 
 
 def _taken(workers: Workers) -> list[Problem]:

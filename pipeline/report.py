@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
-from pipeline import command, flags
-from pipeline.exits import PipelineError, UsageError
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.persistence.storage import replacing, storage_errors
+from pipeline.cli import command, flags
+from pipeline.errors import PipelineError, UsageError
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.storage.files import replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.reporting.scored import Scored
@@ -34,11 +35,11 @@ def main(more: list[str]) -> None:
     if which not in ("latest", "best") and not which.isdecimal():
         raise UsageError(f"checkpoint={which} is none; use latest, best or a step")
     output = _output(directories)
-    command.import_tensorflow()
-    from pipeline.monitoring.chronicle import Chronicle
+    import_tensorflow()
     from pipeline.reporting import page
     from pipeline.reporting.comparison import labels
     from pipeline.reporting.views import RunView
+    from pipeline.runs.chronicle import Chronicle
 
     stories = [Chronicle(directory) for directory in directories]
     # One process has one number of threads; between machines that moves no more than a last digit of a loss.

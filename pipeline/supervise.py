@@ -12,15 +12,17 @@ from pathlib import Path
 
 from absl.flags import DEFINE_bool, DEFINE_float, DEFINE_integer, DEFINE_string
 
-from pipeline import command, exits, flags
+from pipeline.cli import command, flags
 from pipeline.config import Config
-from pipeline.exits import UsageError
-from pipeline.persistence import manifests
-from pipeline.preemption import Preemption
-from pipeline.workers import ports, surroundings
+from pipeline.engine.topology import Workers
+from pipeline.errors import UsageError
+from pipeline.process.environment import for_child, visible_gpus, wants_colour
+from pipeline.process.exits import pass_on
+from pipeline.process.preemption import Preemption
+from pipeline.runs import manifests
+from pipeline.workers import discovery, ports
 from pipeline.workers.supervisor import Limits, Supervisor, Worker
 from pipeline.workers.supervisor_log import SupervisorLog
-from pipeline.workers.surroundings import Workers
 
 STOP_GRACE_S = 15  # beyond --preemption_deadline, at which workers end themselves
 COLOURS = (36, 33, 35, 32, 34, 31)  # of ECMA-48, for the workers in turn
@@ -31,7 +33,11 @@ def define_flags() -> None:
     """The trainer's flags, and the supervisor's own."""
     flags.define()
     DEFINE_integer("workers", 0, "Start so many workers, on free ports of this machine (0: those that are named).")
-    DEFINE_string("worker_indices", "", "Which workers to start here, as 0,1 (default: the one of the surroundings).")
+    DEFINE_string(
+        "worker_indices",
+        "",
+        "Which workers to start here, as 0,1 (default: the one that flags, TF_CONFIG or Slurm name).",
+    )
     DEFINE_integer("max_restarts", 3, "Restarts without a new checkpoint between them.")
     DEFINE_float("pulse_timeout", 30, "Seconds without a pulse after which a worker is killed.")
     DEFINE_float("first_pulse_timeout", 120, "The same, before its first pulse.")
@@ -60,7 +66,7 @@ def main() -> None:
             stop_signal=lambda: signal.Signals[preemption.reason] if preemption.reason else stdin.ended(),
             say=SupervisorLog(Path(config.run_dir)).say,
         )
-        exits.pass_on(supervisor.run())
+        pass_on(supervisor.run())
 
 
 def _with_addresses(config: Config) -> Config:
@@ -80,26 +86,26 @@ def _local(config: Config) -> list[Workers]:
     if not all(index.isdecimal() for index in indices) or len(set(indices)) != len(indices):
         raise UsageError(f"worker_indices={text} is not a list of different numbers; write it as 0,1")
     configs = [dataclasses.replace(config, worker_index=int(index)) for index in indices] or [config]
-    return [surroundings.workers(config) for config in configs]
+    return [discovery.workers(config) for config in configs]
 
 
 def _worker(config: Config, found: Workers, several: bool) -> Worker:
-    """How to start a worker: the trainer with the flags given, and its place and its GPUs by the surroundings."""
+    """How to start a worker: the trainer with the flags given, and its place and its GPUs by its environment."""
     given, changes = flags.given(), {}
     given.pop("dry_run", None)
     if found.count > 1:
         given["worker_index"] = f"--worker_index={found.index}"
     if config.worker_addresses:
         given["worker_addresses"] = f"--worker_addresses={config.worker_addresses}"
-    if visible := surroundings.gpus():
-        changes["CUDA_VISIBLE_DEVICES"] = ",".join(surroundings.share_of_gpus(found, visible))
+    if visible := visible_gpus():
+        changes["CUDA_VISIBLE_DEVICES"] = ",".join(discovery.share_of_gpus(found, visible))
     # Started again, a run goes on, also one that was to start from scratch.
     only_at_first = [given.pop("resume")] if config.resume == "never" else []
     module = "pipeline.preflight" if flags.value("preflight") else "pipeline.train"
     return Worker(
         found.index,
         [sys.executable, "-m", module, *given.values()],
-        surroundings.for_child(**changes),
+        for_child(**changes),
         _prefixes(found.index, several),
         only_at_first,
     )
@@ -114,7 +120,7 @@ def _prefixes(index: int, several: bool) -> tuple[str, str] | None:
         return ("", "") if flags.value("end_with_stdin") else None
     plain, colour = f"worker {index} | ", COLOURS[index % len(COLOURS)]
     coloured = f"\033[{colour}mworker {index} |\033[0m "
-    stdout, stderr = (coloured if surroundings.wants_colour(s) else plain for s in (sys.stdout, sys.stderr))
+    stdout, stderr = (coloured if wants_colour(s) else plain for s in (sys.stdout, sys.stderr))
     return stdout, stderr
 
 

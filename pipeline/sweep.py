@@ -10,15 +10,15 @@ from pathlib import Path
 
 from absl.flags import DEFINE_boolean, DEFINE_multi_string, DEFINE_string
 
-from pipeline import command, flags
-from pipeline.exits import DivergedError, UsageError
-from pipeline.experiments import grid, series, standings
+from pipeline.cli import command, flags
+from pipeline.errors import DivergedError, UsageError
+from pipeline.experiments import grid, results, runner
 from pipeline.experiments.grid import Run
-from pipeline.experiments.standings import Standing
-from pipeline.monitoring.chronicle import DIVERGED, FINISHED
-from pipeline.persistence.storage import replacing, storage_errors
-from pipeline.preemption import Preemption
-from pipeline.workers import surroundings
+from pipeline.experiments.results import Standing
+from pipeline.process.preemption import Preemption
+from pipeline.runs.chronicle import DIVERGED, FINISHED
+from pipeline.storage.files import replacing, storage_errors
+from pipeline.workers.slurm import array_task
 
 EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
 
@@ -51,14 +51,14 @@ def main() -> None:
     with Preemption.listening() as preemption:
         directory = _sweep_dir()
         runs = _runs(directory)
-        series.check(runs)
+        runner.check(runs)
         if flags.value("array"):
             _array(runs, preemption)
         elif flags.value("dry_run"):
-            print(standings.table([Standing.of(run) for run in runs]))
+            print(results.table([Standing.of(run) for run in runs]))
         else:
             if not flags.value("table"):
-                series.go(runs, preemption)
+                runner.go(runs, preemption)
             _conclude(directory, runs)
 
 
@@ -85,13 +85,13 @@ def _runs(directory: Path) -> list[Run]:
 
 def _array(runs: Sequence[Run], preemption: Preemption) -> None:
     """Makes the run of this array task; or lists all, where this is none."""
-    task = surroundings.array_task()
+    task = array_task()
     if task is not None:
         if task >= len(runs):
             raise UsageError(
                 f"SLURM_ARRAY_TASK_ID={task} is beyond the {len(runs)} runs; use --array=0-{len(runs) - 1}"
             )
-        series.go([runs[task]], preemption)
+        runner.go([runs[task]], preemption)
         return
     for number, run in enumerate(runs):
         print(f"{number}  {run.name}  {Standing.of(run).status}")
@@ -101,33 +101,33 @@ def _array(runs: Sequence[Run], preemption: Preemption) -> None:
 
 def _conclude(directory: Path, runs: Sequence[Run]) -> None:
     """Prints the tables, and writes results.jsonl in their order."""
-    groups = standings.ranked([Standing.of(run) for run in runs])
+    groups = results.ranked([Standing.of(run) for run in runs])
     ended = [standing for group in groups for standing in group]
     lines = [json.dumps(dataclasses.asdict(standing)) for standing in ended]
-    results = directory / "results.jsonl"
-    with storage_errors(results):
+    file = directory / "results.jsonl"
+    with storage_errors(file):
         directory.mkdir(parents=True, exist_ok=True)
-        with replacing(results) as new:
+        with replacing(file) as new:
             new.write_text("".join(f"{line}\n" for line in lines))
     if not flags.value("quiet"):
-        _tell(groups, results)
+        _tell(groups, file)
     count = {status: sum(standing.status == status for standing in ended) for status in (FINISHED, DIVERGED)}
-    best = json.loads(lines[0]) if standings.are_ranked(groups) else None
+    best = json.loads(lines[0]) if results.are_ranked(groups) else None
     print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": best}))
     if count[DIVERGED] == len(ended):
         raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
 
 
-def _tell(groups: Sequence[Sequence[Standing]], results: Path) -> None:
+def _tell(groups: Sequence[Sequence[Standing]], file: Path) -> None:
     """Prints the tables, and where things lie."""
     ended = [standing for group in groups for standing in group]
-    print(f"\n{standings.table(ended)}\n")
+    print(f"\n{results.table(ended)}\n")
     if len(groups) < len(ended):
-        print(f"{standings.table_of_groups(groups)}\n")
-    if not standings.are_ranked(groups):
+        print(f"{results.table_of_groups(groups)}\n")
+    if not results.are_ranked(groups):
         print("not ranked: no finished run was scored on validation; a smaller --eval_every does that")
     tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-    print(f"results: {results}\nlook at it: {tensorboard} --logdir={results.parent}")
+    print(f"results: {file}\nlook at it: {tensorboard} --logdir={file.parent}")
 
 
 def run() -> None:

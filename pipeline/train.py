@@ -1,21 +1,22 @@
 """Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
 
-from pipeline import command, flags
+from pipeline.cli import command, flags
 from pipeline.experiments import repeat
-from pipeline.preemption import Preemption
-from pipeline.workers import surroundings
+from pipeline.process.preemption import Preemption
+from pipeline.process.startup import import_tensorflow
+from pipeline.workers import discovery
 
 
 def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
     with Preemption.listening() as preemption:
         asked = flags.configuration()
-        surroundings.workers(asked)  # what is wrong with them is said now, too
+        discovery.workers(asked)  # what is wrong with them is said now, too
         if asked.repeat > 1:
             repeat.run(asked, preemption)
             return
-        command.import_tensorflow(asked.log_device_placement)
-        from pipeline import training
+        import_tensorflow(asked.log_device_placement)
+        from pipeline.runs import training
 
         training.run(asked, preemption)
 

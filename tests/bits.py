@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.runs.run_directory import RunDirectory
 
 TOWERS, MODES = (1, 2, 4, 8), ("replicated", "cpu", "first")
 WORKERS = {2: 2, 4: 1}  # and towers of each

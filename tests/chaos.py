@@ -20,9 +20,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.persistence.manifests import newest_step
-from pipeline.persistence.run_directory import RunDirectory
-from tests.cluster.hosts import Hosts, hosts, missing
+from pipeline.runs.manifests import newest_step
+from pipeline.runs.run_directory import RunDirectory
+from tests.support.cluster.hosts import Hosts, hosts, missing
 
 PORT, DISK = 9000, "48m"
 LEG = 2000  # steps, after which a finished job goes on with as many more
@@ -101,7 +101,7 @@ class Job:
 
 
 def environment() -> dict[str, str]:
-    paths = os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent)))
+    paths = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parent / "support")))
     return {**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 

@@ -11,9 +11,9 @@ NUM_TOWERS = 8
 
 @pytest.fixture(scope="session", autouse=True)
 def _eight_logical_cpus():
-    from pipeline import devices
     from pipeline.config import Config
-    from pipeline.topology import Topology
+    from pipeline.engine import devices
+    from pipeline.engine.topology import Topology
 
     devices.start(Topology(tuple(("CPU", i) for i in range(NUM_TOWERS))), Config(intra_op_threads=2))
 

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from pipeline import config as configuration
-from pipeline import flags
 from pipeline.config import EXECUTION, KEPT, LENGTH, MATHEMATICS, Config
-from pipeline.exits import StorageError, UsageError
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import StorageError, UsageError
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.runs.settings import check
 
 FIELDS = dataclasses.fields(Config)
 TOPICS = {"data", "model", "optimization", "devices", "run", "workers"}
@@ -16,13 +16,13 @@ TOPICS = {"data", "model", "optimization", "devices", "run", "workers"}
 
 def refusal(**fields) -> str:
     with pytest.raises(UsageError) as told:
-        flags.check(Config(**fields))
+        check(Config(**fields))
     assert "\n" not in str(told.value)
     return str(told.value)
 
 
 def test_the_defaults_are_valid():
-    flags.check(Config())
+    check(Config())
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

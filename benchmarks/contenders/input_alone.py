@@ -5,7 +5,7 @@ from collections.abc import Callable
 from benchmarks.contenders.ours import assemble
 from benchmarks.contenders.taking import take_rounds
 from benchmarks.task import Task
-from pipeline.batches import Batches
+from pipeline.engine.batches import Batches
 
 
 def train(task: Task, pause: Callable[[], None]) -> None:

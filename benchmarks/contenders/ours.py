@@ -3,10 +3,10 @@
 from benchmarks.task import STEPS_PER_CALL, Task
 from benchmarks.turns import Pause
 from pipeline import config as configuration
-from pipeline import devices, topology
-from pipeline.assembly import Assembly
 from pipeline.config import Config
-from pipeline.trainer import Trainer
+from pipeline.engine import devices, topology
+from pipeline.engine.assembly import Assembly
+from pipeline.engine.trainer import Trainer
 
 
 def train(task: Task, pause: Pause) -> None:

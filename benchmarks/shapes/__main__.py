@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import shapes
-from pipeline import command
+from pipeline.process.startup import import_tensorflow
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=5_000, help="test examples (default: 5,000)")
     parser.add_argument("--side", type=int, default=32, help="pixels, height and width (default: 32)")
     options = parser.parse_args()
-    command.import_tensorflow()
+    import_tensorflow()
     from benchmarks.shapes import drawing
 
     splits = {"train": np.arange(options.train), "test": drawing.TEST_START + np.arange(options.test)}

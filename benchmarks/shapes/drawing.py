@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline import plan
+from pipeline.random.keys import Purpose, uniform
 
 FORMS = ("disc", "square", "triangle", "ring", "cross")
 CLASS_NAMES = tuple(f"{family}_{form}" for family in ("cold", "warm") for form in FORMS)
@@ -26,7 +26,7 @@ def labels(numbers: np.ndarray) -> np.ndarray:
 
 def draw(numbers: np.ndarray, side: int) -> np.ndarray:
     """The picture of each example: [n] int64 -> [n, side, side, 3] uint8."""
-    random = plan.uniform(_SEED, plan.Purpose.EXAMPLE, tf.constant(numbers), _NUM_DRAWS + side * side).numpy()
+    random = uniform(_SEED, Purpose.EXAMPLE, tf.constant(numbers), _NUM_DRAWS + side * side).numpy()
     draws = iter(random[:, :_NUM_DRAWS].T[:, :, None, None])  # each [n, 1, 1]
     family = labels(numbers) // len(FORMS)
     x, y = np.meshgrid(*[(np.arange(side) + 0.5) / side - 0.5] * 2)

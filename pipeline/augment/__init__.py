@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.exits import UsageError, nearest
+from pipeline.errors import UsageError
+from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline import plan
 from pipeline.augment import Operation
+from pipeline.random.keys import Purpose, uniform
 
 _POINTS = 5  # along each axis, of elastic's field
 
@@ -97,7 +97,7 @@ def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tens
 def _draws(names: Sequence[str], positions: tf.Tensor, seed: int) -> dict[str, list[tf.Tensor]]:
     """Each operation's own numbers in [0, 1), [n] each."""
     count = 1 + max((max(_COLUMNS[name]) for name in names), default=-1)
-    draws = plan.uniform(seed, plan.Purpose.AUGMENTATION, positions, count)
+    draws = uniform(seed, Purpose.AUGMENTATION, positions, count)
     return {name: [draws[:, column] for column in _COLUMNS[name]] for name in names}
 
 

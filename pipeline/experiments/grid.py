@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline import config as configuration
 from pipeline.config import OF_ONE_START, Config
-from pipeline.exits import UsageError
-from pipeline.spelling import did_you_mean
+from pipeline.errors import UsageError
+from pipeline.text.spelling import did_you_mean
 
 LONGEST_NAME = 120  # of a directory; file systems take 255 bytes
 

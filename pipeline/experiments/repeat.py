@@ -3,12 +3,12 @@
 import json
 
 from pipeline.config import Config
-from pipeline.exits import DivergedError
-from pipeline.experiments import grid, series, standings
-from pipeline.experiments.standings import Standing
-from pipeline.monitoring.chronicle import FINISHED
-from pipeline.monitoring.figures import accuracy, number
-from pipeline.preemption import Preemption
+from pipeline.errors import DivergedError
+from pipeline.experiments import grid, results, runner
+from pipeline.experiments.results import Standing
+from pipeline.process.preemption import Preemption
+from pipeline.runs.chronicle import FINISHED
+from pipeline.text.numbers import accuracy, number
 
 SUMMARY = (("validation_accuracy", accuracy), ("test_accuracy", accuracy), ("test_loss", number))
 
@@ -19,11 +19,11 @@ def run(asked: Config, preemption: Preemption) -> None:
     Raises DivergedError, after all that, if one diverged: the mean of the others is then none of the seeds asked for.
     """
     runs = grid.seeds(asked)
-    series.check(runs)
+    runner.check(runs)
     if asked.dry_run:
-        print(standings.table([Standing.of(run) for run in runs]))
+        print(results.table([Standing.of(run) for run in runs]))
         return
-    series.go(runs, preemption)
+    runner.go(runs, preemption)
     ended = [Standing.of(run) for run in runs]
     if not asked.quiet:
         _tell(ended)
@@ -34,15 +34,15 @@ def run(asked: Config, preemption: Preemption) -> None:
 
 def _tell(ended: list[Standing]) -> None:
     """Prints the table, and means and deviations."""
-    print(f"\n{standings.table(ended)}\n")
+    print(f"\n{results.table(ended)}\n")
     for name, form in SUMMARY:
-        if spread := standings.spread(ended, name):
+        if spread := results.spread(ended, name):
             print(f"{name.replace('_', ' ')}: {spread.written(form)}")
 
 
 def summary(ended: list[Standing]) -> dict:
     """The last line."""
     finished = [standing for standing in ended if standing.status == FINISHED]
-    spreads = {name: spread and spread._asdict() for name, _ in SUMMARY for spread in [standings.spread(ended, name)]}
+    spreads = {name: spread and spread._asdict() for name, _ in SUMMARY for spread in [results.spread(ended, name)]}
     shas = {standing.seed: standing.parameters_sha256 for standing in finished}
     return {"event": "repeat", "runs": len(ended), "finished": len(finished), **spreads, "parameters_sha256": shas}

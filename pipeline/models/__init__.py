@@ -8,7 +8,8 @@ when one is built.
 import re
 from typing import TYPE_CHECKING
 
-from pipeline.exits import UsageError, nearest
+from pipeline.errors import UsageError
+from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

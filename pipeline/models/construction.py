@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from pipeline import plan
-from pipeline.exits import UsageError
+from pipeline.errors import UsageError
 from pipeline.models.variables import is_seed
+from pipeline.random.keys import Purpose, fold_in
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -69,7 +69,7 @@ def _fence(seed: int, precision: str) -> Iterator[None]:
     """
     generators, policy = (random.getstate(), np.random.get_state()), keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
-    keras.utils.set_random_seed(int(plan.fold_in(seed, plan.Purpose.INITIAL_VALUES)) % 2**32)
+    keras.utils.set_random_seed(int(fold_in(seed, Purpose.INITIAL_VALUES)) % 2**32)
     keras.config.set_dtype_policy(_POLICIES[precision])
     try:
         yield

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from pipeline.exits import UsageError
+from pipeline.errors import UsageError
 from pipeline.models.layers import he_normal, normalized
 
 _BLOCKS = 3  # in each stage of resnet20: 3 stages of 3 blocks of 2 convolutions, one before and the logits behind

@@ -3,12 +3,12 @@
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.evaluation import Mistake, Tally
+from pipeline.engine.evaluation import Mistake, Tally
+from pipeline.engine.state import Values
 from pipeline.monitoring import pictures
 from pipeline.monitoring.journal import Journal
 from pipeline.monitoring.pictures import Caption
 from pipeline.sources.base import Source
-from pipeline.state import Values
 
 
 def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:

@@ -19,11 +19,11 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from pipeline.exits import StorageError
+from pipeline.errors import StorageError
 from pipeline.monitoring import summaries
-from pipeline.monitoring.events import EventFile, drop_after
-from pipeline.monitoring.progress import Terminal
-from pipeline.persistence.storage import replacing, storage_errors
+from pipeline.monitoring.event_files import EventFile, drop_after
+from pipeline.monitoring.terminal import Terminal
+from pipeline.storage.files import replacing, storage_errors
 
 SCORED = ("validation", "test")  # splits whose metrics line is the last thing told of a step
 

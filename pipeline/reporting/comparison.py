@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.config import OF_ONE_START, Config
-from pipeline.monitoring.figures import accuracy, duration, number
 from pipeline.reporting.charts import Line
 from pipeline.reporting.scales import LOGARITHMIC_FROM
 from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, shown
+from pipeline.text.numbers import accuracy, duration, number
 
 SHA_SHOWN = 8
 MOST_BESIDE = 4  # differing fields that stand in the table of results; more have a table of their own

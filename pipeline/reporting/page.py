@@ -10,9 +10,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 import pipeline
-from pipeline.monitoring.figures import accuracy, number, percent
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.views import RunView
+from pipeline.text.numbers import accuracy, number, percent
 
 
 def render(runs: Sequence[RunView]) -> str:

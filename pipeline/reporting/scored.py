@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from markupsafe import Markup
 
-from pipeline.evaluation import Evaluator, Mistake, Scores
-from pipeline.persistence import saved_run
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.engine.evaluation import Evaluator, Mistake, Scores
 from pipeline.reporting import charts
+from pipeline.runs import saved_run
+from pipeline.runs.run_directory import RunDirectory
 from pipeline.sources.base import Source
 
 WORST_PAIRS = 8

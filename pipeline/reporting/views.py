@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from pipeline.config import OF_ONE_START, Config
-from pipeline.monitoring.chronicle import UNFINISHED, Chronicle, Points
-from pipeline.monitoring.figures import accuracy, duration, number, percent
 from pipeline.reporting import charts
 from pipeline.reporting.charts import Line, Mark
 from pipeline.reporting.scored import Scored
+from pipeline.runs.chronicle import UNFINISHED, Chronicle, Points
+from pipeline.text.numbers import accuracy, duration, number, percent
 
 NONE = "\N{EN DASH}"
 _SUMS = re.compile(r"^  (variables|operations).*?^    together (.*?)$", re.MULTILINE | re.DOTALL)

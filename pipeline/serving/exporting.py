@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline.assembly import Assembly
-from pipeline.evaluation import probabilities
-from pipeline.exits import UsageError
-from pipeline.persistence.checkpoint import Restored
-from pipeline.persistence.storage import storage_errors, sync
+from pipeline.engine.assembly import Assembly
+from pipeline.engine.evaluation import probabilities
+from pipeline.engine.towers import Towers
+from pipeline.errors import UsageError
+from pipeline.runs.checkpoints import Restored
 from pipeline.serving import formats
 from pipeline.serving.formats.network import Network, Runner
-from pipeline.towers import Towers
+from pipeline.storage.files import storage_errors, sync
 
 NUM_PROBES = 16  # random images on which every export is compared
 # Largest difference of a probability. Other kernels add in another order; and 16 bits keep 3 digits at most.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline.exits import BadDataError
+from pipeline.errors import BadDataError
 from pipeline.sources import images as encoded
 
 ImageShape = tuple[int, int, int]  # height, width, channels

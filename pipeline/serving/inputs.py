@@ -4,7 +4,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.exits import BadDataError
+from pipeline.errors import BadDataError
 from pipeline.sources.files import SUFFIXES
 
 

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import failures, forward
-from pipeline.exits import BadDataError
+from pipeline.engine import failures, forward
+from pipeline.engine.towers import Towers
+from pipeline.errors import BadDataError
 from pipeline.serving.images import Images
-from pipeline.towers import Towers
 
 _PADDING = -1  # in place of an index
 

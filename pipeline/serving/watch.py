@@ -9,14 +9,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluation import Evaluator, Scores
-from pipeline.exits import PreemptedError, StorageError
+from pipeline.engine.evaluation import Evaluator, Scores
+from pipeline.errors import PreemptedError, StorageError
 from pipeline.monitoring.journal import Journal
-from pipeline.persistence import resume
-from pipeline.persistence.checkpoint import Checkpoints, Restored
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.persistence.saved_run import SavedRun, check_examples
-from pipeline.preemption import Preemption
+from pipeline.process.preemption import Preemption
+from pipeline.runs import resume
+from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.runs.saved_run import SavedRun, check_examples
 
 POLL_S = 1.0
 ATTEMPTS = 3  # a checkpoint that is being replaced or deleted looks damaged for a moment

@@ -9,7 +9,8 @@ import importlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.exits import BadDataError, UsageError, nearest
+from pipeline.errors import BadDataError, UsageError
+from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
     from pipeline.config import Config

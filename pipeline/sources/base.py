@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from pipeline.exits import BadDataError, UsageError
+from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import images
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.sources import drawing
+from pipeline.sources import digit_drawing
 from pipeline.sources.base import Splits, carve
 from pipeline.sources.memory import InMemory
 
@@ -31,17 +31,17 @@ def open_splits(argument: str, config: Config) -> Splits:
 
 
 def _in_memory(images: np.ndarray, indices: np.ndarray, name: str) -> InMemory:
-    return InMemory(images, drawing.labels(indices), CLASS_NAMES, f"digits {name}")
+    return InMemory(images, digit_drawing.labels(indices), CLASS_NAMES, f"digits {name}")
 
 
 def draw_all(indices: np.ndarray) -> np.ndarray:
     """`drawing.draw` of any number of examples."""
-    return np.concatenate([drawing.draw(indices[i : i + _CHUNK]) for i in range(0, len(indices), _CHUNK)])
+    return np.concatenate([digit_drawing.draw(indices[i : i + _CHUNK]) for i in range(0, len(indices), _CHUNK)])
 
 
 def _cache_path(config: Config, argument: str) -> Path:
     # A hash of some digits is in the name, so that no version of the drawing reads the cache of another.
-    sample = hashlib.sha256(drawing.draw(np.arange(50)).tobytes()).hexdigest()
+    sample = hashlib.sha256(digit_drawing.draw(np.arange(50)).tobytes()).hexdigest()
     directory = os.path.expanduser(config.data_dir or "~/.cache/pipeline")
     return Path(directory) / f"digits-{argument}-{sample[:12]}.npz"
 

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from pipeline import plan
 from pipeline.config import Config
+from pipeline.random.keys import Purpose, fold_in
 from pipeline.sources import images
 from pipeline.sources.base import Splits, carve
 
@@ -33,7 +33,7 @@ class Fake:
 
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         eights = tf.range(SIDE * SIDE // 8)  # of pixels, to a 64-bit key
-        keys = plan.fold_in(self._stream, plan.Purpose.EXAMPLE, raw[:, None], eights)
+        keys = fold_in(self._stream, Purpose.EXAMPLE, raw[:, None], eights)
         pixels = tf.reshape(tf.bitcast(keys, tf.uint8), [-1, *self.image_shape])
         return images.windows(pixels, window, self.image_shape) if window else pixels
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import tensorflow as tf
 
-from pipeline.exits import BadDataError
+from pipeline.errors import BadDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 # What files of the two kinds begin and end with (ISO/IEC 15948, section 5; ITU-T T.81, annex B).

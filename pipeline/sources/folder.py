@@ -15,10 +15,10 @@ import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.exits import BadDataError, UsageError
+from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import files, images
 from pipeline.sources.base import Splits, carve
-from pipeline.spelling import did_you_mean
+from pipeline.text.spelling import did_you_mean
 
 CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all

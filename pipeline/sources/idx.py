@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import Config
-from pipeline.exits import BadDataError
+from pipeline.errors import BadDataError
 from pipeline.sources.base import Splits, carve
 from pipeline.sources.memory import InMemory
 

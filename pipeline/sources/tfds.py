@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.exits import BadDataError, UsageError
+from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import images
 from pipeline.sources.base import Source, Splits, carve, find_broken
 from pipeline.sources.memory import InMemory

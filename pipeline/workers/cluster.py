@@ -12,11 +12,11 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
 
-from pipeline import reduce
 from pipeline.config import Config
-from pipeline.forward import ShardSums
-from pipeline.topology import Topology
-from pipeline.towers import on_host, on_tower
+from pipeline.engine import reduce
+from pipeline.engine.forward import ShardSums
+from pipeline.engine.topology import Topology
+from pipeline.engine.towers import on_host, on_tower
 
 REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
 BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has one of its own

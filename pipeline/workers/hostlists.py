@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 
-from pipeline.exits import UsageError
+from pipeline.errors import UsageError
 
 MOST_HOSTS = 4096
 _ITEM = r"(?:[^\s,\[\]]|\[[^\s\[\]]+\])+"

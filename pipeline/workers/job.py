@@ -8,12 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError
+from pipeline.engine.topology import Topology
+from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError
 from pipeline.monitoring.journal import Journal
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.preemption import Preemption, sigterm_held_back
-from pipeline.topology import Topology
-from pipeline.workers import surroundings
+from pipeline.process.environment import pulse_fd
+from pipeline.process.preemption import Preemption, sigterm_held_back
+from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers.cluster import Cluster
 from pipeline.workers.peers import Peers
 from pipeline.workers.versions import versions
@@ -37,7 +37,7 @@ class Job:
     def joined(self) -> Iterator[None]:
         """Watches over what happens inside. An error that ends it is told to the other workers, unless all agreed."""
         with sigterm_held_back():
-            self.watchdog.start(surroundings.pulse_fd())
+            self.watchdog.start(pulse_fd())
         try:
             with self.together():
                 yield

@@ -16,8 +16,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.exits import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
-from pipeline.workers.surroundings import Workers
+from pipeline.engine.topology import Workers
+from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost

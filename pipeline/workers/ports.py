@@ -8,12 +8,12 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
-_RANGE = range(12000, 32000)  # below those that Linux gives to outgoing connections
+RANGE = range(12000, 32000)  # for workers: below the ports that Linux gives to outgoing connections
 
 
 def free(count: int) -> list[int]:
     """Ports that are free for TCP and UDP at this moment."""
-    candidates = random.sample(_RANGE, len(_RANGE))
+    candidates = random.sample(RANGE, len(RANGE))
     return list(itertools.islice((port for port in candidates if not taken(port)), count))
 
 

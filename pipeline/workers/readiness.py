@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 CLOCKS_S = 2.0  # by which clocks may differ
 OK = "ok"

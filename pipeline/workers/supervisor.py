@@ -10,12 +10,9 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode, most_telling
 from pipeline.workers.worker_process import WorkerProcess
 
-# Of codes that differ the first of these says most: causes that no restart cures, then a full disk, then that the
-# stop was wanted; a crash (any other code) comes next; that a peer is lost, is what all others say then.
-_TELLING = (ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE, ExitCode.PREEMPTED)
 _FINAL = {ExitCode.DONE, ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.PREEMPTED}
 StopSignal = Callable[[], signal.Signals | None]
 TURN_S = 0.1
@@ -45,15 +42,6 @@ class Worker:
     only_at_first: Sequence[str] = ()  # flags of the first start alone
 
 
-def most_telling(codes: Sequence[int]) -> int:
-    """Of several workers' exit codes, the one that says most about why the job ended."""
-    for code in _TELLING:
-        if code in codes:
-            return code
-    crashes = [code for code in codes if code not in (ExitCode.DONE, ExitCode.PEER_LOST)]
-    return next(iter(crashes), max(codes))
-
-
 class Supervisor:
     """Runs the workers of one host to their common end."""
 
@@ -74,7 +62,7 @@ class Supervisor:
         """Starts the workers, again and again if need be; returns the exit code that says what became of the job."""
         saved, restarts = self._newest_checkpoint(), 0
         while True:
-            code = _Life(self._workers, self._limits, self._selector, self._stop_signal, self._say).live()
+            code = _WorkerGroup(self._workers, self._limits, self._selector, self._stop_signal, self._say).run_to_end()
             if code in _FINAL or self._stop_signal():
                 return code
             self._workers = [dataclasses.replace(worker, only_at_first=()) for worker in self._workers]
@@ -101,7 +89,7 @@ class Supervisor:
         return not self._stop_signal()
 
 
-class _Life:
+class _WorkerGroup:
     """The workers from one start to the end of the last of them."""
 
     def __init__(
@@ -113,7 +101,7 @@ class _Life:
         say: Callable[[str], None],
     ):
         self._limits, self._selector, self._stop_signal, self._say = limits, selector, stop_signal, say
-        self._now = 0.0  # seconds of this life in which the supervisor ran itself: time that it was stopped is no one's
+        self._now = 0.0  # seconds since the start in which the supervisor itself ran: time that it was stopped counts for nobody
         self._deadline = float("inf")  # by which all have to have left
         self._stopping: signal.Signals | None = None  # the signal that was passed on
         self._codes: dict[int, int] = {}  # of the workers that have left, by index
@@ -128,7 +116,7 @@ class _Life:
             self._living[worker.index], self._last_heard[worker.index] = process, 0.0
             self._say(f"worker {worker.index} started, process {process.pid}")
 
-    def live(self) -> int:
+    def run_to_end(self) -> int:
         """Returns the most telling exit code when all have left, of themselves or killed."""
         try:
             while self._living:

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline import exits
 from pipeline.config import Config
-from pipeline.exits import PeerLostError, PipelineError, PreemptedError
-from pipeline.persistence.run_directory import RunDirectory
-from pipeline.preemption import Preemption
+from pipeline.errors import PeerLostError, PipelineError, PreemptedError
+from pipeline.process.exits import exit_now
+from pipeline.process.preemption import Preemption
+from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers.peers import Peers
 
 LOOK_S = 1.0
@@ -155,7 +155,7 @@ class Watchdog:
         if not self._over.wait(GRACE_S):
             with contextlib.suppress(PipelineError):  # the disk may be full: no reason to stay
                 self.tell(error)
-            exits.exit_now(error)
+            exit_now(error)
 
     def write_places(self) -> None:
         """Writes to the log where every worker is, and the stacks of this one."""

@@ -1,7 +1,6 @@
 """One worker as the supervisor sees it: a child process with a pulse, an exit code, and lines to pass on."""
 
 import contextlib
-import ctypes
 import functools
 import os
 import selectors
@@ -9,10 +8,8 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.workers import surroundings
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None)  # before any fork: the child only calls it
+from pipeline.process.children import die_with
+from pipeline.process.environment import PULSE_FD
 
 
 class WorkerProcess:
@@ -37,7 +34,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if prefixes else None,
                 stderr=subprocess.PIPE if prefixes else None,
-                env={**environment, surroundings.PULSE_FD: str(worker_end)},
+                env={**environment, PULSE_FD: str(worker_end)},
                 pass_fds=[worker_end],
                 preexec_fn=die_with(os.getpid()),
             )
@@ -109,14 +106,3 @@ class _Lines:
         with contextlib.suppress(OSError):  # whoever read it is gone, or its disk is full: no reason to stop a job
             while text:
                 text = text[os.write(self._to, text) :]
-
-
-def die_with(parent: int) -> Callable[[], None]:
-    """What a child does before all else, so that the kernel kills it as soon as `parent` is gone."""
-
-    def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
-PROJECT = Path(__file__).parent.parent.parent
+PROJECT = Path(__file__).parents[2]
 DEADLINE_S = 600  # for a run on a machine that is busy with other things
 
 

@@ -6,9 +6,10 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (it comes with the extra 'test')")
 
-from pipeline.persistence.run_directory import RunDirectory
-from tests.browser import dashboards, runs
 from tests.tensorboards import TensorBoard
+
+from pipeline.runs.run_directory import RunDirectory
+from tests.browser import dashboards, runs
 
 pytestmark = [
     pytest.mark.processes,

@@ -9,7 +9,7 @@ import pytest
 import trainings
 from cluster import launchers
 
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.runs.run_directory import RunDirectory
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.shapes import drawing
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 
 @pytest.fixture

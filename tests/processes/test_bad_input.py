@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
 USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
 

@@ -5,7 +5,7 @@ import json
 import commands
 import pytest
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 ADDRESSES = "--worker_addresses=127.0.0.1:9000,127.0.0.1:9001"
 

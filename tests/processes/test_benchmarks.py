@@ -10,7 +10,7 @@ import commands
 import pytest
 
 from benchmarks.groups import NO_PYTORCH
-from benchmarks.surroundings import PEERS_PYTHON
+from benchmarks.machine import PEERS_PYTHON
 
 CONTENDERS = ("ours", "keras_fit_many_steps", "mirrored_loop", "feed_dict", "pytorch", "handwritten_pooled")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import commands
 import pytest
-
 from tests.cluster.hosts import missing
 
 

@@ -10,7 +10,7 @@ import pytest
 from trainings import assert_equal_runs, train, training
 
 from benchmarks.shapes import drawing
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.runs.run_directory import RunDirectory
 
 # fmt: off
 FLAGS = (

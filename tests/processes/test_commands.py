@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from pipeline import sources
 from pipeline.config import Config
-from pipeline.exits import ExitCode
-from pipeline.plan import Plan
+from pipeline.engine.plan import Plan
+from pipeline.errors import ExitCode
 
 ENTRY_POINTS = ("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "supervise", "preflight")
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import completion
 from pipeline.config import Config
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 PROMPT = "<ready>"
 ALL_OF_THE_LINE = "\x01echo '<\x05>'\r"  # to its start, to its end, return: prints it as it stands

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from test_images import write
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 NUM_IMAGES = 20
 

@@ -11,9 +11,9 @@ from test_sources_folder import write
 from told_run import lines
 from trainings import assert_equal_runs, training
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 
 TUNED = (*commands.SMALL, "--seed=5", "--optimizer=sgd", "--learning_rate=0")  # ends on what it started from
 

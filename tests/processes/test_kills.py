@@ -7,8 +7,8 @@ import time
 import pytest
 from trainings import STEPS, assert_equal_runs, told, train, training
 
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 
 NUM_KILLS = 5
 TOWERS = (4, 1, 2)

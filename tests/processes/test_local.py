@@ -10,7 +10,7 @@ import pytest
 from cluster import launchers
 from cluster.launchers import FLAGS, LAUNCH, launched
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 pytestmark = pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing())
 

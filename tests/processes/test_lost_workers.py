@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from trainings import FLAGS, STEPS, Training, assert_equal_runs, told, train
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 ENDLESS = "--steps=1000000"

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 
 @pytest.fixture

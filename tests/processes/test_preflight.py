@@ -7,7 +7,7 @@ import subprocess
 import commands
 import pytest
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 from pipeline.workers import ports
 
 WAIT = "--start_timeout=6"

@@ -6,7 +6,7 @@ import re
 import commands
 import pytest
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 
 def text_of(path) -> str:

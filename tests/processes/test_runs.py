@@ -8,9 +8,9 @@ import commands
 import pytest
 from trainings import FLAGS, STEPS, assert_equal_runs, told, train, training
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 
 HALF = STEPS // 2
 

@@ -5,9 +5,9 @@ import signal
 import pytest
 from trainings import STEPS, assert_equal_runs, told, train, training
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 
 
 def events(run: RunDirectory, name: str) -> list[dict]:

@@ -8,8 +8,8 @@ import pytest
 from cluster import launchers, slurm
 from cluster.launchers import FLAGS, LAUNCH, PROJECT
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
 pytestmark = [
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),

@@ -10,7 +10,7 @@ import pytest
 from cluster import hosts, launchers, ssh
 from cluster.launchers import LAUNCH
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 pytestmark = [
     pytest.mark.skipif(bool(ssh.missing()), reason=ssh.missing()),

@@ -10,8 +10,8 @@ import time
 import commands
 from trainings import FLAGS, STEPS, Training, assert_equal_runs, training
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 

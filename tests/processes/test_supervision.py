@@ -15,7 +15,7 @@ import commands
 import pytest
 import supervised
 
-from pipeline.exits import ExitCode
+from pipeline.errors import ExitCode
 
 QUICK = {"first_pause_s": 0.05, "pulse_s": 1.5, "first_pulse_s": 20, "leave_s": 1, "stop_s": 1.5}
 DEADLINE_S = 60

@@ -10,8 +10,8 @@ import pytest
 from told_run import lines
 from trainings import DEADLINE_S, STEPS, assert_equal_runs, training
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.run_directory import RunDirectory
 
 FLAGS = (f"--steps={STEPS}", "--towers=2")
 

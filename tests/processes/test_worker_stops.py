@@ -7,9 +7,9 @@ import jobs
 import pytest
 from trainings import STEPS, Training, assert_equal_runs, told, train
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers import ports
 
 ALL_STEPS = f"--steps={STEPS}"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from trainings import FLAGS, STEPS, assert_equal_runs, train
 
-from pipeline.exits import ExitCode
-from pipeline.persistence.checkpoint import Checkpoints
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.errors import ExitCode
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
 

@@ -10,7 +10,7 @@ import importlib.util
 from types import ModuleType
 from typing import NamedTuple
 
-from pipeline.exits import UsageError
+from pipeline.errors import UsageError
 
 
 class Format(NamedTuple):

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import forward, models, state
-from pipeline.exits import UsageError
+from pipeline import models
+from pipeline.engine import forward, state
+from pipeline.errors import UsageError
 from pipeline.models.variables import is_seed, statistics_of
 
 Runner = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] uint8 -> probabilities [n, classes] float32

@@ -1,0 +1,1 @@
+"""Command lines: flags, help, and the one way in which every command starts and ends."""

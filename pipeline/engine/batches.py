@@ -1,0 +1,63 @@
+"""The tf.data pipeline of one tower: positions -> fetch -> decode -> augment -> prefetch to its device."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import tensorflow as tf
+
+from pipeline import augment
+from pipeline.config import MOST_WHOLE
+from pipeline.engine import chunked_map
+from pipeline.engine.plan import Plan
+from pipeline.sources.base import Source, find_broken
+
+
+class Batches:
+    """What each shard of each step trains on; a pure function of the step."""
+
+    def __init__(self, plan: Plan, source: Source, augmentation: str = "", augmented_steps: int = 0):
+        """augmented_steps: those from it on are not augmented; 0: all are."""
+        self._plan, self._source = plan, source
+        self._augmentation, self._augmented_steps = augment.parse(augmentation), augmented_steps
+
+    def at(self, step, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples of consecutive shards of one step.
+
+        Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
+        [len(shards), shard_batch] int32.
+        """
+        return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
+
+    def _examples(self, step, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples at positions [n] of a step: images [n, height, width, channels] and labels [n]."""
+        raw, labels = self._source.fetch(self._plan.indices(positions))
+        augmented, plain = (partial(self._images, raw, positions, how) for how in (self._augmentation, ()))
+        if not self._augmented_steps:
+            return augmented(), labels
+        return tf.cond(step < self._augmented_steps, augmented, plain), labels
+
+    def _images(self, raw, positions: tf.Tensor, augmentation: Sequence[augment.Operation]) -> tf.Tensor:
+        window = augment.window(augmentation, positions, self._plan.seed)
+        images = tf.ensure_shape(self._source.decode(raw, window), [*positions.shape, *self._source.image_shape])
+        return augment.apply(augmentation, images, positions, self._plan.seed)
+
+    def _by_shard(self, num_shards: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        leading = [num_shards, self._plan.shard_batch]
+        return tf.reshape(images, [*leading, *self._source.image_shape]), tf.reshape(labels, leading)
+
+    def find_broken(self, first: int, last: int) -> None:
+        """Raises BadDataError naming the first example of steps `first` to `last` - 1 that cannot be decoded."""
+        for step in range(first, last):
+            positions = self._plan.positions(step, range(self._plan.grad_shards))
+            find_broken(self._source, self._plan.indices(positions).numpy().tolist())
+
+    def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
+        """`at` of every step from `first_step` on, to the last that a run can have."""
+        size, image_bytes = len(shards) * self._plan.shard_batch, math.prod(self._source.image_shape)
+
+        def of(step: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._examples(step, tf.gather(self._plan.positions(step, shards), numbers))
+
+        by_shard = tf.autograph.experimental.do_not_convert(lambda *batch: self._by_shard(len(shards), *batch))
+        return chunked_map.dataset(first_step, MOST_WHOLE, size, image_bytes, of).map(by_shard)

@@ -1,0 +1,179 @@
+"""Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.engine import chunked_map, failures, forward, packing
+from pipeline.engine.towers import Towers
+from pipeline.sources.base import Source, find_broken
+
+
+class Scores(NamedTuple):
+    """What a split scored."""
+
+    loss: float  # mean over the examples
+    accuracy: float  # share of the examples, in [0, 1]
+    examples: int
+
+
+class Mistake(NamedTuple):
+    """An example that was taken for another class."""
+
+    confidence: float  # probability of the class it was taken for
+    example: int  # its index in the split
+    label: int
+    predicted: int
+
+
+MISTAKES_KEPT = 24
+
+Gather = Callable[[bytes], list[bytes]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """What was counted over a split; of parts of a split, each field can be joined to that of the whole."""
+
+    shard_losses: np.ndarray  # [shards] float32: sums over the examples of each shard
+    confusion: np.ndarray  # [classes, classes] int64: examples of the row's class, taken for the column's
+    mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
+
+    @property
+    def scores(self) -> Scores:
+        """Loss and accuracy; the sum over shards is made in float64, in their order."""
+        examples = int(self.confusion.sum())
+        loss = sum(self.shard_losses.astype(np.float64).tolist())
+        return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
+
+    def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
+        """The accuracy on the examples of each class that has some, in the order of the classes."""
+        examples, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
+        return {name: right[i] / examples[i] for i, name in enumerate(class_names) if examples[i]}
+
+
+class _Verdicts(NamedTuple):
+    """What the towers say of their next shards, padding included; NumPy arrays or tensors."""
+
+    loss: np.ndarray  # [num_towers] float32: sums over the examples
+    labels: np.ndarray  # [num_towers, shard_batch] int32
+    predicted: np.ndarray  # [num_towers, shard_batch] int32
+    confidence: np.ndarray  # [num_towers, shard_batch] float32
+
+
+class Evaluator:
+    """Slices a split into fixed shards, which the towers of all workers take in turn, and adds them up in order.
+
+    The shards, and so the bits, do not depend on the number of towers. Counts and sums over shards are made on the
+    host, of every worker alike.
+    """
+
+    def __init__(self, model: keras.Model, towers: Towers, shard_batch: int, gather: Gather = lambda own: [own]):
+        """gather: gives every worker's bytes to each, in order; without it this worker is alone."""
+        self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
+        self._num_towers = towers.topology.total_towers
+        self._judge = tf.function(self._judge_round, autograph=False)
+
+    def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
+        """The scores of a split, or None as soon as `stop` says so."""
+        tally = self.tally(source, stop)
+        return None if tally is None else tally.scores
+
+    def tally(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Tally | None:
+        """The scores of a split and which classes were taken for which, or None as soon as `stop` says so.
+
+        Of several workers each must call it, and where one's `stop` says so all get None.
+        """
+        verdicts = self._verdicts(source, stop)
+        parts = self._gather(b"" if verdicts is None else packing.pack(verdicts._asdict()))
+        if not all(parts):
+            return None
+        workers = [_Verdicts(**packing.unpack(part)) for part in parts]
+        return _tally(_Verdicts(*map(_in_order, zip(*workers, strict=True))), source)
+
+    def _verdicts(self, source: Source, stop: Callable[[], bool]) -> _Verdicts | None:
+        """The verdicts of this worker's towers on their part of a split: each [num_rounds, num_towers, ...]."""
+        num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
+        datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
+        iterators = self._towers.iterators(datasets)
+        rounds = []
+        for number in range(num_rounds):
+            if stop():
+                return None
+            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
+                rounds.append(_Verdicts(*(value.numpy() for value in self._judge(iterators))))
+        return _Verdicts(*map(np.stack, zip(*rounds, strict=True)))
+
+    def _find_broken(self, source: Source, number: int) -> None:
+        """Raises BadDataError naming the first example of a round that cannot be decoded."""
+        examples = self._shard_batch * self._num_towers
+        with self._towers.on_host():
+            find_broken(source, range(number * examples, min((number + 1) * examples, len(source))))
+
+    def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
+        """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
+        length, shard_batch, rank = len(source), self._shard_batch, self._towers.topology.rank(tower)
+
+        def of(number: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            positions = (number * self._num_towers + rank) * shard_batch + numbers
+            raw, labels = source.fetch(tf.minimum(positions, length - 1))
+            images = tf.ensure_shape(source.decode(raw), [*positions.shape, *source.image_shape])
+            return images, tf.ensure_shape(labels, positions.shape), tf.cast(positions < length, tf.int32)
+
+        return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), of)
+
+    def _judge_round(self, iterators) -> _Verdicts:
+        """The verdicts on the next shard of every tower."""
+        shards = []
+        for tower, iterator in enumerate(iterators):
+            parameters, statistics = self._towers.read(tower)
+            images, labels, mask = self._towers.next_of(tower, iterator)
+            with self._towers.on(tower):
+                logits = forward.evaluate(self._model, parameters, statistics, images)
+                loss = tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32))
+                predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+                shards.append(_Verdicts(loss, labels, predicted, tf.reduce_max(tf.nn.softmax(logits), axis=-1)))
+        with self._towers.on_host():
+            return _Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+
+
+def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
+    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
+    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
+    return rounds.reshape(-1, *rounds.shape[3:])
+
+
+def _tally(verdicts: _Verdicts, source: Source) -> Tally:
+    """Counts the verdicts on all shards of a split, given in order; the padding lies at their end."""
+    labels, predicted, confidence = (v.reshape(-1)[: len(source)] for v in verdicts[1:])
+    classes = len(source.class_names)
+    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    wrong = np.flatnonzero(labels != predicted)
+    kept = wrong[np.lexsort((wrong, -confidence[wrong]))][:MISTAKES_KEPT]
+    columns = (confidence[kept], kept, labels[kept], predicted[kept])
+    mistakes = tuple(Mistake(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return Tally(verdicts.loss, counts.reshape(classes, classes), mistakes)
+
+
+def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:
+    """The softmax of each image's logits, on the first tower: [n, h, w, c] uint8 -> [n, classes] float32.
+
+    The last batch is filled up with zeros, so that every image is computed in the same shape.
+    """
+
+    @tf.function(autograph=False)
+    def softmax(part):
+        parameters, statistics = towers.read(0)
+        with towers.on(0):
+            return forward.probabilities(model, parameters, statistics, part)
+
+    padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
+    with failures.explained("eval_batch"):
+        rows = [softmax(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
+    return np.concatenate(rows)[: len(images)]

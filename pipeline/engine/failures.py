@@ -1,0 +1,65 @@
+"""TensorFlow's own errors, told as this project's where a user can do something about them; all others stay."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from pipeline.errors import PipelineError, UsageError
+
+# From TensorFlow's executor, its kernel registry (no kernel for any device here) and its placer (none for this one).
+_MEMORY = re.compile(r"allocating tensor \w+ shape ?(\[[\d,]*\]).*? on (\S+)", re.DOTALL)
+_NO_KERNEL_HERE = re.compile(r"No OpKernel was registered to support Op '(\w+)' used by {{node (\S+)}}")
+_NO_KERNEL_THERE = re.compile(
+    r"Cannot assign a device for operation (?:{{node )?([^\s}]+?)(?:}})?: .*?"
+    r"specification '(\S+)' because no supported kernel",
+    re.DOTALL,
+)
+
+
+@contextlib.contextmanager
+def explained(batch_flag: str, find_broken: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Raises a PipelineError in place of an error that TensorFlow raises inside, if a user can do something about it.
+
+    batch_flag: what to lower if memory runs out. find_broken: raises BadDataError if one of the examples that were to
+    be read cannot be; tf.data's own error does not say which.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        explanation = _of_memory(error, batch_flag) or _of_kernel(error.message)
+        if explanation:
+            raise explanation from None
+        find_broken()
+        raise
+
+
+def _of_memory(error: tf.errors.OpError, batch_flag: str) -> PipelineError | None:
+    if not isinstance(error, tf.errors.ResourceExhaustedError):
+        return None
+    match = _MEMORY.search(error.message)
+    what = "memory ran out"
+    if match:
+        what = f"{match[2].rpartition('device:')[2]} has no memory left for an array of shape {match[1]}"
+    return UsageError(f"{what}; lower --{batch_flag}, or use more --towers or a smaller --model")
+
+
+def _of_kernel(message: str) -> PipelineError | None:
+    if match := _NO_KERNEL_THERE.search(message):
+        return UsageError(
+            f"operation {_short(match[1])} has no kernel on its tower's device {match[2]}; "
+            "let TensorFlow move it by --soft_device_placement, or choose other --tower_devices"
+        )
+    if match := _NO_KERNEL_HERE.search(message):
+        kinds = sorted(set(re.findall(r"device='(\w+)'", message))) or ["none"]
+        return UsageError(
+            f"operation {_short(match[2])} has no kernel for any device of this machine (those of {match[1]} are for "
+            f"{', '.join(kinds)}); use another operation in --model, or another machine"
+        )
+    return None
+
+
+def _short(name: str) -> str:
+    """The part of an operation's name that begins with its tower: while/body/_1/tower_0/... -> tower_0/..."""
+    return re.sub(r".*?(?=tower_\d)", "", name)

@@ -1,0 +1,171 @@
+"""Which device holds what: read from the graphs that TensorFlow runs, checked against the towers, and written down.
+
+The graphs are those after placement and optimization, one partition a device, so this tells what happens and not
+what was asked for. An operation belongs to tower K if its name has a component tower_K: the scopes `while/body/`,
+`gradient_tape/` and the like only come before it, and TensorFlow calls a scope entered again tower_K_1.
+"""
+
+import contextlib
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import tensorflow as tf
+from tensorflow.python.eager import context  # as tf.summary.trace_on does; TensorFlow has no public way to the graphs
+
+from pipeline.errors import UsageError
+
+# Operations that belong to no tower, whatever their names say, for they compute nothing:
+_CARRIERS = {
+    # a value's way to another device; both ends are named after the operation that made it
+    *("_Send", "_Recv", "_HostSend", "_HostRecv"),
+    # into, out of and past operations
+    *("_Arg", "_Retval", "_DeviceArg", "_DeviceRetval", "Identity", "IdentityN", "NoOp", "ControlTrigger"),
+    # loops and branches, which every device walks through
+    *("Enter", "Exit", "Merge", "Switch", "_SwitchN", "NextIteration", "LoopCond"),
+    # constants, which are copied to where they are used
+    *("Const", "HostConst"),
+    # reads, which TensorFlow ties to their variable; `check` looks at the variable
+    *("VarHandleOp", "ReadVariableOp", "_ReadVariablesOp"),
+}
+_HEADING = """\
+What lies and runs on each device, from the graphs as placed. Of no tower are the operations of the host, and those
+that only carry values: constants, transfers between devices, reads, loops and branches.
+"""
+_TOWER = re.compile(r"(?:^|/)tower_(\d+)(?:_\d+)?(?:/|$)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """An operation as it runs."""
+
+    name: str
+    kind: str
+    device: str
+    tower: int | None  # None: of no tower, or it only carries values
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """A variable as it lies in memory."""
+
+    name: str
+    num_bytes: int
+    device: str
+    tower: int | None  # None: not part of a tower's replica
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Every variable, and every operation of one TensorFlow function, with its device."""
+
+    variables: tuple[Variable, ...]
+    operations: tuple[Operation, ...]
+
+    @property
+    def everything(self) -> tuple[Variable | Operation, ...]:
+        """The variables, then the operations."""
+        return (*self.variables, *self.operations)
+
+
+@dataclasses.dataclass
+class Collected:
+    """What `collect` found."""
+
+    graphs: list[tf.compat.v1.GraphDef] = dataclasses.field(default_factory=list)
+
+
+@contextlib.contextmanager
+def collect() -> Iterator[Collected]:
+    """Collects the graphs of the functions that run for the first time inside; they are there once it is left."""
+    collected = Collected()
+    context.enable_graph_collection()
+    try:
+        yield collected
+        collected.graphs.extend(context.export_run_metadata().partition_graphs)
+    finally:
+        context.disable_graph_collection()
+
+
+def read(graphs: Iterable[tf.compat.v1.GraphDef], variables: Iterable[tf.Variable]) -> Placement:
+    """The placement that partition graphs and variables show; device names are full ones."""
+    return Placement(
+        tuple(
+            Variable(v.name.removesuffix(":0"), v.shape.num_elements() * v.dtype.size, v.device, _tower(v.name))
+            for v in variables
+        ),
+        tuple(
+            Operation(node.name, node.op, node.device, None if node.op in _CARRIERS else _tower(node.name))
+            for graph in graphs
+            for node in graph.node
+        ),
+    )
+
+
+def _tower(name: str) -> int | None:
+    match = _TOWER.search(name)
+    return int(match[1]) if match else None
+
+
+def check(placement: Placement, tower_devices: Sequence[str]) -> None:
+    """Raises UsageError if an operation or a variable of tower K lies elsewhere than on tower_devices[K]."""
+    with_operations = {operation.tower for operation in placement.operations}
+    assert with_operations.issuperset(range(len(tower_devices))), "a tower without operations cannot be vouched for"
+    for what in placement.everything:
+        if what.tower is not None and what.device != tower_devices[what.tower]:
+            raise UsageError(
+                f"{_described(what)} lies on {what.device}, but tower_{what.tower} is {tower_devices[what.tower]}; "
+                "without --soft_device_placement the missing kernel is named, or choose other --tower_devices"
+            )
+
+
+def _described(what: Variable | Operation) -> str:
+    return f"variable {what.name}" if isinstance(what, Variable) else f"operation {what.name} ({what.kind})"
+
+
+def table(placement: Placement) -> str:
+    """The placement as aligned text: for each device its variables with bytes, its operations by kind and by tower."""
+    devices = sorted({what.device for what in placement.everything}, key=_numbers_apart)
+    return "\n".join([_HEADING, *(_section(device, placement) for device in devices)])
+
+
+def _numbers_apart(device: str) -> list[str | int]:
+    """A key that sorts CPU:10 after CPU:9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", device)]
+
+
+def _section(device: str, placement: Placement) -> str:
+    variables = [v for v in placement.variables if v.device == device]
+    operations = [o for o in placement.operations if o.device == device]
+    lines = [device]
+    if variables:
+        lines += _aligned(_variable_rows(variables))
+    if operations:
+        lines += _aligned(_operation_rows(operations))
+    return "\n".join([*lines, ""])
+
+
+def _variable_rows(variables: Sequence[Variable]) -> list[list[str]]:
+    rows = [[f"    {v.name}", f"{v.num_bytes:,}"] for v in sorted(variables, key=lambda v: v.name)]
+    return [["  variables", "bytes"], *rows, [f"    together {len(rows)}", f"{sum(v.num_bytes for v in variables):,}"]]
+
+
+def _operation_rows(operations: Sequence[Operation]) -> list[list[str]]:
+    """One row a kind, one column a tower, and a last one for operations of no tower."""
+    towers = [*sorted({o.tower for o in operations if o.tower is not None}), None]
+    counts = Counter((o.kind, o.tower) for o in operations)
+    kinds = sorted({o.kind for o in operations}, key=lambda kind: kind.lstrip("_"))
+    rows = [[f"    {kind}", *(str(counts[kind, tower] or "-") for tower in towers)] for kind in kinds]
+    totals = [str(sum(o.tower == tower for o in operations)) for tower in towers]
+    heads = ["no tower" if tower is None else f"tower_{tower}" for tower in towers]
+    return [["  operations", *heads], *rows, [f"    together {len(operations)}", *totals]]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns: the first flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]

@@ -1,0 +1,50 @@
+"""The plan: which examples belong to which step and shard, and the seeds of what is random there."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pipeline.errors import UsageError
+from pipeline.random.keys import Purpose, fold_in, permutation
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Which examples belong to which shard of which step."""
+
+    seed: int
+    global_batch: int
+    grad_shards: int
+    num_examples: int
+
+    def __post_init__(self):
+        if self.num_examples < 1:
+            raise UsageError("the training split has 0 examples; at least 1 is needed: lower --validation_fraction")
+        if self.global_batch % self.grad_shards:
+            raise UsageError(
+                f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
+                f"use a multiple of {self.grad_shards} or another --grad_shards"
+            )
+
+    @property
+    def shard_batch(self) -> int:
+        """Examples in one shard."""
+        return self.global_batch // self.grad_shards
+
+    def positions(self, step, shards: range) -> tf.Tensor:
+        """Positions of consecutive shards of a step: [len(shards) * shard_batch] int64."""
+        first = tf.cast(step, tf.int64) * self.global_batch + shards.start * self.shard_batch
+        return first + tf.range(len(shards) * self.shard_batch, dtype=tf.int64)
+
+    def indices(self, positions: tf.Tensor) -> tf.Tensor:
+        """The example at each position: [n] int64 -> [n] int64."""
+        return permutation(self.seed, positions, self.num_examples)
+
+    def dropout_seeds(self, step, num_layers: int) -> tf.Tensor:
+        """The seed of every random layer in every shard: [num_layers, grad_shards, 2] int64, below 2**31."""
+        layers = tf.range(num_layers)[:, None]
+        shards = tf.range(self.grad_shards)[None, :]
+        keys = fold_in(self.seed, Purpose.DROPOUT, step, layers, shards)
+        # Keras casts seeds to int32; 31 bits of each half survive that unchanged.
+        halves = tf.cast(tf.bitcast(keys, tf.uint32), tf.int64)
+        return tf.bitwise.bitwise_and(halves, tf.constant(0x7FFFFFFF, tf.int64))

@@ -1,0 +1,108 @@
+"""What a run is, between two steps: named arrays, and the variables that hold one copy of them.
+
+Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, loss_scale/NAME.
+The step is not among them: it is an argument, never state.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import Config
+from pipeline.engine import averaging, loss_scale
+from pipeline.engine.optimizers import Optimizer
+from pipeline.models.variables import statistics_of
+
+Values = dict[str, np.ndarray]  # in the order in which they are hashed and written
+Snapshot = dict[str, tf.Tensor]  # the same, of a replica at one moment, in the host's memory
+
+
+def initial(model: keras.Model, optimizer: Optimizer, config: Config) -> Values:
+    """The state at step 0: the model's own initial values, fresh slots."""
+    parameters = {v.path: v.numpy() for v in model.trainable_variables}
+    values = {f"parameters/{path}": value for path, value in parameters.items()}
+    for slot, start in optimizer.slots.items():
+        values |= {f"slots/{slot}/{v.path}": np.full(v.shape, start, np.float32) for v in model.trainable_variables}
+    if config.average:
+        values |= averaging.initial(parameters)
+    values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
+    return values | (loss_scale.initial() if config.precision == "float16" else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Replica:
+    """One copy of the state as variables on one device."""
+
+    device: str
+    scope: str  # of the variables' own names: tower_K, or "" for the only copy
+    variables: Mapping[str, tf.Variable]
+
+    @classmethod
+    def create(cls, values: Values, device: str, scope: str) -> "Replica":
+        """Makes the variables on the device in force, which is `device`."""
+        names = {name: f"{scope}/{name}" if scope else name for name in values}
+        return cls(device, scope, {name: tf.Variable(v, name=names[name], dtype=v.dtype) for name, v in values.items()})
+
+    def _under(self, prefix: str) -> list[tf.Variable]:
+        return [variable for name, variable in self.variables.items() if name.startswith(prefix + "/")]
+
+    @property
+    def parameters(self) -> list[tf.Variable]:
+        """In the order of the model's trainable variables."""
+        return self._under("parameters")
+
+    @property
+    def averages(self) -> list[tf.Variable]:
+        """In the order of the parameters; none where the run takes no mean."""
+        return self._under(averaging.GROUP)
+
+    @property
+    def statistics(self) -> list[tf.Variable]:
+        """In the order of the model's non-trainable variables, seeds left out."""
+        return self._under("statistics")
+
+    def slots(self, names) -> list[list[tf.Variable]]:
+        """For each parameter, its slots in the order of `names`."""
+        return [list(slots) for slots in zip(*(self._under(f"slots/{name}") for name in names), strict=True)] or [
+            [] for _ in self.parameters
+        ]
+
+    def read(self) -> Snapshot:
+        """The values as they are now; the next update of a variable leaves its value here as it is.
+
+        On a CPU nothing is copied before that: TensorFlow shares the memory until it writes.
+        """
+        return {name: variable.read_value().cpu() for name, variable in self.variables.items()}
+
+    def write(self, values: Values) -> None:
+        """Gives every variable its value."""
+        for name, variable in self.variables.items():
+            variable.assign(values[name])
+
+
+def arrays(snapshot: Snapshot) -> Values:
+    """The same memory as NumPy's arrays, read-only."""
+    return {name: np.asarray(tensor) for name, tensor in snapshot.items()}
+
+
+def sha256(values: Mapping[str, np.ndarray | tf.Tensor]) -> str:
+    """The hash of named arrays: for each, sorted by name, 'name dtype shape', a newline, and its bytes in C order."""
+    digest = hashlib.sha256()
+    for name, value in sorted(values.items()):
+        digest.update(f"{name} {value.dtype.name} {list(value.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()
+
+
+def parameters_sha256(values: Mapping[str, np.ndarray | tf.Tensor]) -> str:
+    """The hash of the parameters alone."""
+    return sha256({name: value for name, value in values.items() if name.startswith("parameters/")})
+
+
+def state_sha256(values: Mapping[str, np.ndarray | tf.Tensor], step: int) -> str:
+    """The hash of everything a checkpoint holds, the step included."""
+    return sha256({**values, "global_step": np.asarray(step, np.int64)})

@@ -1,0 +1,146 @@
+"""Which workers and towers there are, and which shards are whose."""
+
+import dataclasses
+
+from pipeline.config import Config, parse_tower_devices
+from pipeline.errors import UsageError
+from pipeline.text.addresses import host_and_port
+
+
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """The workers of a job, in the order of their indices, and the one that this process is."""
+
+    addresses: tuple[str, ...] = ()  # HOST:PORT of each; () for one worker that needs no network
+    index: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return max(len(self.addresses), 1)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this is the worker that writes the run directory."""
+        return self.index == 0
+
+    @property
+    def on_this_host(self) -> tuple[int, ...]:
+        """The indices of the workers on this one's host, its own among them."""
+        hosts = [host_and_port(address)[0] for address in self.addresses]
+        return tuple(k for k, host in enumerate(hosts) if host == hosts[self.index]) or (self.index,)
+
+    def name(self, index: int) -> str:
+        """A worker as an error line names it."""
+        return f"worker {index} ({self.addresses[index]})"
+
+
+ALONE = Workers()
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """The workers of a job, and the towers of this one: device kind and index of each, in the order of their shards.
+
+    Every worker has as many towers as this one.
+    """
+
+    towers: tuple[tuple[str, int], ...]  # (("GPU", 0), ("GPU", 1))
+    workers: Workers = ALONE
+
+    @property
+    def num_towers(self) -> int:
+        """Towers of this worker."""
+        return len(self.towers)
+
+    @property
+    def total_towers(self) -> int:
+        """Towers of all workers."""
+        return len(self.towers) * self.workers.count
+
+    @property
+    def task(self) -> str:
+        """The part of a full device name that says whose it is."""
+        job = "worker" if self.workers.addresses else "localhost"
+        return f"/job:{job}/replica:0/task:{self.workers.index}"
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Full device name of each tower."""
+        return tuple(f"{self.task}/device:{kind}:{index}" for kind, index in self.towers)
+
+    def on_cpu(self, tower: int) -> bool:
+        """Whether a tower is one of the host's processors, and so shares its memory."""
+        return self.towers[tower][0] == "CPU"
+
+    @property
+    def host(self) -> str:
+        """Full name of the device for what belongs to no tower."""
+        return f"{self.task}/device:CPU:0"
+
+    @property
+    def num_cpu_devices(self) -> int:
+        """Logical CPU devices that the towers need (at least one: the host's)."""
+        return max((index + 1 for kind, index in self.towers if kind == "CPU"), default=1)
+
+    def rank(self, tower: int) -> int:
+        """A tower's place among those of all workers."""
+        return self.workers.index * self.num_towers + tower
+
+    def shards_of(self, tower: int, grad_shards: int) -> range:
+        """The consecutive shards that a tower computes."""
+        each = grad_shards // self.total_towers
+        return range(self.rank(tower) * each, (self.rank(tower) + 1) * each)
+
+    def check_shards(self, grad_shards: int, all_reduce: str = "exact") -> None:
+        """Raises UsageError, naming counts that fit, if the shards do not split over the towers of all workers.
+
+        The exact all-reduce adds whole workers. So that this is a part of the one tree over the shards, a worker's
+        shards must be a node of it: a power of two of them, if there are several workers.
+        """
+        if grad_shards % self.total_towers:
+            raise UsageError(
+                f"{grad_shards} shards do not split over {self._described()}; use {_listed(_divisors(grad_shards))} "
+                "towers, or another --grad_shards (which a resume takes only with --reshard)"
+            )
+        worker_shards = grad_shards // self.workers.count
+        if all_reduce == "exact" and self.workers.count > 1 and worker_shards & (worker_shards - 1):
+            divisors = _divisors(grad_shards // self.num_towers)
+            fits = [n for n in divisors if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
+            raise UsageError(
+                f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker, which is no "
+                f"power of two, as the exact all-reduce needs; use {_listed(fits)} workers, or --all_reduce=fast"
+            )
+
+    def _described(self) -> str:
+        if self.workers.count == 1:
+            return f"{self.num_towers} towers"
+        return f"{self.total_towers} towers ({self.workers.count} workers with {self.num_towers} each)"
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
+    """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs.
+
+    Raises UsageError for a device that does not exist or more towers than GPUs. CPU towers are logical
+    devices, so that any number of them exists.
+    """
+    named = parse_tower_devices(config.tower_devices)
+    if not named:
+        kind = "GPU" if num_gpus else "CPU"
+        named = [(kind, index) for index in range(config.towers or num_gpus or 1)]
+    gpus = sorted(index for kind, index in named if kind == "GPU")
+    if gpus and gpus[-1] >= num_gpus:
+        asked = f"tower_devices={config.tower_devices}" if config.tower_devices else f"towers={config.towers}"
+        there = f"the visible ones are gpu:0 to gpu:{num_gpus - 1}" if num_gpus else "no GPU is visible"
+        raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {there}; ask for others, as --tower_devices=cpu:0,cpu:1")
+    if config.tower_devices and config.towers not in (0, len(named)):
+        raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
+    return Topology(tuple(named), workers)

@@ -1,0 +1,1 @@
+"""This process: its environment, its signals, its children, and how it ends."""

@@ -1,0 +1,27 @@
+"""The one place that ends a process."""
+
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
+from pipeline.errors import PipelineError, error_line
+
+
+def pass_on(code: int) -> NoReturn:
+    """Ends this process with the exit code of the one that it stood for."""
+    sys.exit(code)
+
+
+def exit_with(error: PipelineError) -> NoReturn:
+    """Ends the process with the error's code and its message as one line on stderr."""
+    print(error_line(error.code, str(error)), file=sys.stderr, flush=True)
+    sys.exit(int(error.code))
+
+
+def exit_now(error: PipelineError) -> NoReturn:
+    """Ends the process from any thread, whatever the others are doing or waiting for."""
+    with contextlib.suppress(OSError):
+        line = error_line(error.code, str(error))
+        os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
+    os._exit(int(error.code))

@@ -1,0 +1,69 @@
+"""Random keys: every random number is a pure function of a seed, a Purpose and integers.
+
+Nothing here holds state or draws from a generator, so any step can be computed first, twice, or on another machine. The
+mixing function is splitmix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"): the same few
+integer operations for one key or for a batch of them.
+"""
+
+import enum
+
+import tensorflow as tf
+
+
+class Purpose(enum.IntEnum):
+    """What a random key is for; one number each, so that no two uses share a stream."""
+
+    PERMUTATION = 1
+    AUGMENTATION = 2
+    DROPOUT = 3
+    INITIAL_VALUES = 4
+    EXAMPLE = 5
+
+
+def _uint64(value) -> tf.Tensor:
+    if isinstance(value, tf.Tensor | tf.Variable):
+        return tf.cast(value, tf.uint64)
+    return tf.constant(int(value) % 2**64, tf.uint64)
+
+
+def _splitmix64(x: tf.Tensor) -> tf.Tensor:
+    """One output of splitmix64 for the state `x` (uint64, any shape)."""
+    x = x + _uint64(0x9E3779B97F4A7C15)
+    x = (x ^ tf.bitwise.right_shift(x, _uint64(30))) * _uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ tf.bitwise.right_shift(x, _uint64(27))) * _uint64(0x94D049BB133111EB)
+    return x ^ tf.bitwise.right_shift(x, _uint64(31))
+
+
+def fold_in(seed, *data) -> tf.Tensor:
+    """The key for `data` under `seed`: uint64, of the shape that the integers in `data` broadcast to."""
+    key = _splitmix64(_uint64(seed))
+    for item in data:
+        key = _splitmix64(key + _uint64(item))  # not symmetric: (1, 2) and (2, 1) are other keys
+    return key
+
+
+def uniform(seed: int, purpose: Purpose, positions: tf.Tensor, count: int) -> tf.Tensor:
+    """`count` numbers in [0, 1) for each position: [n] int64 -> [n, count] float32."""
+    keys = fold_in(seed, purpose, positions)[:, None]
+    bits = _splitmix64(keys ^ _splitmix64(_uint64(tf.range(count))))
+    # The upper 24 bits: as many as a float32 holds exactly, so that 1.0 is never reached.
+    return tf.cast(tf.bitwise.right_shift(bits, _uint64(40)), tf.float32) * 2.0**-24
+
+
+def permutation(seed: int, positions: tf.Tensor, num_examples: int) -> tf.Tensor:
+    """The example at each position: every one of `num_examples` exactly once an epoch.
+
+    positions: [n] int64, position p belonging to epoch p // num_examples.
+    Returns [n] int64 in [0, num_examples), each in O(1) (a keyed bijection, no table).
+    """
+    epoch = positions // num_examples
+    key = fold_in(seed, Purpose.PERMUTATION, epoch)
+    halves = tf.bitcast(key, tf.uint32)  # [n, 2]
+    # The raw op, since tf.random.experimental.index_shuffle of TensorFlow 2.21 pads a batch of
+    # seeds on the wrong axis and fails.
+    return tf.raw_ops.RandomIndexShuffle(
+        index=positions % num_examples,
+        seed=tf.concat([halves, tf.zeros_like(halves[:, :1])], axis=1),
+        max_index=tf.constant(num_examples - 1, tf.int64),
+        rounds=4,
+    )

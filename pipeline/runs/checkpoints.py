@@ -1,0 +1,250 @@
+"""Verified checkpoints: the only file that touches them on disk.
+
+A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json with the SHA-256
+of each file. All are written in a hidden directory .writing-ckpt-s-PID, and then moved to their names, the manifest
+last. So where the hidden directory lies and the manifest does not, a kill cut the write short, and there is no
+checkpoint yet; where neither lies, the manifest was lost, and the checkpoint is damaged.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline.engine import state
+from pipeline.errors import StorageError
+from pipeline.runs import manifests
+from pipeline.storage.files import sync
+
+GLOBAL_STEP = "global_step"
+BLOCK = 1 << 20  # bytes that are hashed at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint says of itself."""
+
+    step: int
+    saved: float  # unix time
+    parameters_sha256: str
+    state_sha256: str
+    files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
+    config: dict[str, Any]
+    examples: dict[str, Any]  # an ExampleSpec
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the checkpoint's files."""
+        return sum(file["bytes"] for file in self.files.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A verified checkpoint's contents, and why newer ones were passed over."""
+
+    manifest: Manifest
+    values: state.Values
+    passed_over: dict[int, str]  # step -> why
+
+
+class Checkpoints:
+    """The checkpoints in one directory. Reading needs no ownership; `save` and `prune` are for the run's owner."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: concurrent.futures.Future | None = None
+        self.check_owner: Callable[[], None] = lambda: None  # raises StorageError once the directory is another's
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that lie here, good or damaged, in order."""
+        found = {int(match[1]) for name in self._names() if (match := re.match(r"ckpt-(\d+)\.", name))}
+        return sorted(found - self._cut_short())
+
+    def manifest(self, step: int) -> Manifest:
+        """What a checkpoint says of itself, unverified. Raises StorageError if there is none of that step."""
+        path = self._manifest(step)
+        try:
+            manifest = _opened(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(f"{path} is damaged or not a manifest: {error}") from None
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error}") from None
+        if manifest.step != step or not manifest.files:
+            raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
+        return manifest
+
+    def verify(self, step: int) -> Manifest:
+        """The manifest, after every file's hash was found right. Raises StorageError saying what is wrong."""
+        manifest = self.manifest(step)
+        for name, said in manifest.files.items():
+            path = self.directory / name
+            try:
+                found = _described(path)
+            except OSError as error:
+                raise StorageError(f"ckpt-{step} is not whole: {path}: {error.strerror}") from None
+            if found != said:
+                raise StorageError(f"{path} is damaged: {found['bytes']} bytes of another hash than its manifest says")
+        return manifest
+
+    def read(self, step: int) -> Restored:
+        """The contents of a checkpoint that verifies. Raises StorageError."""
+        manifest = self.verify(step)
+        try:
+            reader = tf.train.load_checkpoint(str(self._prefix(step)))
+            values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+        except tf.errors.OpError as error:
+            raise StorageError(f"ckpt-{step} cannot be read: {error.message}") from None
+        del values[GLOBAL_STEP]  # the manifest says it too
+        return Restored(manifest, values, {})
+
+    def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
+        """The newest checkpoint that verifies, as `fitted` returns it (or passes it over by a StorageError).
+
+        None where none lies.
+
+        Raises StorageError if some lie here but none is good: a start from scratch would bury them.
+        """
+        passed_over: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                return dataclasses.replace(fitted(self.read(step)), passed_over=passed_over)
+            except StorageError as error:
+                passed_over[step] = str(error)
+        if passed_over:
+            raise StorageError(
+                f"no checkpoint in {self.directory} can be restored ({'; '.join(passed_over.values())}); "
+                "restore the files from a copy, or start anew in another --run_dir"
+            )
+        return None
+
+    def save(
+        self, step: int, values: state.Snapshot, about: Mapping[str, Any], done: Callable[[Manifest, float], None]
+    ) -> None:
+        """Writes a checkpoint in the background, after the one before it; calls `done(manifest, seconds)` there.
+
+        about: the manifest's `config` and `examples`.
+
+        Raises StorageError if the one before it failed.
+        """
+        self.wait()
+        self._pending = self._writer.submit(self._write, step, values, dict(about), done)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises StorageError if the last write failed."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def prune(self, newest: int, also: set[int]) -> None:
+        """Deletes all but the `newest` last steps and those in `also`."""
+        for step in self.steps()[:-newest]:
+            if step not in also:
+                self._manifest(step).unlink(missing_ok=True)  # first: from here on it does not exist
+                for path in self.directory.glob(f"ckpt-{step}.*"):
+                    path.unlink(missing_ok=True)
+
+    def tidy(self, damaged: Iterable[int]) -> None:
+        """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short."""
+        for step in damaged:
+            for path in self.directory.glob(f"ckpt-{step}.*"):
+                path.rename(path.with_name(f"damaged-{path.name}"))
+        for step in self._cut_short():
+            for path in self.directory.glob(f"ckpt-{step}.*"):
+                path.unlink()
+        for path in self.directory.glob(".writing-*"):  # last: they mark what was cut short
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _write(self, step: int, values: state.Snapshot, about: dict[str, Any], done: Callable) -> None:
+        started = time.monotonic()
+        hidden = self.directory / f".writing-ckpt-{step}-{os.getpid()}"
+        try:
+            hidden.mkdir(parents=True, exist_ok=True)
+            manifest = self._write_hidden(hidden, step, values, about)
+            self.check_owner()
+            self._manifest(step).unlink(missing_ok=True)
+            *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
+            for group in (files, [manifest_file]):  # a power cut, too, leaves no manifest without its files
+                for path in group:
+                    sync(path)
+                    path.rename(self.directory / path.name)
+                sync(self.directory)
+        except (OSError, tf.errors.OpError) as error:
+            self.check_owner()  # a new owner tidies up, and what it writes itself must stay
+            with contextlib.suppress(OSError):
+                self.tidy(())  # it may have been the last of the space
+            reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])
+            raise StorageError(
+                f"checkpoint of step {step} could not be written in {self.directory}: {reason.partition(' [Op:')[0]}; "
+                "free some space or mend the file system, then start the same command again"
+            ) from None
+        shutil.rmtree(hidden, ignore_errors=True)
+        done(manifest, time.monotonic() - started)
+
+    def _write_hidden(self, hidden: Path, step: int, values: state.Snapshot, about: dict[str, Any]) -> Manifest:
+        tensors = {**values, GLOBAL_STEP: tf.constant(step, tf.int64)}
+        names = sorted(tensors)
+        tf.raw_ops.SaveV2(
+            prefix=str(hidden / f"ckpt-{step}"),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tensors[name] for name in names],
+        )
+        files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
+        hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
+        manifest = Manifest(step, time.time(), *hashes, files, **about)
+        (hidden / self._manifest(step).name).write_text(json.dumps(_sealed(manifest), indent=1) + "\n")
+        return manifest
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.directory.iterdir()] if self.directory.is_dir() else []
+
+    def _cut_short(self) -> set[int]:
+        """The steps of writes that did not come to their end."""
+        hidden = {int(match[1]) for name in self._names() if (match := re.match(r"\.writing-ckpt-(\d+)-", name))}
+        return {step for step in hidden if not self._manifest(step).exists()}
+
+    def _prefix(self, step: int) -> Path:
+        return self.directory / f"ckpt-{step}"
+
+    def _manifest(self, step: int) -> Path:
+        return manifests.path(self.directory, step)
+
+
+def _sealed(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as JSON has it, with the hash of the rest of it."""
+    fields = dataclasses.asdict(manifest)
+    return {**fields, "sha256": _sha256_of(fields)}
+
+
+def _opened(sealed: dict[str, Any]) -> Manifest:
+    """The manifest that `_sealed` made. Raises ValueError, TypeError or KeyError for anything else."""
+    fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}
+    if sealed["sha256"] != _sha256_of(fields):
+        raise ValueError("its own hash is another")
+    return Manifest(**fields)
+
+
+def _sha256_of(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _described(path: Path) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+    return {"bytes": size, "sha256": digest.hexdigest()}

@@ -1,0 +1,145 @@
+"""Who may write in a run directory: one process at a time, also where a job starts again before its old one ended.
+
+The owner holds a lock on a file, which the kernel lets go however the process ends, and its name stands in that file.
+The lock alone is not enough on a cluster. A node that its scheduler no longer hears keeps its task running while the
+job starts elsewhere: the later life of the job then puts its own name there, and the earlier one, which looks before
+every write and once a second, leaves. And a shared file system may know locks only within one host: so the owner also
+touches the file once a second, and a newcomer from another host waits to see whether it does.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import StorageError
+from pipeline.workers.slurm import JobAttempt
+
+SIGN_OF_LIFE_S = 5.0  # in which a living owner on another host touches the file
+HANDOVER_S = 15.0  # for an earlier life of the same job to notice and let go
+NOTICE_S = 5.0  # the same, where that cannot be seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """What stands in the file."""
+
+    name: str  # process PID on HOST
+    host: str
+    token: str
+    life: JobAttempt | None
+
+    @classmethod
+    def this_process(cls, life: JobAttempt | None) -> "Owner":
+        """A new owner: no two are equal."""
+        host = socket.gethostname()
+        return cls(f"process {os.getpid()} on {host}", host, uuid.uuid4().hex, life)
+
+    @classmethod
+    def read(cls, path: Path) -> "Owner | None":
+        """Who stands there; None if nobody does, or what stands there was cut short."""
+        try:
+            said = json.loads(path.read_text())
+            return cls(**{**said, "life": JobAttempt(**said["life"]) if said["life"] else None})
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None
+
+    def succeeds(self, other: "Owner") -> bool:
+        """Whether this is a later life of the other's job."""
+        mine, theirs = self.life, other.life
+        return mine is not None and theirs is not None and mine.job == theirs.job and mine.number > theirs.number
+
+
+class Ownership:
+    """One process's claim to a directory, by the file `path`. `check` may be called from any thread."""
+
+    def __init__(self, path: Path, life: JobAttempt | None):
+        self._path, self._own = path, Owner.this_process(life)
+        self._lock = -1  # the open file; -1 outside of `held`
+        self._locked = False
+        self._guard = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds it inside. Raises StorageError if another live process does, OSError if the file cannot be written."""
+        self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._take()
+            yield
+        finally:
+            with self._guard:
+                self._let_go()
+
+    def _take(self) -> None:
+        before, self._locked = Owner.read(self._path), _locked(self._lock)
+        lives = not self._locked or (before is not None and before.host != self._own.host and self._touched())
+        if lives and not (before and self._own.succeeds(before)):
+            raise self._refusal(before)
+        self._write(json.dumps(dataclasses.asdict(self._own)))
+        if lives and self._locked:
+            time.sleep(NOTICE_S)  # its lock is not seen from here
+        give_up = time.monotonic() + HANDOVER_S
+        while not self._locked and time.monotonic() < give_up:  # a stopped one lets go only when it goes on, and leaves
+            time.sleep(0.1)
+            self._locked = _locked(self._lock)
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(OSError):
+            if Owner.read(self._path) == self._own:  # and nobody took over
+                self._write("")
+        os.close(self._lock)
+        self._lock = -1
+
+    def check(self) -> None:
+        """Gives a sign of life. Raises StorageError if the directory has another owner by now."""
+        with self._guard, contextlib.suppress(OSError):  # a disk that does not answer is no new owner
+            if self._lock < 0:
+                return
+            if (now := Owner.read(self._path)) != self._own:
+                name = now.name if now else "nobody that can be told"
+                raise StorageError(
+                    f"run_dir={self._path.parent} was taken over by {name}, a later start of the same job; "
+                    "leave it the run"
+                )
+            self._locked = self._locked or _locked(self._lock)  # let go by an earlier life that was stopped until now
+            os.utime(self._path)
+
+    def _touched(self) -> bool:
+        """Whether a living process touches the file, for as long as that takes to see."""
+        before, give_up = self._changed(), time.monotonic() + SIGN_OF_LIFE_S
+        while time.monotonic() < give_up:
+            time.sleep(0.2)
+            if self._changed() != before:
+                return True
+        return False
+
+    def _refusal(self, owner: Owner | None) -> StorageError:
+        name = owner.name if owner else "not yet named"
+        return StorageError(
+            f"run_dir={self._path.parent} belongs to a live run ({name}); wait for its end, or choose another --run_dir"
+        )
+
+    def _changed(self) -> int:
+        """When the file was touched last: asked of the file system's server, by opening it."""
+        with self._path.open() as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+
+    def _write(self, text: str) -> None:
+        os.pwrite(self._lock, text.encode(), 0)
+        os.truncate(self._lock, len(text.encode()))
+
+
+def _locked(lock: int) -> bool:
+    """Whether this process now holds the lock on a file descriptor."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

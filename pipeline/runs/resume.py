@@ -1,0 +1,39 @@
+"""Whether a start may go on with what lies in its run directory, and as what."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.errors import BadDataError, StorageError, UsageError
+from pipeline.runs.checkpoints import Restored
+from pipeline.engine.state import Values
+from pipeline.engine.topology import Topology
+
+
+def fitted(restored: Restored, initial: Values) -> Restored:
+    """The checkpoint with its values in the order of `initial`, the model's own.
+
+    Raises StorageError, naming the first array, unless it holds just what this model needs.
+    """
+    for name in sorted(initial.keys() | restored.values.keys()):
+        needed, found = _described(initial, name), _described(restored.values, name)
+        if needed != found:
+            raise StorageError(f"ckpt-{restored.manifest.step} is of another model: {name} is {found}, not {needed}")
+    return dataclasses.replace(restored, values={name: restored.values[name] for name in initial})
+
+
+def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
+    """Raises BadDataError if the examples are not those that the checkpoint was trained on, as far as can be told."""
+    for name, now in about["examples"].items():
+        then = restored.manifest.examples[name]
+        if then != now:
+            raise BadDataError(
+                f"the examples changed since ckpt-{restored.manifest.step}: {name} was {then} and is {now}, so that "
+                "other steps would follow; bring the old examples back, or start another --run_dir"
+            )
+
+
+def _described(values: Values, name: str) -> str:
+    return f"{values[name].dtype.name}{list(values[name].shape)}" if name in values else "absent"

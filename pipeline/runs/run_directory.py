@@ -1,0 +1,159 @@
+"""The run directory: who owns it, what was recorded in it, and what it says of its own end."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline import config as configuration
+from pipeline.runs.settings import check
+from pipeline.config import Config
+from pipeline.errors import StorageError, UsageError
+from pipeline.runs.ownership import Ownership
+from pipeline.storage.files import replacing, storage_errors
+from pipeline.workers.slurm import JobAttempt
+
+
+class RunDirectory:
+    """The paths in a run directory, and what was recorded there."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.config = path / "config.flags"
+        self.metrics = path / "metrics.jsonl"
+        self.placement = path / "placement.txt"
+        self.tensorboard = path / "tensorboard"
+        self.logs = path / "logs"
+        self.stop_file = path / "stop"  # whoever makes it stops the run, as a signal does
+
+    @classmethod
+    def existing(cls, path: str) -> "RunDirectory":
+        """A run directory to read from. Raises UsageError if there is no run."""
+        if not path:
+            raise UsageError("no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME")
+        run = cls(Path(os.path.expanduser(path)))
+        if not run.config.is_file():
+            raise UsageError(f"run_dir={path} holds no run (no config.flags); {run._nearby()}")
+        return run
+
+    def _nearby(self) -> str:
+        """Where a run lies, for someone who looks for one here."""
+        if (self.path.parent / self.config.name).is_file():
+            return f"one lies above it: give --run_dir={self.path.parent}"
+        below = sorted(path.parent for depth in ("*", "*/*") for path in self.path.glob(f"{depth}/{self.config.name}"))
+        if below:
+            return f"{len(below)} {'lies' if len(below) == 1 else 'lie'} below it: give one, as --run_dir={below[0]}"
+        return "give the --run_dir that a training printed"
+
+    @contextlib.contextmanager
+    def own(self, life: JobAttempt | None = None) -> Iterator[Ownership]:
+        """Holds the directory for this process alone, made if need be.
+
+        Raises StorageError if it cannot be written, or another live process holds it that is no earlier `life`.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                ownership = Ownership(self.path / "lock", life)
+                held.enter_context(ownership.held())
+            except OSError as error:
+                raise self._not_writable(error) from None
+            yield ownership
+
+    def _not_writable(self, error: OSError) -> StorageError:
+        reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
+        return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
+
+    def log(self, worker: int) -> IO[str]:
+        """A worker's own log, to be appended to, every line at once in its file. Raises StorageError."""
+        path = self.logs / f"worker-{worker}.log"
+        with storage_errors(path):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            return path.open("a", buffering=1)
+
+    def recorded(self) -> Config | None:
+        """The configuration of the run that lies here, if one does."""
+        try:
+            return _read_flagfile(self.config)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{self.config} cannot be read: {error}") from None
+
+    def record(self, config: Config) -> None:
+        """Writes config.flags, whole or not at all."""
+        self.write(self.config, config.to_flags())
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a file of the run, whole or not at all. Raises StorageError."""
+        with storage_errors(path), replacing(path) as new:
+            new.write_text(text)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The objects of metrics.jsonl, in order; a line that is none, as one that a kill cut short, is left out."""
+        try:
+            lines = self.metrics.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        events = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                events.append(json.loads(line))
+        return [event for event in events if isinstance(event, dict) and {"event", "step"} <= event.keys()]
+
+    def result(self) -> dict[str, Any] | None:
+        """The last result line, if the run was finished once."""
+        return next((event for event in reversed(self.events()) if event["event"] == "result"), None)
+
+    def told(self, event: str, step: int) -> bool:
+        """Whether metrics.jsonl has a line of this event and step."""
+        return any(e["event"] == event and e["step"] == step for e in self.events())
+
+    def validation_accuracy(self) -> dict[int, float]:
+        """The accuracy on validation at every step that was evaluated."""
+        return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
+
+    def starts(self) -> int:
+        """How many times the run was started, as far as its kept steps know."""
+        return sum(event["event"] == "start" for event in self.events())
+
+    def where(self) -> dict[str, str]:
+        """Where things lie, and the command that shows them."""
+        tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
+        # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
+        command = f"{tensorboard} --logdir={self.path}"
+        return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
+
+    def best_step(self, among: list[int]) -> int | None:
+        """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
+        accuracy = self.validation_accuracy()
+        return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
+
+
+def _read_flagfile(path: Path) -> Config:
+    """The configuration that `Config.to_flags` wrote, valid. Raises OSError, or StorageError saying what is wrong."""
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
+        config = Config(**values)
+        check(config)
+    except (UnicodeDecodeError, UsageError) as error:
+        raise StorageError(f"{path} is damaged: {error}; bring the original back, or use another --run_dir") from None
+    if not values:
+        raise StorageError(f"{path} is empty; bring the original back, or use another --run_dir")
+    return config
+
+
+def _read_line(line: str) -> tuple[str, Any]:
+    """'--steps=100' -> ('steps', 100). Raises UsageError."""
+    name, _, text = line.removeprefix("--").partition("=")
+    if name not in Config.__dataclass_fields__:
+        raise UsageError(f"'{line}' is not a flag of this version")
+    try:
+        return name, configuration.read(name, text)
+    except ValueError:
+        raise UsageError(f"'{line}' has a value that cannot be read") from None

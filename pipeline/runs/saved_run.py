@@ -1,0 +1,71 @@
+"""A run as it lies on disk, opened for reading: which checkpoint, and the model that it is of."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.engine import devices, topology
+from pipeline.engine.assembly import Assembly
+from pipeline.errors import BadDataError, UsageError
+from pipeline.runs import resume
+from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.sources.base import ExampleSpec
+from pipeline.engine.towers import Towers
+
+
+class SavedRun:
+    """The configuration and checkpoints of a run directory in which a run is. Raises StorageError."""
+
+    def __init__(self, directory: RunDirectory):
+        self.directory = directory
+        self.checkpoints = Checkpoints(self.directory.checkpoints)
+        recorded = self.directory.recorded()
+        assert recorded is not None  # RunDirectory.existing saw it
+        self.config = recorded
+
+    def restore(self, which: str) -> Restored:
+        """The checkpoint that `which` names: latest (that verifies), best (on validation), or a step.
+
+        Raises UsageError if there is none of that name, StorageError if it is damaged.
+        """
+        if which == "latest":
+            restored = self.checkpoints.newest()
+            if restored is None:
+                raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
+            for why in restored.passed_over.values():
+                print(f"passed over: {why}", file=sys.stderr)
+            return restored
+        return self.checkpoints.read(self._step(which))
+
+    def _step(self, which: str) -> int:
+        steps = self.checkpoints.steps()
+        step = self.directory.best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
+        if step not in steps:
+            known = ", ".join(map(str, steps)) or "none"
+            what = "of none that was scored on validation" if which == "best" else "not there"
+            raise UsageError(f"checkpoint={which} is {what}; use latest, best or a step of: {known}")
+        return step
+
+    def assemble(self, restored: Restored, execution: Mapping[str, Any]) -> tuple[Assembly, Towers]:
+        """The parts that a checkpoint belongs to, and its state on the devices that `execution` asks for.
+
+        execution: fields of the configuration to take in place of the recorded ones.
+        """
+        config = dataclasses.replace(self.config, **execution)
+        spec = restored.manifest.examples
+        shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
+        towers = topology.of(config, devices.num_gpus())
+        assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
+        return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
+
+
+def check_examples(trained: ExampleSpec, found: ExampleSpec) -> None:
+    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
+    for name in ("class_names", "image_shape"):
+        then, now = getattr(trained, name), getattr(found, name)
+        if then != now:
+            raise BadDataError(
+                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
+            )

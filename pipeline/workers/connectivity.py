@@ -1,0 +1,156 @@
+"""Workers answer each other over the addresses that they will train over, by TCP and by UDP.
+
+Every worker listens on its port and asks every other one, and all tell the chief what they found. A question and its
+answer are a line of JSON each.
+"""
+
+import concurrent.futures
+import contextlib
+import json
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pipeline.engine.topology import Workers
+from pipeline.text.addresses import host_and_port
+from pipeline.workers.readiness import OK
+
+TRY_S = 3.0  # for one attempt to connect, and to get an answer
+UDP_TRIES = 5
+_PING = b"pipeline preflight"
+
+Answer = dict[str, Any]
+Address = tuple[str, int]
+
+
+class RollCall:
+    """One worker's part: it answers the others while it asks them."""
+
+    def __init__(self, workers: Workers, own: Answer, timeout_s: float):
+        """own: what whoever asks is told of this worker. timeout_s: how long to wait for workers that are not there."""
+        self._addresses = [host_and_port(address) for address in workers.addresses]
+        self._index, self._own = workers.index, own
+        self._deadline = time.monotonic() + timeout_s
+        self._reports: dict[int, Answer] = {}  # what the chief was told, by worker
+        self._all_reported = threading.Event()
+        self._verdict: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Answers on this worker's port inside. Raises OSError if the port is taken."""
+        host, port = self._addresses[self._index]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with contextlib.ExitStack() as stack:
+            for server in (_TcpServer(family, port, self._answer), _UdpServer(family, port)):
+                stack.callback(server.server_close)
+                threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+                stack.callback(server.shutdown)
+            yield
+
+    def ask_all(self) -> dict[int, tuple[str, Answer]]:
+        """Every other worker's way (OK, or what is wrong: readiness.WAYS) and what it said of itself, by index."""
+        others = [k for k in range(len(self._addresses)) if k != self._index]
+        with concurrent.futures.ThreadPoolExecutor(len(others)) as pool:
+            return dict(zip(others, pool.map(self._ask, others), strict=True))
+
+    def verdict_on(self, report: Answer) -> int | None:
+        """Tells the chief what this worker found; returns the exit code that it sends to all, None if it is silent."""
+        patience = max(self._deadline - time.monotonic(), 0) + 4 * TRY_S
+        _, answer = _question(self._addresses[0], {"index": self._index, "report": report}, patience)
+        return answer.get("verdict")
+
+    def reports(self) -> dict[int, Answer]:
+        """What the others told the chief, by index, once all did or the time is over."""
+        self._all_reported.wait(max(self._deadline - time.monotonic(), 0) + 2 * TRY_S)
+        return dict(self._reports)
+
+    def conclude(self, code: int) -> None:
+        """Sends the verdict to all who reported."""
+        self._verdict.set_result(code)
+
+    def _answer(self, question: Answer) -> Answer:
+        if "report" not in question:
+            return {**self._own, "time": time.time()}
+        self._reports[question["index"]] = question["report"]
+        if len(self._reports) == len(self._addresses) - 1:
+            self._all_reported.set()
+        return {"verdict": self._verdict.result()}
+
+    def _ask(self, index: int) -> tuple[str, Answer]:
+        """The way to one worker, tried again until the time is over, and what it says with its clock's lead."""
+        while True:
+            asked = time.time()
+            way, answer = _question(self._addresses[index], {}, TRY_S)
+            answered = time.time()
+            if way not in ("refused", "unreachable") or time.monotonic() > self._deadline:
+                break
+            time.sleep(0.2)
+        if way == OK:
+            answer["ahead"] = answer["time"] - (asked + answered) / 2
+            way = OK if _echoes(self._addresses[index]) else "no UDP"
+        return way, answer
+
+
+class _TcpServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True  # past connections do not count
+    request_queue_size = 128
+
+    def __init__(self, family: socket.AddressFamily, port: int, answer: Callable[[Answer], Answer]):
+        self.address_family, self.answer = family, answer
+        super().__init__(("", port), _Answering)
+
+
+class _Answering(socketserver.StreamRequestHandler):
+    timeout = TRY_S
+    server: _TcpServer
+
+    def handle(self) -> None:
+        """Answers one question."""
+        with contextlib.suppress(OSError, ValueError, KeyError):  # whoever asked like that is no worker
+            answer = self.server.answer(json.loads(self.rfile.readline()))
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+class _UdpServer(socketserver.UDPServer):
+    def __init__(self, family: socket.AddressFamily, port: int):
+        self.address_family = family
+        super().__init__(("", port), _Echoing)
+
+
+class _Echoing(socketserver.DatagramRequestHandler):
+    def handle(self) -> None:
+        """Sends back what came."""
+        self.wfile.write(self.rfile.read())
+
+
+def _question(address: Address, question: Answer, patience_s: float) -> tuple[str, Answer]:
+    """Asks once: the way, and the answer ({} unless the way is OK)."""
+    try:
+        connection = socket.create_connection(address, TRY_S)
+    except socket.gaierror:
+        return "unknown", {}
+    except OSError as error:
+        return "refused" if isinstance(error, ConnectionRefusedError) else "unreachable", {}
+    with connection, contextlib.suppress(OSError, ValueError):
+        connection.settimeout(patience_s)
+        connection.sendall(json.dumps(question).encode() + b"\n")
+        answer = json.loads(connection.makefile().readline())
+        if isinstance(answer, dict):
+            return OK, answer
+    return "strange", {}
+
+
+def _echoes(address: Address) -> bool:
+    """Whether a datagram comes back."""
+    family, kind, *_, target = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as trial:
+        trial.settimeout(TRY_S / UDP_TRIES)
+        for _ in range(UDP_TRIES):
+            with contextlib.suppress(OSError):
+                trial.sendto(_PING, target)
+                if trial.recv(100) == _PING:
+                    return True
+    return False

@@ -1,0 +1,153 @@
+"""Every rule against its formula in float64, and against Keras where Keras has the same one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config
+from pipeline.config import Config
+from pipeline.engine import optimizers
+
+STEPS = 6
+TOLERANCE = 1e-6  # values near 1 in float32, over six steps
+RATES = [0.1, 0.05, 0.2, 0.01, 0.1, 0.3]  # not constant: a rule that keeps steps instead of gradients shows
+
+BETA_1, BETA_2 = np.float64(np.float32(0.9)), np.float64(np.float32(0.999))  # as the kernels hold them
+
+
+def rng(seed):
+    return np.random.default_rng(seed)
+
+
+def gradients(shape):
+    return [rng(10 + s).normal(size=shape).astype(np.float32) for s in range(STEPS)]
+
+
+def by_pipeline(settings, start, rates=RATES, first_step=0):
+    """The variable after STEPS steps."""
+    optimizer = optimizers.make(settings)
+    variable = tf.Variable(start, dtype=tf.float32)
+    slots = [tf.Variable(tf.fill(variable.shape, value)) for value in optimizer.slots.values()]
+
+    @tf.function
+    def apply(gradient, rate, step):
+        optimizer.apply(variable, slots, gradient, optimizer.at(rate, step))
+
+    for s, gradient in enumerate(gradients(start.shape)):
+        apply(tf.constant(gradient), tf.constant(rates[s], tf.float32), tf.constant(first_step + s, tf.int64))
+    return variable.numpy()
+
+
+def sgd(x, g, rate, step, slots, _):
+    return x - rate * g
+
+
+def momentum(x, g, rate, step, slots, settings):
+    slots["m"] = settings.momentum * slots.get("m", 0) + g
+    return x - rate * slots["m"]
+
+
+def nesterov(x, g, rate, step, slots, settings):
+    slots["m"] = settings.momentum * slots.get("m", 0) + g
+    return x - rate * (g + settings.momentum * slots["m"])
+
+
+def rmsprop(x, g, rate, step, slots, _):
+    slots["ms"] = 0.9 * slots.get("ms", 0) + 0.1 * g**2
+    return x - rate * g / np.sqrt(slots["ms"] + 1e-7)
+
+
+def adam(x, g, rate, step, slots, _):
+    slots["m"] = BETA_1 * slots.get("m", 0) + (1 - BETA_1) * g
+    slots["v"] = BETA_2 * slots.get("v", 0) + (1 - BETA_2) * g**2
+    corrected = rate * np.sqrt(1 - BETA_2 ** (step + 1)) / (1 - BETA_1 ** (step + 1))
+    return x - corrected * slots["m"] / (np.sqrt(slots["v"]) + 1e-8)
+
+
+def adamw(x, g, rate, step, slots, settings):
+    return adam(x, g, rate, step, slots, settings) - rate * settings.weight_decay * (x if x.ndim >= 2 else 0)
+
+
+RULES = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
+
+
+def by_hand(settings, start):
+    x, slots = start.astype(np.float64), {}
+    for s, g in enumerate(gradients(start.shape)):
+        if settings.optimizer != "adamw" and x.ndim >= 2:
+            g = g + settings.weight_decay * x
+        x = RULES[settings.optimizer](x, g, RATES[s], s, slots, settings)
+    return x
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4,), ()])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", config.OPTIMIZERS)
+def test_rule_by_hand(name, weight_decay, shape):
+    settings = Config(optimizer=name, weight_decay=weight_decay, momentum=0.8)
+    start = rng(1).normal(size=shape).astype(np.float32)
+    actual = by_pipeline(settings, start)
+    np.testing.assert_allclose(actual, by_hand(settings, start), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4,)])
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("sgd", lambda: keras.optimizers.SGD(0.1)),
+        ("momentum", lambda: keras.optimizers.SGD(0.1, momentum=0.9)),
+        ("nesterov", lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)),
+        ("rmsprop", lambda: keras.optimizers.RMSprop(0.1, rho=0.9, epsilon=1e-7)),
+        ("adam", lambda: keras.optimizers.Adam(0.1, epsilon=1e-8)),
+        ("adamw", lambda: keras.optimizers.AdamW(0.1, epsilon=1e-8, weight_decay=0.05)),
+    ],
+)
+def test_rule_equals_keras(name, theirs, shape):
+    start = rng(2).normal(size=shape).astype(np.float32)
+    optimizer, variable = theirs(), keras.Variable(start)
+    if len(shape) < 2:
+        optimizer.exclude_from_weight_decay([variable])
+    for gradient in gradients(shape):
+        optimizer.apply([tf.constant(gradient)], [variable])
+    settings = Config(optimizer=name, weight_decay=0.05 if name == "adamw" else 0.0)
+    actual = by_pipeline(settings, start, rates=[0.1] * STEPS)
+    np.testing.assert_allclose(actual, variable.numpy(), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [("sgd", []), ("momentum", ["momentum"]), ("rmsprop", ["ms", "mom"]), ("adam", ["m", "v"]), ("adamw", ["m", "v"])],
+)
+def test_slots_start_at_zero(name, slots):
+    assert optimizers.make(Config(optimizer=name)).slots == dict.fromkeys(slots, 0.0)
+
+
+def test_adam_takes_its_powers_from_the_step():
+    """At a late step fresh slots are not corrected: each step is the uncorrected one."""
+    start = np.ones([2], np.float32)
+    late = by_pipeline(Config(optimizer="adam"), start, first_step=100_000)
+    x, slots = start.astype(np.float64), {}
+    for s, g in enumerate(gradients([2])):
+        x = adam(x, g, RATES[s], 100_000 + s, slots, None)
+    np.testing.assert_allclose(late, x, rtol=0, atol=TOLERANCE)
+
+
+def test_norm_by_hand():
+    norm = optimizers.norm([tf.constant([[3.0, 0.0]]), tf.constant([4.0]), tf.constant(12.0)])
+    assert norm.dtype == tf.float32
+    assert float(norm) == 13.0
+
+
+def test_clip_scales_all_gradients_to_the_norm():
+    parts = [tf.constant([[3.0, 0.0]]), tf.constant([4.0])]
+    clipped = optimizers.clip(parts, optimizers.norm(parts), 0.5)
+    np.testing.assert_allclose(clipped[0], [[0.3, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(clipped[1], [0.4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1e6])
+def test_clip_keeps_the_bits_of_gradients_within(clip_norm):
+    parts = [tf.constant(g) for g in gradients([5])]
+    for before, after in zip(parts, optimizers.clip(parts, optimizers.norm(parts), clip_norm), strict=True):
+        np.testing.assert_array_equal(before, after)

@@ -1,0 +1,63 @@
+import pytest
+from small_run import train, trainer
+
+from pipeline.engine import state
+
+LAST = 6
+
+
+@pytest.fixture(scope="module")
+def straight() -> dict[int, str]:
+    """The hash of the state at every step of one run that takes them one by one."""
+    run, hashes = trainer(1), {}
+    for step in range(LAST + 1):
+        hashes[step] = state.state_sha256(run.towers.check_equal(step), step)
+        run.advance(step, step + 1)
+    return hashes
+
+
+@pytest.mark.parametrize("stop", range(1, LAST))
+def test_stopped_at_any_step_and_resumed_on_other_towers_equals_straight(straight, stop):
+    towers, others = (1, 2) if stop % 2 else (4, 1)
+    stopped = train(0, stop, towers)
+    assert state.state_sha256(stopped, stop) == straight[stop]
+    resumed = train(stop, LAST, others, stopped)
+    assert state.state_sha256(resumed, LAST) == straight[LAST]
+
+
+def test_a_trainer_goes_to_any_step_without_those_before(straight):
+    """Steps 2 and 3, from the state at step 2, in a trainer that computed step 5 before."""
+    run = trainer(1)
+    run.advance(5, 6)
+    for name, value in train(0, 2, 1).items():
+        run.towers.replicas[0].variables[name].assign(value)
+    run.advance(2, 4)
+    assert state.state_sha256(run.towers.check_equal(4), 4) == straight[4]
+
+
+def test_the_gradient_leaves_no_trace(straight):
+    run = trainer(2)
+    run.advance(0, 3)
+    run.gradient(50)
+    run.advance(3, LAST)
+    assert state.state_sha256(run.towers.check_equal(LAST), LAST) == straight[LAST]
+
+
+def test_steps_after_the_augmented_ones_see_images_as_they_are():
+    """Equal to a run with augmentation, and from there to one without; stopped, resumed and on other towers too."""
+    augmented = train(0, 3, 1, augment="shift:2")
+    expected = state.state_sha256(train(3, LAST, 1, augmented), LAST)
+    for towers, stop in ((1, 2), (2, 4)):
+        ending = {"augment": "shift:2", "augment_steps": 3}
+        resumed = train(stop, LAST, 3 - towers, train(0, stop, towers, **ending), **ending)
+        assert state.state_sha256(resumed, LAST) == expected
+    assert state.state_sha256(train(3, LAST, 1, augmented, augment="shift:2"), LAST) != expected
+
+
+def test_the_graph_shows_the_towers_scopes_and_their_devices():
+    nodes = trainer(2).graph().node
+    for tower in range(2):
+        devices = {n.device[-5:] for n in nodes if n.name.startswith(f"tower_{tower}/shard_") and n.op == "MatMul"}
+        assert devices == {f"CPU:{tower}"}
+    shards = {part for n in nodes for part in n.name.split("/") if part.startswith("shard_")}
+    assert {f"shard_{i}" for i in range(8)} <= shards

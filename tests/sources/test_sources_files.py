@@ -1,0 +1,112 @@
+"""PNG and JPEG files told from others, and whole ones from such as were cut off, without decoding them."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipeline.errors import BadDataError
+from pipeline.sources import files
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8))
+
+
+def encoded(kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    PICTURE.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def with_thumbnail() -> bytes:
+    """A JPEG with a small one, end mark and all, in an application's segment, and fill bytes before the next marker."""
+    content, small = encoded("JPEG"), encoded("JPEG", quality=10)
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(small)) + small + b"\xff\xff" + content[2:]
+
+
+def with_end_marks_inside() -> bytes:
+    """The largest picture of noise that is quick to make: its pixels would look like marks if they were not escaped."""
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=100)
+    return buffer.getvalue()
+
+
+WHOLE = {
+    "png": encoded("PNG"),
+    "jpeg": encoded("JPEG"),
+    "progressive jpeg": encoded("JPEG", progressive=True),
+    "jpeg with a thumbnail": with_thumbnail(),
+    "large jpeg": with_end_marks_inside(),
+}
+
+
+def refusal(path) -> str:
+    with pytest.raises(BadDataError) as told:
+        files.check(str(path))
+    assert str(told.value).startswith(str(path)) and "\n" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("more", [b"", b"\0", b"\0" * 3000, b"\xff\xd8 more"])
+def test_a_whole_file_passes_whatever_follows_its_end(kind, more, tmp_path):
+    content = WHOLE[kind] + more
+    assert tf.io.decode_image(content).shape[2] == 3  # TensorFlow thinks so too
+    path = tmp_path / "image"
+    path.write_bytes(content)
+    files.check(str(path))
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_wherever_it_was_cut_off_it_is_refused(kind, tmp_path):
+    path = tmp_path / "image"
+    step = max(1, len(WHOLE[kind]) // 2000)
+    for length in [*range(8, len(WHOLE[kind]) - 8, step), *range(len(WHOLE[kind]) - 8, len(WHOLE[kind]))]:
+        content = WHOLE[kind][:length]
+        path.write_bytes(content)
+        if not content.endswith(b"\xff\xd9"):  # right behind the thumbnail: left for decoding to find
+            assert refusal(path).endswith("was cut off: it has no end of its image; replace or remove it"), length
+
+
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (b"", "nothing"),
+        (encoded("GIF"), "47 49 46 38"),
+        (encoded("BMP"), "42 4d"),
+        (encoded("WEBP"), "52 49 46 46"),
+        (encoded("PNG")[:7], "89 50 4e 47"),
+        (b"<html>", "3c 68 74 6d"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_whatever_its_name(content, start, tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(content)
+    message = refusal(path)
+    assert f"begins with {start}" in message and message.endswith(": it is no PNG or JPEG; replace or remove it")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_sizes_and_colours_are_those_that_decoding_finds(kind, mode, tmp_path):
+    if (kind, mode) in {("PNG", "CMYK"), ("JPEG", "P"), ("JPEG", "LA"), ("JPEG", "RGBA")}:
+        pytest.skip("there are no such files")
+    path = tmp_path / "image"
+    PICTURE.convert(mode).save(path, kind)
+    height, width, channels = tf.io.decode_image(path.read_bytes()).shape
+    assert files.shape(str(path)) == (height, width, 1 if channels <= 2 else 3)
+
+
+def test_a_header_without_a_size_is_refused(tmp_path):
+    path = tmp_path / "image"
+    for content in (encoded("PNG")[:20], encoded("JPEG")[:10]):
+        path.write_bytes(content)
+        with pytest.raises(BadDataError, match=f"^{path} has no header that can be read; replace or remove it"):
+            files.shape(str(path))
+
+
+def test_what_cannot_be_read_is_refused(tmp_path):
+    assert "cannot be read (No such file or directory); make it readable" in refusal(tmp_path / "missing.png")

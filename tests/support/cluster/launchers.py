@@ -1,0 +1,93 @@
+"""The launch scripts as tests run them: with the project's own .venv, in the project's directory."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeline.runs.run_directory import RunDirectory
+
+PROJECT = Path(__file__).parents[3]
+LAUNCH = PROJECT / "launch"
+DEADLINE_S = 240
+STEPS = 300
+FLAGS = (
+    "--source=fake:600",
+    "--model=convolutional",
+    "--global_batch=24",
+    "--grad_shards=2",
+    "--intra_op_threads=2",
+    f"--steps={STEPS}",
+    "--log_every=10",
+    "--checkpoint_every=50",
+    "--eval_every=0",
+)
+
+
+def missing() -> str:
+    """Why the launch scripts cannot be run here; '' if they can."""
+    asked = f"source {LAUNCH}/venv.sh && is_installed ''"
+    ready = subprocess.run(["bash", "-c", asked], capture_output=True).returncode == 0
+    return "" if ready else "launch scripts need .venv as ./launch/test.sh makes it"
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment, as a user's shell would have it: without GPUs, and without a word of TensorFlow."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "PYTHON", "PYTEST_"))}
+    return {**kept, "CUDA_VISIBLE_DEVICES": "-1", **changes}
+
+
+class Launched:
+    """A launcher that runs."""
+
+    def __init__(self, process: subprocess.Popen, run_dir: Path):
+        self.process, self.run = process, RunDirectory(run_dir)
+
+    def workers(self) -> list[int]:
+        """The processes of its supervisors and workers, wherever they live and whoever started them."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"-m" in words and f"--run_dir={self.run.path}".encode() in words:
+                    found.append(int(path.parts[2]))
+        return found
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition."""
+        give_up = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+
+    def until_step(self, step: int) -> None:
+        """Waits for a step to be logged."""
+
+        def logged() -> bool:
+            assert self.process.poll() is None, self.process.communicate()
+            return any(event["event"] == "train" and event["step"] >= step for event in self.run.events())
+
+        self.until(logged)
+
+    def end(self) -> tuple[int, str, str]:
+        """Waits for the end: exit code, stdout, stderr."""
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def launched(command: list, run_dir: Path) -> Iterator[Launched]:
+    """A launcher that was started; whatever it started ends with the `with`."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    live = Launched(subprocess.Popen(command, text=True, env=environment(), **pipes), run_dir)
+    try:
+        yield live
+    finally:
+        live.process.kill()
+        live.process.communicate()
+        for process in live.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

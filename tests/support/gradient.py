@@ -1,0 +1,28 @@
+"""One worker's part of one gradient: python gradient.py FLAGS. Its last line is {"sha256": ..., "start": [...]}.
+
+start: the first numbers of each parameter's gradient.
+"""
+
+import json
+
+from pipeline.cli import command, flags
+from pipeline.process.startup import import_tensorflow
+
+
+def main() -> None:
+    asked = flags.configuration()
+    import_tensorflow()
+    from pipeline.engine import state, topology
+    from pipeline.engine.assembly import Assembly
+    from pipeline.engine.trainer import Trainer
+    from pipeline.workers import discovery
+
+    assembly = Assembly(asked, topology.of(asked, 0, discovery.workers(asked)))
+    gradient = Trainer(assembly, assembly.initial()).gradient(3).by_parameter
+    start = [value.ravel()[:20].tolist() for value in gradient.values()]
+    print(json.dumps({"sha256": state.sha256(gradient), "start": start}))
+    assembly.cluster.barrier()
+
+
+if __name__ == "__main__":
+    command.run(main, flags.define, usage="python gradient.py [flags of pipeline.train]")

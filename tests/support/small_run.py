@@ -1,0 +1,48 @@
+"""Runs small enough to compute within a test, and from any step."""
+
+from pipeline.config import Config
+from pipeline.engine import state
+from pipeline.engine.assembly import Assembly
+from pipeline.engine.topology import Topology
+from pipeline.engine.trainer import Trainer
+
+INTRA_OP_THREADS = 2  # as conftest.py sets it: TensorFlow takes it once a process
+
+
+def config(**fields) -> Config:
+    """A valid configuration of 8 shards of 2 examples; `fields` change it."""
+    small = {
+        "source": "fake:100",
+        "model": "models_for_tests:batch_norm",
+        "global_batch": 16,
+        "grad_shards": 8,
+        "steps": 100,
+        "decay_steps": 100,
+        "learning_rate": 0.01,
+        "intra_op_threads": INTRA_OP_THREADS,
+        "variables": "replicated",
+    }
+    config = Config(**(small | fields))
+    config.validate()
+    return config
+
+
+def topology(towers: int) -> Topology:
+    return Topology(tuple(("CPU", index) for index in range(towers)))
+
+
+def assembly(towers: int = 1, **fields) -> Assembly:
+    return Assembly(config(**fields), topology(towers))
+
+
+def trainer(towers: int = 1, values: state.Values | None = None, **fields) -> Trainer:
+    """A trainer of the configuration that `fields` make, holding these values or the initial ones."""
+    parts = assembly(towers, **fields)
+    return Trainer(parts, parts.initial() if values is None else values)
+
+
+def train(first: int, last: int, towers: int = 1, values: state.Values | None = None, **fields) -> state.Values:
+    """The state at step `last` of a run that holds `values` at step `first`."""
+    run = trainer(towers, values, **fields)
+    run.advance(first, last)
+    return state.arrays(run.towers.check_equal(last))

@@ -1,0 +1,115 @@
+import dataclasses
+
+import pytest
+
+from pipeline.errors import ExitCode
+from pipeline.workers.readiness import Facts, Report, problems, remarks, table
+
+ADDRESSES = ("h0:9000", "h1:9000", "h2:9000")
+
+
+def report(k: int, **changes) -> Report:
+    facts = {
+        "host": f"h{k}",
+        "addresses": ADDRESSES,
+        "versions": {"python": "3.11.7", "tensorflow": "2.21.0"},
+        "gpus": 2,
+        "flags": {"steps": 10, "towers": 0, "tower_devices": ""},
+    }
+    of_facts = {name: changes.pop(name) for name in list(changes) if name in facts or name == "problems"}
+    others = [j for j in range(3) if j != k]
+    whole = Report(Facts(**facts | of_facts), dict.fromkeys(others, "ok"), dict.fromkeys(others, 0.1), True)
+    return dataclasses.replace(whole, **changes)
+
+
+def three(**changes) -> dict[int, Report]:
+    """Reports of three workers of which the last differs."""
+    return {0: report(0), 1: report(1), 2: report(2, **changes)}
+
+
+def the_problem(reports) -> tuple[int, str]:
+    [(code, text)] = problems(ADDRESSES, reports)
+    return code, text
+
+
+def test_workers_that_agree_have_no_problem():
+    assert problems(ADDRESSES, three()) == []
+    assert remarks(three()) == ["the chief has python 3.11.7, tensorflow 2.21.0"]
+
+
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        ({"versions": {"python": "3.11.7"}}, "its version of tensorflow is None, the chief's 2.21.0; make them equal"),
+        ({"gpus": 1}, "its number of GPUs is 1, the chief's 2; make them equal"),
+        (
+            {"flags": {"steps": 9, "towers": 0, "tower_devices": ""}},
+            "its --steps is 9, the chief's 10; make them equal",
+        ),
+        ({"addresses": ("h0:9000",)}, "its list of workers is h0:9000, the chief's h0:9000,h1:9000,h2:9000; make"),
+    ],
+)
+def test_in_what_a_worker_differs_is_named(changes, text):
+    code, said = the_problem(three(**changes))
+    assert code == ExitCode.USAGE and said.startswith(f"worker 2 (h2) differs from the chief: {text}")
+
+
+def test_gpus_may_differ_where_towers_are_chosen():
+    flags = {"steps": 10, "towers": 2, "tower_devices": ""}
+    assert (
+        problems(
+            ADDRESSES, {0: report(0, flags=flags), 1: report(1, flags=flags, gpus=8)} | {2: report(2, flags=flags)}
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize("ahead, told", [(1.9, False), (-1.9, False), (2.1, True), (-2.1, True)])
+def test_clocks_agree_within_two_seconds(ahead, told):
+    reports = {**three(), 0: report(0, clocks={1: 0.0, 2: ahead})}
+    assert bool(problems(ADDRESSES, reports)) == told
+    if told:
+        assert the_problem(reports)[1].startswith(f"the clock of worker 2 (h2) is {ahead:+.1f} s from the chief's")
+
+
+@pytest.mark.parametrize(
+    "way, code", [("unknown", 64), ("refused", 76), ("unreachable", 76), ("strange", 64), ("no UDP", 76)]
+)
+def test_who_cannot_be_reached_is_told_once_with_all_who_tried(way, code):
+    reports = {k: report(k, ways={j: "ok" for j in range(2) if j != k} | {2: way}) for k in range(2)}
+    found_code, text = the_problem(reports)
+    assert found_code == code
+    assert text.startswith("worker 2 at h2:9000 cannot be reached from worker 0 (h0), worker 1 (h1): ")
+
+
+def test_who_is_reached_and_says_nothing_is_told():
+    reports = three()
+    del reports[2]
+    code, text = the_problem(reports)
+    assert code == ExitCode.PEER_LOST and "worker 2 at h2:9000 answers, but does not reach the chief" in text
+
+
+def test_problems_on_a_workers_own_host_come_first():
+    own = (ExitCode.STORAGE, "the disk is gone")
+    assert problems(ADDRESSES, three(problems=[own], gpus=0))[0] == own
+
+
+def test_a_run_directory_of_ones_own_is_remarked_upon():
+    assert problems(ADDRESSES, three(sees_run_dir=False)) == []
+    assert (
+        "run directory of worker 2 (h2) is not the chief's: the chief's state is sent"
+        in remarks(three(sees_run_dir=False))[1]
+    )
+
+
+def test_the_table_has_a_row_for_every_worker_also_for_those_without_a_word():
+    reports = {
+        0: report(0, ways={1: "ok", 2: "refused"}),
+        1: report(1, ways={0: "ok", 2: "refused"}, sees_run_dir=False),
+    }
+    assert table(ADDRESSES, reports) == [
+        "worker  address  host  reached  clock    run directory  GPUs",
+        "0       h0:9000  h0    by all   +0.00 s  the chief's    2",
+        "1       h1:9000  h1    by all   +0.10 s  its own        2",
+        "2       h2:9000  ?     refused  ?        ?              ?",
+    ]

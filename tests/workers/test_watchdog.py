@@ -1,0 +1,241 @@
+"""What the watchdog notices, by a clock that the test sets; what it then does is seen in tests/processes."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Config
+from pipeline.engine.topology import Workers
+from pipeline.errors import BadDataError, PeerLostError, PreemptedError, StorageError
+from pipeline.process.preemption import Preemption
+from pipeline.workers import ports
+from pipeline.workers.peers import Peers
+from pipeline.workers.watchdog import PATIENCE, Progress, Watchdog
+
+STALL_S, START_S = 20, 300
+
+
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def progress(clock) -> Progress:
+    progress = Progress(STALL_S, START_S, clock)
+    progress.enter("start", 0)
+    return progress
+
+
+def late_after(progress: Progress, clock: Clock, phase: str, seconds: float) -> bool:
+    """Whether a phase that is entered now is late after so many seconds."""
+    progress.enter(phase, 0)
+    clock.now += seconds
+    return progress.late
+
+
+# --- progress ---
+
+
+def test_a_phase_that_never_ended_before_may_take_the_time_of_a_start(progress, clock):
+    assert not late_after(progress, clock, "training", START_S)
+    clock.now += 1
+    assert progress.late
+
+
+def test_a_phase_may_take_some_times_the_longest_that_it_ever_took(progress, clock):
+    for seconds in (3, 10, 1):
+        assert not late_after(progress, clock, "training", seconds)
+    assert not late_after(progress, clock, "training", PATIENCE * 10)
+    assert late_after(progress, clock, "training", PATIENCE * PATIENCE * 10 + 1)
+
+
+def test_a_phase_that_is_short_may_take_the_time_of_a_stall(progress, clock):
+    assert not late_after(progress, clock, "training", 0.01)
+    assert not late_after(progress, clock, "training", STALL_S)
+    assert late_after(progress, clock, "training", PATIENCE * STALL_S + 1)
+
+
+def test_each_phase_has_a_time_of_its_own(progress, clock):
+    late_after(progress, clock, "training", 0.01)
+    assert not late_after(progress, clock, "evaluation", START_S)
+
+
+def test_a_meeting_bounds_itself(clock):
+    progress = Progress(STALL_S, START_S, clock)
+    clock.now += 10 * START_S
+    assert not progress.late
+
+
+def test_a_worker_tells_where_it_is(progress, clock):
+    progress.arrived = lambda: 41
+    progress.enter("training", 40)
+    clock.now += 2.04
+    assert progress.status() == {"phase": "training", "step": 40, "arrived": 41, "seconds": 2.0, "late": False}
+
+
+# --- reasons ---
+
+
+@pytest.fixture
+def company(progress):
+    """Makes peers of this process, worker 0, that have met; the others are where the test says."""
+    with contextlib.ExitStack() as closing:
+
+        def make(*others: dict) -> list[Peers]:
+            addresses = tuple(f"{ports.LOOPBACK}:{port}" for port in ports.free(1 + len(others)))
+            statuses = [progress.status, *(lambda status=status: status for status in others)]
+            peers = [Peers(Workers(addresses, index), status) for index, status in enumerate(statuses)]
+            for each in peers:
+                closing.callback(each.close)
+            give_up = time.monotonic() + 10
+            while not all(len(each.silent()) == len(others) for each in peers):
+                assert time.monotonic() < give_up
+                time.sleep(0.02)
+            return peers
+
+        yield make
+
+
+def status(arrived: int, late: bool = False, seconds: float = 1.0, phase: str = "training") -> dict:
+    return {"phase": phase, "step": 10 * (arrived // 10), "arrived": arrived, "seconds": seconds, "late": late}
+
+
+def watchdog(run_dir: Path, progress: Progress, peers: Peers | None = None, **fields) -> Watchdog:
+    return Watchdog(Config(run_dir=str(run_dir), **fields), progress, Preemption(), peers)
+
+
+def test_nothing_is_wrong_while_all_go_on(tmp_path, progress, company):
+    ours, _ = company(status(3))
+    assert watchdog(tmp_path, progress, ours).reason() is None
+
+
+def test_a_worker_that_leaves_takes_this_one_with_it(tmp_path, progress, company):
+    ours, other = company(status(3))
+    other.leave(BadDataError("9.png cannot be decoded"))  # several times, within a second
+    reason = watchdog(tmp_path, progress, ours).reason()
+    assert isinstance(reason, BadDataError) and "worker 1 (" in str(reason) and "9.png cannot be" in str(reason)
+
+
+def test_a_silent_worker_is_named(tmp_path, progress, company):
+    ours, *_ = company(status(3), status(3))
+    assert watchdog(tmp_path, progress, ours, stall_timeout=5).reason() is None
+    time.sleep(0.01)
+    reason = watchdog(tmp_path, progress, ours, stall_timeout=0).reason()
+    assert isinstance(reason, PeerLostError)
+    assert str(reason).startswith("at step 0 nothing is heard of worker 1 for 0 s, worker 2 for 0 s; start the job")
+
+
+def behind(tmp_path, progress, clock, company, own: dict, *others: dict) -> str:
+    """What the watchdog of a worker that is at `own` says of a job whose others are where they are."""
+    progress.arrived = lambda: own["arrived"]
+    if not own["late"]:
+        progress.enter(own["phase"], own["step"])
+    else:
+        late_after(progress, clock, own["phase"], START_S + 1)
+    reason = watchdog(tmp_path, progress, company(*others)[0]).reason()
+    assert reason is None or isinstance(reason, PeerLostError)
+    return str(reason)
+
+
+def test_whoever_is_behind_and_late_is_named_by_all(tmp_path, progress, clock, company):
+    at = (status(6, late=True), status(6, late=True), status(5, late=True, seconds=21.0))
+    told = behind(tmp_path, progress, clock, company, *at)
+    assert told == "no step for 301 s; behind is worker 2 in training of step 6; start the job again to go on"
+
+
+def test_this_worker_is_named_too_if_it_is_the_one_behind(tmp_path, progress, clock, company):
+    told = behind(tmp_path, progress, clock, company, status(5, late=True), status(6))
+    assert "behind is worker 0 in training of step 6;" in told
+
+
+def test_who_waits_for_one_that_has_more_to_do_is_not_to_blame(tmp_path, progress, clock, company):
+    at = (status(6, late=True), status(5, late=False, phase="saving"))
+    assert behind(tmp_path, progress, clock, company, *at) == "None"
+
+
+def test_where_all_wait_for_each_other_all_are_named(tmp_path, progress, clock, company):
+    told = behind(tmp_path, progress, clock, company, status(5, late=True), status(5, late=True))
+    assert "behind is worker 0 in training of step 6, worker 1 in training of step 6;" in told
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_one_worker_alone_is_late_only_for_a_supervisor(tmp_path, progress, clock, supervised):
+    late_after(progress, clock, "training", START_S + 1)
+    alone = watchdog(tmp_path, progress)
+    read, write = os.pipe()
+    alone.stop()  # so that its thread ends at once
+    alone.start(write if supervised else None)
+    os.close(read)
+    os.close(write)
+    assert isinstance(alone.reason(), PeerLostError if supervised else type(None))
+
+
+def test_a_lost_run_directory_is_a_reason(tmp_path, progress):
+    def lost():
+        raise StorageError("taken over by process 7")
+
+    ours = watchdog(tmp_path, progress)
+    assert ours.reason() is None
+    ours.check_owner = lost
+    assert str(ours.reason()) == "taken over by process 7"
+
+
+# --- stops ---
+
+
+def test_the_stop_file_asks_for_a_stop(tmp_path, progress):
+    preemption = Preemption()
+    ours = Watchdog(Config(run_dir=str(tmp_path)), progress, preemption, None)
+    assert ours.reason() is None and not preemption.requested
+    (tmp_path / "stop").touch()
+    assert ours.reason() is None and preemption.reason == str(tmp_path / "stop")
+
+
+def test_a_stop_may_take_until_its_deadline(tmp_path, progress, clock):
+    preemption = Preemption()
+    ours = Watchdog(Config(run_dir=str(tmp_path), preemption_deadline=60), progress, preemption, None, clock)
+    clock.now += 100
+    assert ours.reason() is None
+    preemption.ask("SIGTERM")
+    assert ours.reason() is None
+    clock.now += 60
+    assert ours.reason() is None
+    clock.now += 0.1
+    reason = ours.reason()
+    assert isinstance(reason, PreemptedError) and "longer than --preemption_deadline=60 s" in str(reason)
+
+
+# --- what it leaves behind ---
+
+
+def test_every_workers_place_and_this_ones_stacks_are_written(tmp_path, progress, company):
+    ours, _ = company(status(7, late=True))
+    dog = watchdog(tmp_path, progress, ours)
+    with (tmp_path / "log").open("w") as dog.log:
+        dog.write_places()
+    first, second, *stacks = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith("worker 0: {") and json.loads(second.removeprefix("worker 1: ")) == status(7, late=True)
+    assert any(__file__ in line for line in stacks)
+
+
+def test_a_full_disk_keeps_nobody_from_leaving(tmp_path, progress, company):
+    ours, _ = company(status(7))
+    dog = watchdog(tmp_path, progress, ours)
+    with contextlib.suppress(OSError), Path("/dev/full").open("w", buffering=1) as dog.log:
+        dog.write_places()
+        left = True
+    assert left  # only what closes the file may fail
