@@ -16,7 +16,7 @@ from pipeline.runs.record import RunRecord
 OLDER = Path(__file__).parents[1] / "data" / "run-0.1.0"
 FLAGS = {
     "source": "fake:120", "model": "softmax", "optimizer": "momentum", "global_batch": 12, "grad_shards": 4,
-    "eval_every": 5, "eval_batch": 10, "intra_op_threads": 1,
+    "eval_every": 5, "eval_batch": 10, "intra_op_threads": 2,
 }  # fmt: skip
 
 
