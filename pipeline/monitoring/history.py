@@ -5,7 +5,6 @@ JSON: a value that is no finite number (nan, inf) is null.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +12,15 @@ from typing import Any, NamedTuple
 
 from pipeline.errors import StorageError
 from pipeline.storage.files import storage_errors
+from pipeline.storage.reading import parse_json, read_small
 
 Event = dict[str, Any]
 Points = list[tuple[int, float]]  # (step, value), steps rising
 
 FINISHED, DIVERGED, PREEMPTED, UNFINISHED = "finished", "diverged", "preempted", "unfinished"
 _ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED}
+
+MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
 # Values that the code computes with, and their types; null stands for a number that is not finite.
 _NUMBERS = ("loss", "accuracy", "images_per_second", "test_accuracy", "test_loss", "wall_seconds", "time")
@@ -73,7 +75,7 @@ class History:
         """
         with storage_errors(path):
             try:
-                content = path.read_bytes()
+                content = read_small(path, MOST_BYTES)
             except FileNotFoundError:
                 return cls()
         whole, foreign = [], ""
@@ -182,14 +184,10 @@ class History:
 def parsed(text: bytes) -> Event | None:
     """The event of a line; None for bytes that are no line of a run."""
     try:
-        event = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        event = parse_json(text)
+    except ValueError:
         return None
     return event if _is_event(event) else None
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _is_event(event: Any) -> bool:

@@ -1,9 +1,9 @@
 """The lines about a run on stdout: lines that stay and, on a terminal, one that moves."""
 
-import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -13,19 +13,21 @@ _LIVE_LINE = "step {n}/{total} {percentage:.0f}%  {desc}  {remaining} left {bar}
 
 
 class Terminal:
-    """Stdout. quiet: nothing but the result; verbose: details too. Methods raise StorageError where it is full.
+    """Stdout. quiet: nothing but the result; verbose: details too.
 
-    Where it is no terminal (a file, a pipe), no line moves, and what the moving line shows is told by lines that stay.
+    Where it is no terminal (a file, a pipe), no line moves: lines that stay tell the same. Where it can no longer be
+    written (its reader is gone, its disk is full, it was closed), this falls silent: a run goes on without a reader.
     """
 
     def __init__(self, quiet: bool = False, verbose: bool = False):
         self._quiet, self._verbose = quiet, verbose
         self._live: tqdm | None = None
+        self.error: OSError | None = None if sys.stdout else OSError(None, "it was closed")  # why it fell silent
 
     @property
     def is_live(self) -> bool:
         """Whether `move` is seen."""
-        return sys.stdout.isatty() and not self._quiet
+        return not self.error and sys.stdout.isatty() and not self._quiet
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
@@ -44,38 +46,49 @@ class Terminal:
 
     def move(self, step: int, steps: int, text: str) -> None:
         """Shows on the moving line how far the run is: step, share done, the text, the time left."""
-        if not self.is_live:
-            return
-        with _stdout_errors():
-            if self._live is None:
-                how = {"bar_format": _LIVE_LINE, "dynamic_ncols": True, "leave": False}
-                self._live = tqdm(desc=text, total=steps, initial=step, file=sys.stdout, **how)
-            self._live.set_description_str(text, refresh=False)
-            self._live.update(step - self._live.n)
+        if self.is_live:
+            self._attempt(lambda: self._move(step, steps, text))
 
     def clear(self) -> None:
         """Takes the moving line away."""
-        if self._live is not None:
-            with _stdout_errors():
-                self._live.close()
-            self._live = None
+        live, self._live = self._live, None
+        if live is not None:
+            self._attempt(live.close)
 
     def result(self, line: str) -> None:
-        """Prints the last line, whatever else is to be seen."""
+        """Prints the last line, whatever else is to be seen.
+
+        Raises StorageError where stdout is a file on a full disk: its reader would miss the result.
+        """
         self.clear()
         self._print(line)
+        if self.error and self.error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageError(
+                f"stdout cannot be written: {self.error.strerror}; the run is whole in its directory, whose "
+                "metrics.jsonl ends with the result"
+            )
+
+    def _move(self, step: int, steps: int, text: str) -> None:
+        if self._live is None:
+            how = {"bar_format": _LIVE_LINE, "dynamic_ncols": True, "leave": False}
+            self._live = tqdm(desc=text, total=steps, initial=step, file=sys.stdout, **how)
+        self._live.set_description_str(text, refresh=False)
+        self._live.update(step - self._live.n)
 
     def _print(self, text: str) -> None:
-        with _stdout_errors():
+        def write() -> None:
             tqdm.write(text, file=sys.stdout)  # above the moving line
             sys.stdout.flush()
 
+        self._attempt(write)
 
-@contextlib.contextmanager
-def _stdout_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StorageError(f"stdout cannot be written: {error.strerror}; send it to a file") from error
+    def _attempt(self, write: Callable[[], None]) -> None:
+        """Writes, unless that failed before."""
+        if self.error:
+            return
+        try:
+            write()
+        except OSError as error:
+            self.error = error
+            # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,9 @@ def pass_on(code: int) -> NoReturn:
 
 def exit_with(error: PipelineError) -> NoReturn:
     """Ends the process with the error's code and its message as one line on stderr."""
-    print(error_line(error.code, str(error)), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever read stderr may be gone; the code still tells
+        if sys.stderr:
+            print(error_line(error.code, str(error)), file=sys.stderr, flush=True)
     sys.exit(int(error.code))
 
 

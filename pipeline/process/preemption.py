@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 # A handler that does nothing, and in C: one in Python is itself interrupted by the next signal, and that one by the
 # one after it, so that a storm of them ends in a RecursionError anywhere.
@@ -40,6 +40,9 @@ class Preemption:
 
     def __init__(self) -> None:
         self._reason: str | None = None
+        # Whoever ignores SIGHUP before the start, as nohup does, wants to outlive the terminal.
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._listened = [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]
         # Python runs a handler in the main thread alone, which may wait for TensorFlow for long. But it writes the
         # number of a signal to a file at once, whatever that thread does, and there any thread can look. Where the
         # file is full, the first, which counts, stands in it.
@@ -75,7 +78,7 @@ class Preemption:
 
     def listen(self) -> None:
         """Takes the signals over from whoever has them."""
-        for number in SIGNALS:
+        for number in self._listened:
             signal.signal(number, _NOTHING)
         signal.set_wakeup_fd(self._written_at_once, warn_on_full_buffer=False)
 
@@ -88,7 +91,7 @@ class Preemption:
         """Who asked for a stop, once someone did; for any thread."""
         with contextlib.suppress(BlockingIOError):
             for number in os.read(self._signals, 1000):
-                if number in SIGNALS:
+                if number in self._listened:
                     self._reason = self._reason or signal.Signals(number).name
         return self._reason
 

@@ -24,7 +24,8 @@ import tensorflow as tf
 from pipeline.engine import state
 from pipeline.errors import StorageError
 from pipeline.runs import manifests
-from pipeline.storage.files import sync
+from pipeline.storage.files import storage_errors, sync
+from pipeline.storage.reading import open_regular, parse_json, read_small
 
 GLOBAL_STEP = "global_step"
 BLOCK = 1 << 20  # bytes that are hashed at a time
@@ -41,6 +42,29 @@ class Manifest:
     files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
     config: dict[str, Any]
     examples: dict[str, Any]  # an ExampleSpec
+    hardware: dict[str, str] = dataclasses.field(default_factory=dict)  # what computed it; {} before 0.2.0
+
+    def check(self) -> None:
+        """Raises ValueError unless every field is of its type, and the files are those of one checkpoint, all of them.
+
+        A manifest vouches for its own files alone: no other path, and no data file left out.
+        """
+        numbers = type(self.step) is int and self.step >= 0 and isinstance(self.saved, int | float)
+        hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
+        objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
+        if not (numbers and hashes and objects):
+            raise ValueError("a field is of another type")
+        for name, said in self.files.items():
+            if (
+                not isinstance(said, dict)
+                or type(said.get("bytes")) is not int
+                or not isinstance(said.get("sha256"), str)
+            ):
+                raise ValueError(f"it does not say the bytes and the sha256 of {name}")
+        total = max(len(self.files) - 1, 1)
+        data = {f"ckpt-{self.step}.data-{i:05d}-of-{total:05d}" for i in range(total)}
+        if self.files.keys() != {f"ckpt-{self.step}.index", *data}:
+            raise ValueError(f"it names {', '.join(sorted(self.files)) or 'no files'}, which is no whole checkpoint")
 
     @property
     def num_bytes(self) -> int:
@@ -75,14 +99,14 @@ class Checkpoints:
         """What a checkpoint says of itself, unverified. Raises StorageError if there is none of that step."""
         path = self._manifest(step)
         try:
-            manifest = _opened(json.loads(path.read_bytes()))
+            manifest = _opened(parse_json(read_small(path)))
         except FileNotFoundError:
             raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
         except (ValueError, TypeError, KeyError) as error:
             raise StorageError(f"{path} is damaged or not a manifest: {error}") from None
         except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error}") from None
-        if manifest.step != step or not manifest.files:
+            raise StorageError(f"{path} cannot be read: {error.strerror}") from None
+        if manifest.step != step:
             raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
         return manifest
 
@@ -92,7 +116,7 @@ class Checkpoints:
         for name, said in manifest.files.items():
             path = self.directory / name
             try:
-                found = _described(path)
+                found = _described(path, most=said["bytes"])
             except OSError as error:
                 raise StorageError(f"ckpt-{step} is not whole: {path}: {error.strerror}") from None
             if found != said:
@@ -111,7 +135,7 @@ class Checkpoints:
 
     def _values(self, step: int) -> state.Values:
         """The arrays in a checkpoint's files."""
-        # TensorFlow takes the path for a pattern, in which [1] stands for 1: so it gets one without the directory's name.
+        # TensorFlow takes a path for a pattern, in which [1] stands for 1: this one is without the directory's name.
         directory = os.open(self.directory, os.O_RDONLY)
         try:
             reader = tf.train.load_checkpoint(f"/proc/self/fd/{directory}/ckpt-{step}")
@@ -158,21 +182,32 @@ class Checkpoints:
             pending.result()
 
     def prune(self, newest: int, also: set[int]) -> None:
-        """Deletes all but the `newest` last steps and those in `also`."""
+        """Deletes all but the `newest` last steps and those in `also`. Raises OSError where that is refused."""
         for step in self.steps()[:-newest]:
             if step not in also:
                 self._manifest(step).unlink(missing_ok=True)  # first: from here on it does not exist
                 for path in self._files(step):
                     path.unlink(missing_ok=True)
 
+    def leftovers(self) -> list[str]:
+        """Names of files here that tell of a checkpoint, good or damaged; a first write that was cut short is none."""
+        cut_short = tuple(f"ckpt-{step}." for step in self._cut_short())
+        return sorted(
+            n for n in self._names() if re.match(r"(damaged-)?ckpt-\d+\.", n) and not n.startswith(cut_short or ("\0",))
+        )
+
     def tidy(self, damaged: Iterable[int]) -> None:
-        """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short."""
-        for step in damaged:
-            for path in self._files(step):
-                path.rename(path.with_name(f"damaged-{path.name}"))
-        for step in self._cut_short():
-            for path in self._files(step):
-                path.unlink()
+        """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short.
+
+        Raises StorageError.
+        """
+        with storage_errors(self.directory):
+            for step in damaged:
+                for path in self._files(step):
+                    path.rename(path.with_name(f"damaged-{path.name}"))
+            for step in self._cut_short():
+                for path in self._files(step):
+                    path.unlink()
         for name in self._names():  # last: they mark what was cut short
             if name.startswith(".writing-"):
                 shutil.rmtree(self.directory / name, ignore_errors=True)
@@ -193,7 +228,7 @@ class Checkpoints:
                 sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
             self._check_owner()  # a new owner tidies up, and what it writes itself must stay
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(StorageError):
                 self.tidy(())  # it may have been the last of the space
             reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])
             raise StorageError(
@@ -219,7 +254,11 @@ class Checkpoints:
         return manifest
 
     def _names(self) -> list[str]:
-        return [path.name for path in self.directory.iterdir()] if self.directory.is_dir() else []
+        with storage_errors(self.directory):
+            try:
+                return [path.name for path in self.directory.iterdir()]
+            except FileNotFoundError:
+                return []
 
     def _cut_short(self) -> set[int]:
         """The steps of writes that did not come to their end."""
@@ -245,17 +284,22 @@ def _opened(sealed: dict[str, Any]) -> Manifest:
     fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}
     if sealed["sha256"] != _sha256_of(fields):
         raise ValueError("its own hash is another")
-    return Manifest(**fields)
+    manifest = Manifest(**fields)
+    manifest.check()
+    return manifest
 
 
 def _sha256_of(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _described(path: Path) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+def _described(path: Path, most: int | None = None) -> dict[str, Any]:
+    """A file's bytes and their hash; of a file larger than `most`, only the size. Raises OSError."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            return {"bytes": size, "sha256": ""}
         while block := file.read(BLOCK):
             digest.update(block)
-            size += len(block)
     return {"bytes": size, "sha256": digest.hexdigest()}

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from pipeline import models
-from pipeline.engine import state
 from pipeline.config import Config
+from pipeline.engine import state
 from pipeline.errors import BadDataError, UsageError
 from pipeline.models.variables import statistics_of
 from pipeline.runs.checkpoints import Checkpoints

@@ -159,10 +159,12 @@ class Loop:
         run.checkpoints.wait()
         run.journal.event("preempted", step, signal=stop.reason)
         run.cluster.barrier()
-        run.directory.stop_file.unlink(missing_ok=True)
-        raise PreemptedError(
-            f"{stop.reason} at step {step}, and all of it is saved; the same command goes on from there"
+        remedy = (
+            "the same command goes on from there"
+            if run.directory.clear_stop()
+            else (f"remove {run.directory.stop_file}, then the same command goes on from there")
         )
+        raise PreemptedError(f"{stop.reason} at step {step}, and all of it is saved; {remedy}")
 
     def _diverged(self, step: int) -> DivergedError:
         """The error for a step that is not finite, computed once more to name the variables."""

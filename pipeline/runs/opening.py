@@ -11,7 +11,7 @@ from pipeline.engine import devices, state, topology
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.topology import Topology
 from pipeline.engine.trainer import Trainer
-from pipeline.errors import BadDataError, PeerLostError, UsageError
+from pipeline.errors import BadDataError, PeerLostError, StorageError, UsageError
 from pipeline.monitoring.history import History
 from pipeline.monitoring.journal import FollowerJournal, Journal
 from pipeline.monitoring.terminal import Terminal
@@ -63,6 +63,8 @@ def _chiefs_part(
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         if not checkpoints.steps():
             fine_tuning.check(config)
+        if not checkpoints.steps():
+            _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
         finished = history.finished(config.steps)
         config, _ = job.meet(config, finished)
@@ -87,6 +89,17 @@ def _followers_part(
         yield None
     else:
         yield _started(config, towers, directory, Checkpoints(directory.checkpoints), history, job, stop)
+
+
+def _check_nothing_is_lost(checkpoints: Checkpoints, history: History) -> None:
+    """Raises StorageError where no checkpoint lies but one was: a start from step 0 would bury the run."""
+    step, leftovers = max(history.last_checkpoint, history.result.get("step", 0)), checkpoints.leftovers()
+    if step or leftovers:
+        seen = f"the run saved one at step {step}" if step else f"{leftovers[0]} tells of one"
+        raise StorageError(
+            f"{checkpoints.directory} holds no checkpoint, but {seen}; bring it back (is its disk mounted?), "
+            "or start anew in another --run_dir"
+        )
 
 
 def _say_finished(directory: RunDirectory, history: History, quiet: bool) -> None:
@@ -158,9 +171,7 @@ def _restored(assembly: Assembly, checkpoints: Checkpoints, initial: state.Value
     return restored
 
 
-def _opened_journal(
-    config: Config, towers: Topology, directory: RunDirectory, history: History, step: int
-) -> Journal:
+def _opened_journal(config: Config, towers: Topology, directory: RunDirectory, history: History, step: int) -> Journal:
     """The journal of this process; the chief's drops what was told of steps after `step`."""
     if not towers.workers.is_chief:
         return FollowerJournal(directory.log(towers.workers.index), step)

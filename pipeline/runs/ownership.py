@@ -2,13 +2,15 @@
 
 The owner holds a lock on a file, which the kernel lets go however the process ends, and its name stands in that file.
 The lock alone is not enough on a cluster. A node that its scheduler no longer hears keeps its task running while the
-job starts elsewhere: the later life of the job then puts its own name there, and the earlier one, which looks before
-every write and once a second, leaves. And a shared file system may know locks only within one host: so the owner also
-touches the file once a second, and a newcomer from another host waits to see whether it does.
+job starts elsewhere: the later attempt of the job then puts its own name there, and the earlier one, which looks before
+every write and once a second, leaves. And a shared file system may know locks only within one host, or none at all (as
+Lustre without the flock option): so the owner also touches the file once a second, and a newcomer that a lock would not
+stop waits to see whether it does.
 """
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -20,11 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import StorageError
+from pipeline.storage.reading import parse_json, read_small
 from pipeline.workers.slurm import JobAttempt
 
 SIGN_OF_LIFE_S = 5.0  # in which a living owner on another host touches the file
-HANDOVER_S = 15.0  # for an earlier life of the same job to notice and let go
-NOTICE_S = 5.0  # the same, where that cannot be seen
+HANDOVER_S = 15.0  # for an earlier attempt of the same job to notice and let go
+NOTICE_S = 5.0  # for the same, where that cannot be seen
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of file systems without locks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,25 +39,29 @@ class Owner:
     name: str  # process PID on HOST
     host: str
     token: str
-    life: JobAttempt | None
+    life: JobAttempt | None  # under this name in the file
 
     @classmethod
-    def this_process(cls, life: JobAttempt | None) -> "Owner":
+    def this_process(cls, attempt: JobAttempt | None) -> "Owner":
         """A new owner: no two are equal."""
         host = socket.gethostname()
-        return cls(f"process {os.getpid()} on {host}", host, uuid.uuid4().hex, life)
+        return cls(f"process {os.getpid()} on {host}", host, uuid.uuid4().hex, attempt)
 
     @classmethod
     def read(cls, path: Path) -> "Owner | None":
-        """Who stands there; None if nobody does, or what stands there was cut short."""
+        """Who stands there; None if nobody does, or the file holds no owner. Raises OSError if it cannot be read."""
         try:
-            said = json.loads(path.read_text())
-            return cls(**{**said, "life": JobAttempt(**said["life"]) if said["life"] else None})
+            said = parse_json(read_small(path))
+            owner = cls(**{**said, "life": JobAttempt(**said["life"]) if said["life"] else None})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
+        texts = (owner.name, owner.host, owner.token, *([owner.life.job] if owner.life else []))
+        numbers = [owner.life.number] if owner.life else []
+        sound = all(isinstance(text, str) for text in texts) and all(type(number) is int for number in numbers)
+        return owner if sound else None
 
     def succeeds(self, other: "Owner") -> bool:
-        """Whether this is a later life of the other's job."""
+        """Whether this is a later attempt of the other's job."""
         mine, theirs = self.life, other.life
         return mine is not None and theirs is not None and mine.job == theirs.job and mine.number > theirs.number
 
@@ -60,10 +69,11 @@ class Owner:
 class Ownership:
     """One process's claim to a directory, by the file `path`. `check` may be called from any thread."""
 
-    def __init__(self, path: Path, life: JobAttempt | None):
-        self._path, self._own = path, Owner.this_process(life)
+    def __init__(self, path: Path, attempt: JobAttempt | None):
+        self._path, self._own = path, Owner.this_process(attempt)
         self._lock = -1  # the open file; -1 outside of `held`
         self._locked = False
+        self._has_locks = True  # whether the file system knows any
         self._guard = threading.Lock()
 
     @contextlib.contextmanager
@@ -78,8 +88,9 @@ class Ownership:
                 self._let_go()
 
     def _take(self) -> None:
-        before, self._locked = Owner.read(self._path), _locked(self._lock)
-        lives = not self._locked or (before is not None and before.host != self._own.host and self._touched())
+        before, self._locked = Owner.read(self._path), self._try_lock()
+        may_live = before is not None and (before.host != self._own.host or not self._has_locks)
+        lives = not self._locked or (may_live and self._touched())
         if lives and not (before and self._own.succeeds(before)):
             raise self._refusal(before)
         self._write(json.dumps(dataclasses.asdict(self._own)))
@@ -88,7 +99,7 @@ class Ownership:
         give_up = time.monotonic() + HANDOVER_S
         while not self._locked and time.monotonic() < give_up:  # a stopped one lets go only when it goes on, and leaves
             time.sleep(0.1)
-            self._locked = _locked(self._lock)
+            self._locked = self._try_lock()
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):
@@ -108,7 +119,7 @@ class Ownership:
                     f"run_dir={self._path.parent} was taken over by {name}, a later start of the same job; "
                     "leave it the run"
                 )
-            self._locked = self._locked or _locked(self._lock)  # let go by an earlier life that was stopped until now
+            self._locked = self._locked or self._try_lock()  # let go by an earlier attempt that was stopped until now
             os.utime(self._path)
 
     def _touched(self) -> bool:
@@ -135,11 +146,14 @@ class Ownership:
         os.pwrite(self._lock, text.encode(), 0)
         os.truncate(self._lock, len(text.encode()))
 
-
-def _locked(lock: int) -> bool:
-    """Whether this process now holds the lock on a file descriptor."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _try_lock(self) -> bool:
+        """Whether this process now holds the lock; True also where there are no locks."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            self._has_locks = False
+        return True

@@ -1,15 +1,12 @@
 """Whether a start may go on with what lies in its run directory, and as what."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from pipeline import config as configuration
-from pipeline.config import Config
-from pipeline.errors import BadDataError, StorageError, UsageError
-from pipeline.runs.checkpoints import Restored
 from pipeline.engine.state import Values
-from pipeline.engine.topology import Topology
+from pipeline.errors import BadDataError, StorageError
+from pipeline.runs.checkpoints import Restored
 
 
 def fitted(restored: Restored, initial: Values) -> Restored:

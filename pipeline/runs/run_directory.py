@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline import config as configuration
-from pipeline.runs.settings import check
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StorageError, UsageError
 from pipeline.monitoring.history import History
 from pipeline.runs.ownership import Ownership
+from pipeline.runs.settings import check
 from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.reading import read_small
 from pipeline.workers.slurm import JobAttempt
 
 
@@ -84,6 +85,15 @@ class RunDirectory:
         reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
         return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
 
+    def clear_stop(self) -> bool:
+        """Removes the stop file; whether none is there now."""
+        with contextlib.suppress(OSError):
+            if self.stop_file.is_dir() and not self.stop_file.is_symlink():
+                self.stop_file.rmdir()
+            else:
+                self.stop_file.unlink(missing_ok=True)
+        return not os.path.lexists(self.stop_file)
+
     def log(self, worker: int) -> IO[str]:
         """A worker's own log, to be appended to, every line at once in its file. Raises StorageError."""
         path = self.logs / f"worker-{worker}.log"
@@ -124,7 +134,7 @@ class RunDirectory:
 def _read_flagfile(path: Path) -> Config:
     """The configuration that `Config.to_flags` wrote, valid. Raises OSError, or StorageError saying what is wrong."""
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in read_small(path).decode().splitlines()]
         values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
         config = Config(**values)
         check(config)

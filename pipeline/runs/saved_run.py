@@ -7,12 +7,12 @@ from typing import Any
 
 from pipeline.engine import devices, topology
 from pipeline.engine.assembly import Assembly
+from pipeline.engine.towers import Towers
 from pipeline.errors import BadDataError, UsageError
 from pipeline.runs import resume
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.sources.base import ExampleSpec
-from pipeline.engine.towers import Towers
 
 
 class SavedRun:
@@ -41,7 +41,9 @@ class SavedRun:
 
     def _step(self, which: str) -> int:
         steps = self.checkpoints.steps()
-        step = self.directory.history().best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
+        step = (
+            self.directory.history().best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
+        )
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
             what = "of none that was scored on validation" if which == "best" else "not there"

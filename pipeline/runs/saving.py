@@ -52,4 +52,7 @@ class Saver:
         run.journal.event("checkpoint", step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
         run.journal.terminal.detail(f"step {step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
         best = run.journal.history.best_step(run.checkpoints.steps())
-        run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})
+        try:
+            run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})
+        except OSError as error:  # a file too many is no reason to stop
+            run.journal.progress(f"an old checkpoint cannot be deleted: {error.filename}: {error.strerror}")

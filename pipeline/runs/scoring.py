@@ -10,9 +10,7 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        self._evaluator = Evaluator(
-            run.assembly.model, run.trainer.towers, run.config.eval_batch, run.cluster.gather
-        )
+        self._evaluator = Evaluator(run.assembly.model, run.trainer.towers, run.config.eval_batch, run.cluster.gather)
         self._validated = dict(run.start.validated)  # accuracy by step; the same on every worker
 
     def is_validated(self, step: int) -> bool:

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
 from pipeline import config as configuration
+from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError

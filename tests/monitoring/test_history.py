@@ -1,10 +1,12 @@
 """A run's history, read from metrics.jsonl."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from pipeline.errors import StorageError
 from pipeline.monitoring.history import DIVERGED, FINISHED, PREEMPTED, UNFINISHED, History
 
 
@@ -119,3 +121,40 @@ def test_what_was_told_is_known_by_event_and_step(file):
 )
 def test_the_best_step_is_the_first_of_the_most_accurate(file, among, best):
     assert History.read(file).best_step(among) == best
+
+
+# --- hostile lines ---
+
+HOSTILE = [
+    b"[" * 60000, b"{}", b"[]", b"1", b"\xff", b'{"event": "train"}', b'{"event": 1, "step": 1}',
+    b'{"event": "train", "step": "1"}', b'{"event": "train", "step": 1.5}', b'{"event": "train", "step": true}',
+    b'{"event": "train", "step": -1}', b'{"event": "train", "step": 1, "loss": Infinity}',
+    b'{"event": "validation", "step": 1, "accuracy": "0.5"}', b'{"event": "validation", "step": 1, "accuracy": [1]}',
+    b'{"event": "train", "step": 1, "loss": 1e999}', b'{"event": "start", "step": 1, "time": "now"}',
+    b'{"event": "result", "step": 1, "seconds": "long"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: str(text)[:40])
+def test_a_line_that_is_no_runs_is_left_out_and_named_before_anyone_writes_on(tmp_path, hostile):
+    path = tmp_path / "metrics.jsonl"
+    good = json.dumps(LINES[1]).encode()
+    path.write_bytes(good + b"\n" + hostile + b"\n" + good + b"\n")
+    history = History.read(path)
+    assert history.events == [LINES[1], LINES[1]]
+    with pytest.raises(StorageError, match=r"metrics.jsonl:2: '.*' is not a line of metrics; mend or delete"):
+        history.check()
+
+
+def test_a_number_that_is_not_finite_is_null_and_no_accuracy(tmp_path):
+    (tmp_path / "m").write_text('{"event": "validation", "step": 5, "loss": null, "accuracy": null}\n')
+    history = History.read(tmp_path / "m")
+    history.check()
+    assert history.validation_accuracy == {} and history.best_step([5]) is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_told_at_once(tmp_path, make):
+    make(tmp_path / "metrics.jsonl")
+    with pytest.raises(StorageError, match=r"metrics\.jsonl cannot be read or written: "):
+        History.read(tmp_path / "metrics.jsonl")

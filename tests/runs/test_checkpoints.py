@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import random
@@ -55,6 +56,36 @@ def test_what_is_saved_is_restored(tmp_path):
     assert manifest.state_sha256 == state.state_sha256(values(10), 10)
     assert {"config": manifest.config, "examples": manifest.examples} == ABOUT
     assert restored.passed_over == {}
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*?", "{a,b}", "\u00e9 \u2028", "back\\slash"])
+def test_a_directory_may_have_any_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    assert_holds(save(tmp_path / name, 10).newest(), 10)
+
+
+def test_a_directory_that_cannot_be_listed_is_told(tmp_path):
+    (tmp_path / "checkpoints").write_text("no directory")
+    with pytest.raises(StorageError, match="checkpoints cannot be read or written: Not a directory"):
+        Checkpoints(tmp_path / "checkpoints").steps()
+
+
+def test_a_link_to_a_file_is_as_good_as_the_file(tmp_path):
+    checkpoints = save(tmp_path / "here", 10)
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "here").iterdir():
+        moved = path.rename(tmp_path / "there" / path.name)
+        path.symlink_to(moved)
+    assert_holds(checkpoints.newest(), 10)
+
+
+def test_a_manifest_of_an_older_version_has_no_hardware(tmp_path):
+    checkpoints = save(tmp_path, 10)
+    manifest = json.loads((tmp_path / "ckpt-10.manifest.json").read_text())
+    del manifest["hardware"], manifest["sha256"]
+    seal = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (tmp_path / "ckpt-10.manifest.json").write_text(json.dumps({**manifest, "sha256": seal}))
+    assert checkpoints.verify(10).hardware == {}
 
 
 def test_tensorflow_reads_it_by_names_that_say_what_they_are(tmp_path):
@@ -244,6 +275,32 @@ def with_an_edited_manifest(directory, step: int) -> None:
     path.write_text(json.dumps(manifest))
 
 
+def resealed(directory, number: int, /, **changes) -> None:
+    """A manifest with other fields, and the right hash of itself."""
+    path = directory / f"ckpt-{number}.manifest.json"
+    fields = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"} | changes
+    seal = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**fields, "sha256": seal}))
+
+
+def without_data(directory) -> None:
+    """A manifest that leaves the data file out, beside a data file of another step."""
+    kept = json.loads((directory / MANIFEST).read_text())["files"]
+    resealed(directory, 20, files={INDEX: kept[INDEX]})
+    shutil.copy(directory / "ckpt-10.data-00000-of-00001", directory / DATA)
+
+
+def naming_a_path_outside(directory) -> None:
+    kept = json.loads((directory / MANIFEST).read_text())["files"]
+    (directory.parent / "elsewhere").write_bytes((directory / DATA).read_bytes())
+    resealed(directory, 20, files={INDEX: kept[INDEX], "../elsewhere": kept[DATA]})
+
+
+def replaced(path, make) -> None:
+    path.unlink()
+    make(path)
+
+
 DATA, INDEX, MANIFEST = "ckpt-20.data-00000-of-00001", "ckpt-20.index", "ckpt-20.manifest.json"
 
 DAMAGES = {
@@ -260,6 +317,20 @@ DAMAGES = {
     "foreign manifest": (lambda d: with_a_foreign_manifest(d, 20), f"{MANIFEST} is damaged or not a manifest"),
     "another's manifest": (lambda d: with_anothers_manifest(d, 20), f"{MANIFEST} is of another checkpoint"),
     "edited manifest": (lambda d: with_an_edited_manifest(d, 20), f"{MANIFEST} is damaged or not a manifest"),
+    "deeply nested manifest": (lambda d: (d / MANIFEST).write_text("[" * 60000), "nested too deeply|not a manifest"),
+    "manifest with a text for its step": (lambda d: resealed(d, 20, step="20"), "a field is of another type"),
+    "manifest with a list of files": (lambda d: resealed(d, 20, files=[DATA, INDEX]), "a field is of another type"),
+    "manifest with sizes of text": (
+        lambda d: resealed(d, 20, files={INDEX: {"bytes": "1", "sha256": ""}, DATA: {"bytes": 1, "sha256": ""}}),
+        f"does not say the bytes and the sha256 of {INDEX}",
+    ),
+    "manifest with a field too many": (lambda d: resealed(d, 20, more=1), "damaged or not a manifest"),
+    "manifest without its data": (without_data, f"it names {INDEX}, which is no whole checkpoint"),
+    "manifest with a path outside": (naming_a_path_outside, "which is no whole checkpoint"),
+    "pipe for a file": (lambda d: replaced(d / DATA, os.mkfifo), f"{DATA}: it is no regular file"),
+    "pipe for the manifest": (lambda d: replaced(d / MANIFEST, os.mkfifo), "cannot be read: it is no regular file"),
+    "endless device": (lambda d: replaced(d / DATA, lambda p: p.symlink_to("/dev/zero")), "no regular file"),
+    "much larger file": (lambda d: os.truncate(d / DATA, 1 << 40), f"{DATA} is damaged: {1 << 40} bytes"),
     "directory for a file": (lambda d: (d / DATA).unlink() or (d / DATA).mkdir(), f"ckpt-20 is not whole: .*{DATA}"),
 }
 

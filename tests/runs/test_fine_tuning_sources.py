@@ -6,8 +6,8 @@ import pytest
 import small_run
 from keras import layers
 
-from pipeline.engine import state
 from pipeline.config import Config
+from pipeline.engine import state
 from pipeline.errors import BadDataError, UsageError
 from pipeline.models.layers import PooledConvolution
 from pipeline.runs import fine_tuning

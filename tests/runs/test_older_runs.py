@@ -40,9 +40,10 @@ def test_an_older_run_goes_on(run_dir):
     asked = Config(**FLAGS, steps=20, towers=4, run_dir=str(run_dir), quiet=True)
     with opening.opened(asked, Preemption()) as run:
         assert run.start.step == 10
-        assert state.state_sha256(run.trainer.towers.check_equal(10), 10) == json.loads(
-            (OLDER / "checkpoints" / "ckpt-10.manifest.json").read_text()
-        )["state_sha256"]
+        assert (
+            state.state_sha256(run.trainer.towers.check_equal(10), 10)
+            == json.loads((OLDER / "checkpoints" / "ckpt-10.manifest.json").read_text())["state_sha256"]
+        )
         loop.train(run)
     history = run.directory.history()
     assert (run_dir / "metrics.jsonl").read_text().startswith(before)

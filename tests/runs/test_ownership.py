@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -38,7 +39,7 @@ except StorageError as error:
     exit_with(error)
 """
 JOB = JobAttempt("slurm 7", 1)
-NEXT_LIFE = JobAttempt("slurm 7", 2)
+NEXT_ATTEMPT = JobAttempt("slurm 7", 2)
 SOON_S = 20.0
 
 
@@ -66,7 +67,7 @@ def take(path: Path, life: JobAttempt | None = None) -> None:
 
 
 @pytest.mark.parametrize("life", [None, JobAttempt("slurm 7", 1), JobAttempt("slurm 7", 0), JobAttempt("slurm 8", 2)])
-def test_a_live_owner_keeps_it_from_all_but_a_later_life_of_its_job(file, life):
+def test_a_live_owner_keeps_it_from_all_but_a_later_attempt_of_its_job(file, life):
     with owner(file, JOB) as process:
         before = file.read_text()
         with pytest.raises(StorageError, match=rf"belongs to a live run \(process {process.pid} on .*\); wait for"):
@@ -74,14 +75,14 @@ def test_a_live_owner_keeps_it_from_all_but_a_later_life_of_its_job(file, life):
         assert file.read_text() == before and process.poll() is None
 
 
-def test_an_owner_that_is_no_life_of_a_job_is_never_followed(file):
+def test_an_owner_that_is_no_attempt_of_a_job_is_never_followed(file):
     with owner(file), pytest.raises(StorageError, match="belongs to a live run"):
         take(file, JOB)
 
 
-def test_a_later_life_takes_over_and_the_earlier_one_leaves(file):
+def test_a_later_attempt_takes_over_and_the_earlier_one_leaves(file):
     with owner(file, JOB) as process:
-        with Ownership(file, NEXT_LIFE).held():
+        with Ownership(file, NEXT_ATTEMPT).held():
             assert process.wait(SOON_S) == ExitCode.STORAGE
             mine = json.loads(file.read_text())["name"]
             assert mine == f"process {os.getpid()} on {Owner.this_process(None).host}"
@@ -96,7 +97,7 @@ def test_a_stopped_owner_is_not_waited_for_for_ever_and_leaves_when_it_goes_on(f
     monkeypatch.setattr(ownership, "HANDOVER_S", 0.5)
     with owner(file, JOB) as process:
         process.send_signal(signal.SIGSTOP)
-        mine = Ownership(file, NEXT_LIFE)
+        mine = Ownership(file, NEXT_ATTEMPT)
         with mine.held():
             mine.check()
             process.send_signal(signal.SIGCONT)
@@ -118,7 +119,7 @@ def test_a_killed_owner_is_no_hindrance_to_anyone(file):
 
 def test_whoever_was_followed_leaves_the_name_of_its_follower(file):
     with Ownership(file, JOB).held():
-        theirs = json.dumps(dataclasses.asdict(Owner.this_process(NEXT_LIFE)))
+        theirs = json.dumps(dataclasses.asdict(Owner.this_process(NEXT_ATTEMPT)))
         file.write_text(theirs)
     assert file.read_text() == theirs
 
@@ -180,7 +181,7 @@ def test_an_owner_elsewhere_that_lives_keeps_it(file, hurried, life):
         take(file, life)
 
 
-@pytest.mark.parametrize("life", [None, NEXT_LIFE])
+@pytest.mark.parametrize("life", [None, NEXT_ATTEMPT])
 def test_an_owner_elsewhere_that_gives_no_sign_of_life_is_dead(file, hurried, life):
     with elsewhere(file, JOB, lives=False):
         take(file, life)
@@ -188,7 +189,7 @@ def test_an_owner_elsewhere_that_gives_no_sign_of_life_is_dead(file, hurried, li
 
 
 def test_a_later_life_gives_an_owner_elsewhere_the_time_to_notice(file, hurried):
-    with elsewhere(file, JOB) as thread, Ownership(file, NEXT_LIFE).held():
+    with elsewhere(file, JOB) as thread, Ownership(file, NEXT_ATTEMPT).held():
         assert not thread.is_alive()
 
 
@@ -206,3 +207,51 @@ def test_what_was_cut_short_names_nobody(file, text):
     file.write_text(text)
     assert Owner.read(file) is None
     take(file)
+
+
+# --- a file system without locks ---
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """As Lustre without the flock option; no such file system can be mounted here."""
+
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(ownership.fcntl, "flock", refuse)
+    monkeypatch.setattr(ownership, "SIGN_OF_LIFE_S", 0.6)
+
+
+def test_without_locks_a_dead_owner_is_no_hindrance(tmp_path, no_locks):
+    (tmp_path / "lock").write_text(json.dumps(dataclasses.asdict(Owner("process 1 on there", "there", "t", None))))
+    with Ownership(tmp_path / "lock", None).held():
+        assert Owner.read(tmp_path / "lock").host != "there"
+
+
+def test_without_locks_an_owner_that_touches_the_file_is_seen(tmp_path, no_locks):
+    owner = Ownership(tmp_path / "lock", None)
+    over = threading.Event()
+
+    def live() -> None:
+        while not over.wait(0.05):
+            owner.check()
+
+    with owner.held():
+        thread = threading.Thread(target=live)
+        thread.start()
+        try:
+            with pytest.raises(StorageError, match="belongs to a live run"), Ownership(tmp_path / "lock", None).held():
+                pass
+        finally:
+            over.set()
+            thread.join()
+        owner.check()  # still its own
+
+
+@pytest.mark.parametrize("content", ["[" * 60000, "[1]", '{"name": 1}', '{"name": 1, "host": 2, "token": 3, "life": 0}',
+    '{"name": "a", "host": "b", "token": "c", "life": {"job": 1, "number": "x"}}'])  # fmt: skip
+def test_a_file_that_holds_no_owner_is_taken_over(tmp_path, content):
+    (tmp_path / "lock").write_text(content)
+    with Ownership(tmp_path / "lock", JOB).held():
+        assert Owner.read(tmp_path / "lock").name.startswith(f"process {os.getpid()} on")

@@ -50,4 +50,4 @@ def refuse(code: int, entry_point: str, *arguments, **options) -> str:
 
 def contents(directory: Path) -> dict[str, bytes | None]:
     """Everything below a directory: what the files hold, None for directories."""
-    return {str(p.relative_to(directory)): None if p.is_dir() else p.read_bytes() for p in directory.rglob("*")}
+    return {str(p.relative_to(directory)): p.read_bytes() if p.is_file() else None for p in directory.rglob("*")}

@@ -1,0 +1,39 @@
+"""Reading what lies on a disk without trust: regular files alone, of a bounded size, and JSON of any depth."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import IO, Any
+
+MOST_SMALL_BYTES = 1 << 26  # of a file that is read at once
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """The file, opened to be read. Raises OSError also for a pipe, a device or a directory, which may never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(None, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_small(path: Path, most: int = MOST_SMALL_BYTES) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises OSError."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(None, f"it holds more than {most} bytes", str(path))
+    return content
+
+
+def parse_json(text: bytes | str) -> Any:
+    """The value that JSON stands for. Raises ValueError for anything else: NaN, or brackets nested without end."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no value of JSON")
