@@ -13,8 +13,8 @@ HEAD = """\
 
 Written by `python -m tests.docs.flags > docs/flags.md` from the configuration; do not edit it by hand.
 
-Write a flag as `--name=value`. A file of flags, one a line, is given as `--flagfile=FILE`; lines that start with `#` are
-comments. A later flag overrides an earlier one. Every command has `--help`, and `--version`.
+Write a flag as `--name=value`. `--flagfile=FILE` names a file of flags, one a line; lines that start with `#` are
+comments. A later flag overrides an earlier one. Every command has `--help` and `--version`.
 
 The column "role" says what a flag may change:
 

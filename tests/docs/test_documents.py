@@ -17,7 +17,7 @@ LONGEST = {"README.md": 150, "BUILD_NOTES.md": 200}
 # Flags of other programs that the text speaks of.
 FOREIGN_FLAGS = {
     *("logdir", "gpus-per-task", "gpu-bind", "signal", "requeue", "kill-on-bad-exit", "wait", "distribution", "help"),
-    *("version", "flagfile", "NAME", "numprocesses"),
+    *("version", "flagfile", "name", "numprocesses"),
 }
 
 
@@ -119,7 +119,7 @@ def test_links_and_paths_in_a_document_lead_somewhere(page):
 def test_a_document_is_short(page):
     lines = (pages.ROOT / page).read_text().splitlines()
     assert len(lines) <= LONGEST[page]
-    assert [line for line in lines if len(line) > 120] == []
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []  # a row cannot be broken
 
 
 def test_the_page_of_flags_is_current():
