@@ -84,7 +84,10 @@ def commands_of(page: str, block: str) -> Iterator[Command]:
 
 
 def _command(page: str, words: list[str]) -> Iterator[Command]:
-    """The command that these words are, if it is one of this project."""
+    """The command that these words are, if it is one of this project, and those that they wrap for Slurm."""
+    for word in words:
+        if word.startswith("--wrap="):
+            yield from commands_of(page, word.removeprefix("--wrap="))
     words = [word for word in words if word != "…"]
     while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] in ("exec", "bash", "sbatch", "time", "nice")):
         words = words[1:]

@@ -79,10 +79,12 @@ def test_the_commands_of_a_block_are_all_found():
     block = (
         "PIPELINE_EXTRAS=profile ./launch/train.sh --steps=3 \\\n  --seed=2 & sleep 3; kill -9 $!   # --no\n"
         "source <(.venv/bin/python -m pipeline.completion bash)\n"
+        "sbatch --array=0-3 --wrap='exec python -m pipeline.sweep … --array'\n"
     )
     assert list(pages.commands_of("a page", block)) == [
         ("a page", "launch/train.sh", ("--steps=3", "--seed=2")),
         ("a page", "pipeline.completion", ("bash",)),
+        ("a page", "pipeline.sweep", ("--array",)),
     ]
 
 
