@@ -1,6 +1,7 @@
 """The documents as a reader uses them: their links, the commands in their code blocks, the flags in their text."""
 
 import ast
+import functools
 import importlib.util
 import re
 import shlex
@@ -105,6 +106,7 @@ def _command(page: str, words: list[str]) -> Iterator[Command]:
         raise ValueError(f"{page}: '{words[0]}' is no known program")
 
 
+@functools.cache
 def flags_of(target: str) -> dict[str, Flag | None] | None:
     """The flags of a module or script of this project by name; None if it takes those of another program.
 
@@ -144,6 +146,7 @@ def _added_arguments(path: Path) -> dict[str, Flag | None]:
     return {name.removeprefix("--"): None for name in names if str(name).startswith("--")}
 
 
+@functools.cache
 def known_flags() -> set[str]:
     """The flags of every command, launcher and benchmark of this project."""
     targets = [f"pipeline.{entry_point}" for entry_point in completion.ENTRY_POINTS]
