@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from tests.tensorboards import TensorBoard
+from tests.support.tensorboards import TensorBoard
 
 from tests.browser import runs
 from tests.browser.dashboards import Dashboards

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (it comes with the extra 'test')")
 
-from tests.tensorboards import TensorBoard
+from tests.support.tensorboards import TensorBoard
 
 from pipeline.runs.run_directory import RunDirectory
 from tests.browser import dashboards, runs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import commands
 import pytest
-from tests.cluster.hosts import missing
+from tests.support.cluster.hosts import missing
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())
