@@ -9,13 +9,17 @@ A field says in its metadata which part of a run it can change:
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.augment import Operation, parse
 from pipeline.errors import UsageError
+from pipeline.text import flag_values
+from pipeline.text.flag_values import MOST_TOWERS, Device, Steps
 from pipeline.text.spelling import nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
@@ -32,7 +36,6 @@ OF_ONE_START = (
 
 MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
-MOST_TOWERS = 1024
 
 
 def _field(default, help_text: str, *, topic: str, role: str = MATHEMATICS, choices=None, least=None, most=None):
@@ -153,13 +156,40 @@ class Config:
         topic="run", role=EXECUTION)
     # fmt: on
 
+    @functools.cached_property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """--piecewise, read: the rate from each step on."""
+        return flag_values.rates(self.piecewise)
+
+    @functools.cached_property
+    def average_window(self) -> Steps:
+        """--average, read: the steps over which the parameters are averaged."""
+        return flag_values.steps("average", self.average)
+
+    @functools.cached_property
+    def profile_window(self) -> Steps:
+        """--profile, read: the steps that are traced."""
+        return flag_values.steps("profile", self.profile)
+
+    @functools.cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """--tower_devices, read."""
+        return flag_values.devices(self.tower_devices)
+
+    @functools.cached_property
+    def augmentation(self) -> tuple[Operation, ...]:
+        """--augment, read."""
+        return parse(self.augment)
+
     def validate(self) -> None:
         """Raises UsageError for the first rule that a value breaks; touches no device and no disk.
 
-        Whether names are of a source, a model and an augmentation is checked with the flags.
+        The registries of sources and models check their names: see runs/settings.py.
         """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
+        for read in ("rates", "devices", "average_window", "profile_window", "augmentation"):
+            getattr(self, read)
         if self.grad_shards and self.global_batch % self.grad_shards:
             raise UsageError(
                 f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
@@ -167,14 +197,12 @@ class Config:
             )
         if (self.schedule == "piecewise") != bool(self.piecewise):
             raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
-        parse_piecewise(self.piecewise)
         end = self.decay_steps or self.steps
         if self.schedule not in ("constant", "piecewise") and self.warmup_steps >= end:
             raise UsageError(
                 f"warmup_steps={self.warmup_steps} leaves no step for the schedule, which ends at step {end}; "
                 "lower --warmup_steps or raise --decay_steps"
             )
-        parse_tower_devices(self.tower_devices)
         if self.augment_steps and not self.augment:
             raise UsageError(
                 f"augment_steps={self.augment_steps} is of --augment, which is not given; give both, or leave it out"
@@ -183,8 +211,8 @@ class Config:
             raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
-        for name in ("average", "profile"):
-            if parse_steps(name, getattr(self, name))[1] > self.steps:
+        for name, window in (("average", self.average_window), ("profile", self.profile_window)):
+            if window.end > self.steps:
                 raise UsageError(
                     f"{name}={getattr(self, name)} ends after the last of steps={self.steps}; "
                     "lower its END, or raise --steps"
@@ -242,42 +270,6 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         raise UsageError(f"{name}={value} is too small; the least is {least}")
     if most is not None and value > most:
         raise UsageError(f"{name}={value} is too large; the most is {most}")
-
-
-def parse_piecewise(text: str) -> list[tuple[int, float]]:
-    """'0:0.1,500:0.01' -> [(0, 0.1), (500, 0.01)]; steps must rise."""
-    try:
-        pairs = [(int(step), float(rate)) for step, rate in (p.split(":") for p in text.split(",") if p)]
-    except ValueError:
-        raise UsageError(f"piecewise={text} is not a list of STEP:RATE; write it as 0:0.1,500:0.01") from None
-    steps = [step for step, _ in pairs]
-    if steps != sorted(set(steps)) or any(step < 0 or not 0 <= rate < 1e308 for step, rate in pairs):
-        raise UsageError(f"piecewise={text} needs rising steps from 0 on and rates of 0 or more; write 0:0.1,500:0.01")
-    return pairs
-
-
-def parse_steps(name: str, text: str) -> tuple[int, int]:
-    """'100:110' -> (100, 110), the first step and the one after the last; '' -> (0, 0), no step."""
-    match = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text)
-    first, end = (int(match[1]), int(match[2])) if match else (0, 0)
-    if text and first >= end:
-        raise UsageError(f"{name}={text} names no steps; write --{name}=START:END with START below END, as 100:110")
-    return first, end
-
-
-def parse_tower_devices(text: str) -> list[tuple[str, int]]:
-    """'gpu:2,gpu:3' -> [('GPU', 2), ('GPU', 3)]; no device twice."""
-    devices = []
-    for name in filter(None, text.split(",")):
-        match = re.fullmatch(r"(cpu|gpu):(\d+)", name.strip(), re.IGNORECASE)
-        if not match:
-            raise UsageError(f"tower_devices={text}: '{name}' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1")
-        devices.append((match[1].upper(), int(match[2])))
-    if any(kind == "CPU" and index >= MOST_TOWERS for kind, index in devices):
-        raise UsageError(f"tower_devices={text} goes beyond cpu:{MOST_TOWERS - 1}; number CPU towers from cpu:0 on")
-    if len(set(devices)) != len(devices):
-        raise UsageError(f"tower_devices={text} names a device twice; give each tower a device of its own")
-    return devices
 
 
 def differences(recorded: Config, asked: Config) -> list[str]:

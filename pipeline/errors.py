@@ -1,6 +1,6 @@
 """Exit codes, the errors that carry them, and the line that tells one.
 
-The codes follow sysexits.h where it has a name for the case; 75 and 76 tell a supervisor or a scheduler what to do next.
+The codes follow sysexits.h where it has a name for the case. 75 and 76 tell a supervisor or a scheduler what to do.
 """
 
 import enum
@@ -35,6 +35,7 @@ class BadDataError(PipelineError):
     """An input file is missing, unreadable or says something impossible."""
 
     code = ExitCode.BAD_DATA
+    step: int | None = None  # the step that needs it, where an example is broken
 
 
 class DivergedError(PipelineError):

@@ -41,7 +41,7 @@ def main() -> None:
 def list_checkpoints(saved, verify: bool) -> list[str]:
     """Prints a line for each checkpoint; returns what is wrong with those that are damaged."""
     damaged = []
-    best = saved.directory.best_step(saved.checkpoints.steps())
+    best = saved.directory.history().best_step(saved.checkpoints.steps())
     print(f"{'step':>10}  {'bytes':>14}  saved                state")
     for step in saved.checkpoints.steps():
         try:

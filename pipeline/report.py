@@ -39,15 +39,15 @@ def main(more: list[str]) -> None:
     from pipeline.reporting import page
     from pipeline.reporting.comparison import labels
     from pipeline.reporting.views import RunView
-    from pipeline.runs.chronicle import Chronicle
+    from pipeline.runs.record import RunRecord
 
-    stories = [Chronicle(directory) for directory in directories]
+    records = [record for d in directories if (record := RunRecord.read(d.path))]
     # One process has one number of threads; between machines that moves no more than a last digit of a loss.
-    execution = {"intra_op_threads": stories[0].config.intra_op_threads, **execution}
+    execution = {"intra_op_threads": records[0].config.intra_op_threads, **execution}
     runs = []
-    for number, (story, label) in enumerate(zip(stories, labels([d.path for d in directories]), strict=True)):
-        scored, left_out = _scored(story.directory, execution)
-        runs.append(RunView(label, number, story, scored, left_out, _placement(story.directory)))
+    for number, (record, label) in enumerate(zip(records, labels([d.path for d in directories]), strict=True)):
+        scored, left_out = _scored(record.directory, execution)
+        runs.append(RunView(label, number, record, scored, left_out, _placement(record.directory)))
         for line in left_out:
             print(f"{label}: left out: {line}")
     with storage_errors(output), replacing(output) as new:

@@ -14,9 +14,9 @@ from pipeline.cli import command, flags
 from pipeline.errors import DivergedError, UsageError
 from pipeline.experiments import grid, results, runner
 from pipeline.experiments.grid import Run
-from pipeline.experiments.results import Standing
+from pipeline.experiments.results import RunResult
+from pipeline.monitoring.history import DIVERGED, FINISHED
 from pipeline.process.preemption import Preemption
-from pipeline.runs.chronicle import DIVERGED, FINISHED
 from pipeline.storage.files import replacing, storage_errors
 from pipeline.workers.slurm import array_task
 
@@ -55,7 +55,7 @@ def main() -> None:
         if flags.value("array"):
             _array(runs, preemption)
         elif flags.value("dry_run"):
-            print(results.table([Standing.of(run) for run in runs]))
+            print(results.table([RunResult.of(run) for run in runs]))
         else:
             if not flags.value("table"):
                 runner.go(runs, preemption)
@@ -94,16 +94,16 @@ def _array(runs: Sequence[Run], preemption: Preemption) -> None:
         runner.go([runs[task]], preemption)
         return
     for number, run in enumerate(runs):
-        print(f"{number}  {run.name}  {Standing.of(run).status}")
+        print(f"{number}  {run.name}  {RunResult.of(run).status}")
     line = shlex.join([sys.executable, "-m", "pipeline.sweep", *sys.argv[1:]])
     print(f"sbatch --array=0-{len(runs) - 1} --signal=B:TERM@60 --requeue --wrap={shlex.quote(f'exec {line}')}")
 
 
 def _conclude(directory: Path, runs: Sequence[Run]) -> None:
     """Prints the tables, and writes results.jsonl in their order."""
-    groups = results.ranked([Standing.of(run) for run in runs])
-    ended = [standing for group in groups for standing in group]
-    lines = [json.dumps(dataclasses.asdict(standing)) for standing in ended]
+    groups = results.ranked([RunResult.of(run) for run in runs])
+    ended = [result for group in groups for result in group]
+    lines = [json.dumps(dataclasses.asdict(result)) for result in ended]
     file = directory / "results.jsonl"
     with storage_errors(file):
         directory.mkdir(parents=True, exist_ok=True)
@@ -111,16 +111,16 @@ def _conclude(directory: Path, runs: Sequence[Run]) -> None:
             new.write_text("".join(f"{line}\n" for line in lines))
     if not flags.value("quiet"):
         _tell(groups, file)
-    count = {status: sum(standing.status == status for standing in ended) for status in (FINISHED, DIVERGED)}
+    count = {status: sum(result.status == status for result in ended) for status in (FINISHED, DIVERGED)}
     best = json.loads(lines[0]) if results.are_ranked(groups) else None
     print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": best}))
     if count[DIVERGED] == len(ended):
         raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
 
 
-def _tell(groups: Sequence[Sequence[Standing]], file: Path) -> None:
+def _tell(groups: Sequence[Sequence[RunResult]], file: Path) -> None:
     """Prints the tables, and where things lie."""
-    ended = [standing for group in groups for standing in group]
+    ended = [result for group in groups for result in group]
     print(f"\n{results.table(ended)}\n")
     if len(groups) < len(ended):
         print(f"{results.table_of_groups(groups)}\n")

@@ -9,16 +9,21 @@ from pipeline.workers import discovery
 
 def main() -> None:
     """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
-    with Preemption.listening() as preemption:
+    with Preemption.listening() as stop:
         asked = flags.configuration()
-        discovery.workers(asked)  # what is wrong with them is said now, too
+        discovery.workers(asked)  # a mistake in their addresses is told now, too
         if asked.repeat > 1:
-            repeat.run(asked, preemption)
+            repeat.run(asked, stop)
             return
         import_tensorflow(asked.log_device_placement)
-        from pipeline.runs import training
+        from pipeline.runs import dry_run, loop, opening
 
-        training.run(asked, preemption)
+        if asked.dry_run:
+            dry_run.show(asked)
+            return
+        with opening.opened(asked, stop) as run:
+            if run:
+                loop.train(run)
 
 
 def run() -> None:

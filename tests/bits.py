@@ -40,7 +40,7 @@ def train(run_dir: Path, *flags) -> str:
 
 def logged(run_dir: Path) -> int:
     """The last step that was logged."""
-    return max((e["step"] for e in RunDirectory(run_dir).events() if e["event"] == "train"), default=0)
+    return max((e["step"] for e in RunDirectory(run_dir).history().events if e["event"] == "train"), default=0)
 
 
 def kill(run_dir: Path, step: int, delay_s: float, *flags) -> str:
@@ -86,7 +86,7 @@ def runs_of_workers(directory: Path, *flags) -> set[str]:
         train = command(run_dir, f"--towers={towers}", *flags)
         supervise = [*train[:2], "pipeline.supervise", *train[3:], f"--workers={workers}", "--quiet"]
         subprocess.run(supervise, stdout=subprocess.DEVNULL, check=True)
-        result = RunDirectory(run_dir).result()
+        result = RunDirectory(run_dir).history().result
         assert result is not None
         row(f"{workers} workers, {towers} towers each", started, result["parameters_sha256"])
         hashes.add(result["parameters_sha256"])

@@ -87,7 +87,7 @@ class Job:
 
     def logged(self) -> int:
         """The last step that was told."""
-        return max((e["step"] for e in self.run.events() if e["event"] == "train"), default=0)
+        return max((e["step"] for e in self.run.history().events if e["event"] == "train"), default=0)
 
     def turn(self) -> None:
         """Starts the job again if it stopped, as a scheduler does; where it is finished, with more steps to go."""
@@ -187,7 +187,7 @@ def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
 
 def starts(job: Job, after: float) -> list[int]:
     """The step of every start after a time."""
-    return [e["step"] for e in job.run.events() if e["event"] == "start" and e["time"] > after]
+    return [e["step"] for e in job.run.history().events if e["event"] == "start" and e["time"] > after]
 
 
 def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, int, float]:
@@ -237,7 +237,7 @@ def disturbed(minutes: float, events: int, draws: random.Random) -> tuple[str, i
                     job.turn()
                 time.sleep(0.1)
             summary(happened)
-            result = job.run.result()
+            result = job.run.history().result
             assert result is not None
             return result["parameters_sha256"], result["step"]
         finally:

@@ -76,10 +76,10 @@ def test_a_broken_rule_is_named(fields, line):
 
 
 def test_what_lists_mean():
-    assert configuration.parse_piecewise("0:0.1,500:0.01") == [(0, 0.1), (500, 0.01)]
-    assert configuration.parse_tower_devices("gpu:2, CPU:0") == [("GPU", 2), ("CPU", 0)]
-    assert configuration.parse_steps("profile", "100:110") == (100, 110)
-    assert configuration.parse_steps("average", "") == (0, 0)
+    assert Config(piecewise="0:0.1,500:0.01").rates == ((0, 0.1), (500, 0.01))
+    assert Config(tower_devices="gpu:2, CPU:0").devices == (("GPU", 2), ("CPU", 0))
+    assert Config(profile="100:110").profile_window == (100, 110)
+    assert Config().average_window == (0, 0)
 
 
 def other(field: dataclasses.Field):

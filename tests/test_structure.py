@@ -1,4 +1,4 @@
-"""Every effect has one home, and imports point one way."""
+"""Every effect has one home, and imports between folders point one way."""
 
 import ast
 import re
@@ -8,72 +8,57 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+COMMANDS = sorted(
+    ("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "supervise", "preflight", "completion")
+)
+
+# A file may import from its own folder and from layers further up in this list, wherever in the file that stands.
+LAYERS = [
+    {"__init__"},  # the version alone
+    {"errors"},
+    {"text"},
+    {"random", "process", "storage"},
+    {"augment"},
+    {"config"},
+    {"models", "sources"},
+    {"engine"},
+    {"workers", "monitoring"},
+    {"runs"},
+    {"serving", "experiments", "reporting"},
+    {"cli"},
+    set(COMMANDS),
+]
 
 # effect -> (pattern, the files that may have it)
 HOMES = {
-    "devices are chosen": (r"\btf\.device\(", {"towers.py"}),
+    "devices are chosen": (r"\btf\.device\(", {"engine/towers.py"}),
     "the collective runtime is touched": (
         r"Collective\w+\(|MultiWorkerMirroredStrategy|coordination_config",
         {"workers/cluster.py"},
     ),
-    "devices are configured": (r"\btf\.config\.", {"devices.py"}),
-    "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"exits.py"}),
-    "signals are handled": (r"\bsignal\.signal\(", {"preemption.py"}),
+    "devices are configured": (r"\btf\.config\.", {"engine/devices.py"}),
+    "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"process/exits.py"}),
+    "signals are handled": (r"\bsignal\.signal\(", {"process/preemption.py"}),
     "flags are defined": (
         r"\bDEFINE_\w+\(",
-        {"flags.py", "evaluate.py", "export.py", "inspect.py", "predict.py", "supervise.py", "report.py", "sweep.py"},
+        {"cli/flags.py"} | {f"{name}.py" for name in COMMANDS if name not in ("train", "preflight", "completion")},
     ),
-    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"command.py", "workers/surroundings.py"}),
+    "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"process/environment.py"}),
     "other processes are started": (
         r"\bsubprocess\.|\bos\.fork\(",
-        {"experiments/series.py", "workers/worker_process.py"},
+        {"experiments/runner.py", "workers/worker_process.py"},
     ),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
-        {"persistence/checkpoint.py", "persistence/manifests.py"},
+        {"runs/checkpoints.py", "runs/manifests.py"},
     ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }
 
-# Folders that only group modules; other packages stand as a whole.
-GROUPS = {"workers", "persistence", "monitoring", "experiments", "serving"}
-
-# Whoever stands further down may import whoever stands above, never the other way.
-LAYERS = [
-    ["spelling"],
-    ["exits"],
-    ["config", "preemption", "clock", "reduce", "plan", "arrays", "chunks", "gradients"],
-    ["figures", "hostlists", "manifests", "ports"],
-    ["surroundings", "readiness", "versions"],
-    ["topology", "models", "augment", "sources", "storage", "ownership", "peers", "roll_call"],
-    ["progress", "pictures", "summaries", "graphs", "profiling"],
-    ["flags", "events", "hparams", "grid"],
-    ["command", "run_directory", "supervisor_log", "worker_process"],
-    ["watchdog", "supervisor", "chronicle"],
-    ["standings"],
-    ["series"],
-    ["repeat"],
-    ["devices", "schedules", "optimizers", "batches", "forward", "journal", "placement", "images"],
-    ["averaging", "loss_scale"],
-    ["inputs", "verdicts"],
-    ["state", "failures"],
-    ["checkpoint", "towers", "formats"],
-    ["cluster"],
-    ["step", "evaluation", "prediction", "resume", "job", "start"],
-    ["gallery"],
-    ["assembly"],
-    ["trainer", "saved_run", "dry_run", "exporting", "importing"],
-    ["loop", "watch", "reporting"],
-    ["training"],
-    ["train", "evaluate", "predict", "inspect", "export", "supervise", "preflight", "report", "sweep"],
-    ["completion"],
-]
-
 
 def code(file: str) -> str:
     """The file without its comments and strings."""
-    source = (PACKAGE / file).read_text()
-    tree = ast.parse(source)
+    tree = ast.parse((PACKAGE / file).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "manifest.json" not in node.value:
             node.value = ""
@@ -88,30 +73,37 @@ def test_every_effect_has_one_home(effect):
     assert homes - found == set(), "a home without its effect: correct the table"
 
 
-def level(module: str) -> int:
-    return next(i for i, layer in enumerate(LAYERS) if module in layer)
+def unit(path: str) -> str:
+    """The folder of a file, or the name of a file in the root."""
+    return path.split("/")[0].removesuffix(".py")
 
 
-def module_of(parts: list[str]) -> str:
-    """The module, or the package that stands as a whole, that a path below pipeline/ is part of."""
-    return parts[1] if parts[0] in GROUPS and len(parts) > 1 else parts[0]
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
 
 
-def imports_at_top(file: str) -> set[str]:
-    """The modules of pipeline that a file imports when it is imported, not inside a function."""
+def imported(file: str) -> set[str]:
+    """The folders and root files that a file imports, at its top or inside of functions."""
     names = set()
-    for node in ast.parse((PACKAGE / file).read_text()).body:
+    for node in ast.walk(ast.parse((PACKAGE / file).read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
-            parts = node.module.split(".")[1:]
-            paths = [parts] if parts and parts != [*GROUPS & set(parts)] else [[*parts, a.name] for a in node.names]
-            names |= {module_of(path) for path in paths}
+            parts = node.module.split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            parts = [alias.name.split(".") for alias in node.names if alias.name.split(".")[0] == "pipeline"]
+            names |= {part[1] if len(part) > 1 else "__init__" for part in parts}
     return names
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in FILES if f != "__init__.py" and f.removesuffix("/__init__.py") not in GROUPS]
-)
-def test_imports_point_one_way(file):
-    own = module_of(file.removesuffix(".py").split("/"))
-    upwards = {name for name in imports_at_top(file) if name != own and level(name) >= level(own)}
-    assert upwards == set()
+@pytest.mark.parametrize("file", FILES)
+def test_imports_between_folders_point_one_way(file):
+    own = unit(file)
+    assert {name for name in imported(file) - {own} if layer(name) >= layer(own)} == set()
+
+
+def test_the_root_holds_the_commands_and_little_else():
+    root = {file.removesuffix(".py") for file in FILES if "/" not in file}
+    assert root == {*COMMANDS, "__init__", "config", "errors"}
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == {
+        name for names in LAYERS for name in names if (PACKAGE / name).is_dir()
+    }

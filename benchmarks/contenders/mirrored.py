@@ -7,7 +7,7 @@ from benchmarks.contenders import keras_fit, plain_keras
 from benchmarks.examples import training_examples
 from benchmarks.task import STEPS_PER_CALL, Task
 from benchmarks.turns import Pause
-from pipeline.config import parse_tower_devices
+from pipeline.text import flag_values
 
 
 def fit(task: Task, pause: Pause) -> None:
@@ -55,7 +55,7 @@ def _train(task: Task, pause: Pause, strategy, iterator, image_shape, num_classe
 
 def _strategy(task: Task) -> tf.distribute.MirroredStrategy:
     """Over the task's devices; where it names none, over one."""
-    devices = parse_tower_devices(task.tower_devices) or [("GPU" if task.on_gpu else "CPU", 0)]
+    devices = flag_values.devices(task.tower_devices) or [("GPU" if task.on_gpu else "CPU", 0)]
     if any(kind == "CPU" for kind, _ in devices):
         logical = [tf.config.LogicalDeviceConfiguration()] * len(devices)
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)

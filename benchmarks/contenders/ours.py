@@ -31,4 +31,6 @@ def assemble(task: Task) -> Assembly:
         tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1)
     # fmt: on
     towers = topology.of(config, devices.num_gpus())
-    return Assembly(configuration.resolve(config, towers.num_towers), towers)
+    config = configuration.resolve(config, towers.num_towers)
+    devices.start(towers, config)
+    return Assembly(config, towers)

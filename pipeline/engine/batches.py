@@ -10,16 +10,19 @@ from pipeline import augment
 from pipeline.config import MOST_WHOLE
 from pipeline.engine import chunked_map
 from pipeline.engine.plan import Plan
+from pipeline.errors import BadDataError
 from pipeline.sources.base import Source, find_broken
 
 
 class Batches:
     """What each shard of each step trains on; a pure function of the step."""
 
-    def __init__(self, plan: Plan, source: Source, augmentation: str = "", augmented_steps: int = 0):
-        """augmented_steps: those from it on are not augmented; 0: all are."""
+    def __init__(
+        self, plan: Plan, source: Source, augmentation: Sequence[augment.Operation] = (), augmented_steps: int = 0
+    ):
+        """augmented_steps: the steps from it on are not augmented; 0: all are."""
         self._plan, self._source = plan, source
-        self._augmentation, self._augmented_steps = augment.parse(augmentation), augmented_steps
+        self._augmentation, self._augmented_steps = augmentation, augmented_steps
 
     def at(self, step, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples of consecutive shards of one step.
@@ -47,10 +50,14 @@ class Batches:
         return tf.reshape(images, [*leading, *self._source.image_shape]), tf.reshape(labels, leading)
 
     def find_broken(self, first: int, last: int) -> None:
-        """Raises BadDataError naming the first example of steps `first` to `last` - 1 that cannot be decoded."""
+        """Raises BadDataError, with its step, for the first of steps `first` to `last` - 1 with a broken example."""
         for step in range(first, last):
             positions = self._plan.positions(step, range(self._plan.grad_shards))
-            find_broken(self._source, self._plan.indices(positions).numpy().tolist())
+            try:
+                find_broken(self._source, self._plan.indices(positions).numpy().tolist())
+            except BadDataError as error:
+                error.step = step
+                raise
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """`at` of every step from `first_step` on, to the last that a run can have."""

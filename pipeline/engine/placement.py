@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # as tf.summary.trace_on does; TensorFlow has no public way to the graphs
 
 from pipeline.errors import UsageError
+from pipeline.text.tables import aligned
 
 # Operations that belong to no tower, whatever their names say, for they compute nothing:
 _CARRIERS = {
@@ -164,8 +165,4 @@ def _operation_rows(operations: Sequence[Operation]) -> list[list[str]]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns: the first flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    return aligned(rows, right=range(1, len(rows[0])))

@@ -17,14 +17,10 @@ class Plan:
     grad_shards: int
     num_examples: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.num_examples < 1:
             raise UsageError("the training split has 0 examples; at least 1 is needed: lower --validation_fraction")
-        if self.global_batch % self.grad_shards:
-            raise UsageError(
-                f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
-                f"use a multiple of {self.grad_shards} or another --grad_shards"
-            )
+        assert self.global_batch % self.grad_shards == 0, "Config.validate lets no such configuration pass"
 
     @property
     def shard_batch(self) -> int:

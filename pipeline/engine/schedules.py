@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from pipeline.config import Config, parse_piecewise
+from pipeline.config import Config
 
 RISE_OF_ONECYCLE = 0.3  # of decay_steps, where --warmup_steps does not say
 
@@ -43,6 +43,6 @@ def _warmup_steps(config: Config) -> int:
 
 def _piecewise(config: Config, step) -> tf.Tensor:
     """The rate of the last boundary that the step has reached; before the first, the peak."""
-    pairs = parse_piecewise(config.piecewise)
+    pairs = config.rates
     reached = tf.reduce_sum(tf.cast(step >= tf.constant([start for start, _ in pairs], tf.int64), tf.int32))
     return tf.gather(tf.constant([config.learning_rate] + [rate for _, rate in pairs], tf.float32), reached)

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from pipeline.config import Config, parse_tower_devices
+from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.text.addresses import host_and_port
+from pipeline.text.flag_values import Device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Topology:
     Every worker has as many towers as this one.
     """
 
-    towers: tuple[tuple[str, int], ...]  # (("GPU", 0), ("GPU", 1))
+    towers: tuple[Device, ...]
     workers: Workers = ALONE
 
     @property
@@ -132,10 +133,8 @@ def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     Raises UsageError for a device that does not exist or more towers than GPUs. CPU towers are logical
     devices, so that any number of them exists.
     """
-    named = parse_tower_devices(config.tower_devices)
-    if not named:
-        kind = "GPU" if num_gpus else "CPU"
-        named = [(kind, index) for index in range(config.towers or num_gpus or 1)]
+    kind = "GPU" if num_gpus else "CPU"
+    named = config.devices or tuple(Device(kind, index) for index in range(config.towers or num_gpus or 1))
     gpus = sorted(index for kind, index in named if kind == "GPU")
     if gpus and gpus[-1] >= num_gpus:
         asked = f"tower_devices={config.tower_devices}" if config.tower_devices else f"towers={config.towers}"
@@ -143,4 +142,4 @@ def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
         raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {there}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
-    return Topology(tuple(named), workers)
+    return Topology(named, workers)

@@ -1,18 +1,40 @@
-"""Trains towers from one step to another; knows nothing of files, reports or signals."""
+"""The way of a batch through a step, and the loop of steps that is one TensorFlow function.
+
+`Trainer.advance` calls that function. From there a batch goes through `_body`, `_step` and `_gradient` to
+`forward.shard_sums` on its tower; the sums come back through the tree, the all-reduce and `updates`.
+"""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.engine import failures, placement, state
+from pipeline.engine import exchange, failures, forward, placement, reduce, state
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
+from pipeline.engine.exchange import AllReduce, Total
 from pipeline.engine.placement import Placement
-from pipeline.engine.step import Outcome, Step
-from pipeline.monitoring import graphs
+from pipeline.engine.towers import Placed, Towers
+from pipeline.engine.updates import Updates
+from pipeline.models.variables import seeds_of
+
+Batch = tuple[tf.Tensor, tf.Tensor]  # images [shards, shard_batch, h, w, c] uint8 and labels [shards, shard_batch]
+
+
+class Outcome(NamedTuple):
+    """The last step that was computed: tensors inside of a function, NumPy scalars outside."""
+
+    next_step: tf.Tensor  # [] int64: the global step reached; of a diverged step, that step itself
+    diverged: tf.Tensor  # [] bool
+    stop: tf.Tensor  # [] bool: whether a worker asked to stop after this step
+    loss: tf.Tensor  # [] float32, mean over the global batch
+    correct: tf.Tensor  # [] int32
+    gradient_norm: tf.Tensor  # [] float32, before clipping
+    learning_rate: tf.Tensor  # [] float32
+    input_seconds: tf.Tensor  # [] float64: for which all steps of a call waited for their examples
+    reduction_seconds: tf.Tensor  # [] float64: for which the first tower waited for other workers' gradients
 
 
 class Gradient(NamedTuple):
@@ -23,67 +45,134 @@ class Gradient(NamedTuple):
 
 
 class Trainer:
-    """The towers of a run and the function that trains them; which step it is, the caller says."""
+    """Towers, model and optimizer bound together. The caller says which step it is: a step is never state here."""
 
-    def __init__(self, assembly: Assembly, values: state.Values):
+    def __init__(self, assembly: Assembly, values: state.Values, all_reduce: AllReduce = exchange.alone):
+        """values: the state to start from. all_reduce: adds the sums of all workers."""
         config = assembly.config
-        self.towers = assembly.towers(values)
+        self.towers = Towers(assembly.topology, config.variables, values)
         self.placement: Placement | None = None  # known after the first `advance`
-        self._plan = assembly.plan
-        self._parameter_names = [v.path for v in assembly.model.trainable_variables]
-        self._batches = Batches(assembly.plan, assembly.splits.train, config.augment, config.augment_steps)
-        self._step = Step(config, assembly.plan, assembly.model, self.towers, assembly.cluster)
-        self._train = self._step.loop()
-        self._gradient = tf.function(self._gradient_of, autograph=False)
+        self._config, self._plan, self._model, self._all_reduce = config, assembly.plan, assembly.model, all_reduce
+        self._batches = Batches(assembly.plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        self._updates = Updates(config, self.towers)
+        self._steps = tf.function(self._steps_traced, autograph=False)
+        self._gradient_alone = tf.function(self._gradient_traced, autograph=False)
         self._iterators: list[tf.data.Iterator] = []
         self._reached = -1  # the step that the iterators are at
 
     def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
 
-        Where a worker `asked` to stop, that is the first one's, on every worker. Raises BadDataError for an example
-        that cannot be read, UsageError where memory or a kernel is lacking.
+        Ends where a step diverges, and, on all workers, after the first step if one of them `asked` to stop.
+        Raises BadDataError for an example that cannot be read, UsageError where memory or a kernel is lacking.
         """
         with self._explained(step, last):
-            return self._advance(step, last, asked)
-
-    def _advance(self, step: int, last: int, asked: bool) -> Outcome:
-        if step != self._reached:
-            datasets = [self._batches.dataset(step, shards) for shards in self._shards()]
-            self._iterators = self.towers.iterators(datasets)
-        if self.placement is None:
-            with placement.collect() as collected:
-                outcome = self._call(step, last, asked)
-            variables = [v for replica in self.towers.replicas for v in replica.variables.values()]
-            self.placement = placement.read(collected.graphs, variables)
-        else:
-            outcome = self._call(step, last, asked)
+            if step != self._reached:
+                self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
+            steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
+            with self._placed():
+                outcome = self._steps(self._iterators, *steps, tf.constant(float(asked)))
+            outcome = Outcome(*(value.numpy() for value in outcome))
         self._reached = int(outcome.next_step)
         return outcome
 
     def gradient(self, step: int) -> Gradient:
         """The averaged gradient that `step` would apply to the parameters as they are now."""
         with self._explained(step, step + 1):
-            loss, gradients = self._gradient(tf.constant(step, tf.int64))
-        named = zip(self._parameter_names, gradients, strict=True)
+            loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
+        names = [variable.path for variable in self._model.trainable_variables]
+        named = zip(names, gradients, strict=True)
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
     def graph(self) -> tf.compat.v1.GraphDef:
-        """One step as TensorBoard draws it: a box for each tower and one for the host, with devices and shapes."""
+        """The graph of one step, with devices and shapes."""
         first = tf.constant(0, tf.int64)
-        one = tf.function(lambda: self._step.one(self._batches_at(first), first), autograph=False)
-        return graphs.readable(one.get_concrete_function().graph.as_graph_def(add_shapes=True))
+        one = tf.function(lambda: self._step(self._batches_at(first), first), autograph=False)
+        return one.get_concrete_function().graph.as_graph_def(add_shapes=True)
+
+    # --- one call of TensorFlow: steps first, first + 1, ... last - 1 ---
+
+    def _steps_traced(
+        self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
+    ) -> Outcome:
+        def more(outcome: Outcome) -> tf.Tensor:
+            return (outcome.next_step < last) & ~outcome.diverged & ~outcome.stop
+
+        def body(outcome: Outcome) -> tuple[Outcome]:
+            batches, seconds = self.towers.next_of_all(iterators)
+            one = self._step(batches, outcome.next_step, asked)
+            reduction = outcome.reduction_seconds + one.reduction_seconds
+            return (one._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
+
+        with self.towers.on_host():
+            zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
+            start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time, no_time)
+            return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
+
+    def _step(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Outcome:
+        """Computes and applies one step."""
+        now = self._updates.at(step)
+        total = self._gradient(batches, step, asked)
+        sums = total.sums
+        norm, diverged = self._updates.apply(sums, now, step)
+        with self.towers.on_host():
+            reached = step + tf.cast(~diverged, tf.int64)
+            figures = (sums.loss, sums.correct, norm, now.rate)
+            return Outcome(reached, diverged, total.asking > 0, *figures, tf.zeros([], tf.float64), total.seconds)
+
+    def _gradient(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Total:
+        """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
+
+        batches: of every tower of this worker. asked: [] float32, 1 if this worker asks to stop.
+        """
+        seeds, factor = self._before_towers(step)
+        leaves = []
+        for tower, (images, labels) in enumerate(batches):
+            parameters, statistics = self.towers.read(tower)
+            with self.towers.on(tower):
+                for i, shard in enumerate(self.towers.shards_of(tower, self._plan.grad_shards)):
+                    with tf.name_scope(f"shard_{shard}"):
+                        # fmt: off
+                        sums = forward.shard_sums(
+                            self._model, parameters, statistics, [layer[shard] for layer in seeds],
+                            images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
+                        # fmt: on
+                    leaves.append(Placed(tower, sums))
+        total = self._all_reduce(reduce.tree(leaves, self.towers.add).sums, step, asked)
+        return total._replace(sums=self._updates.unscaled(total.sums))
+
+    def _before_towers(self, step: tf.Tensor) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+        """For every random layer its shards' seeds; and the factor of every example's loss."""
+        with self.towers.on_host(), tf.name_scope("seeds"):
+            layers = len(seeds_of(self._model))
+            seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
+            factor = tf.constant(1 / self._plan.global_batch)
+            scale = self._updates.scale()
+            return seeds, factor if scale is None else factor * scale
+
+    # --- around it ---
 
     def _shards(self) -> list[range]:
         return [self.towers.shards_of(tower, self._plan.grad_shards) for tower in range(len(self.towers))]
 
-    def _batches_at(self, step: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    def _batches_at(self, step: tf.Tensor) -> list[Batch]:
         with self.towers.on_host(), tf.name_scope("input"):
             return [self._batches.at(step, shards) for shards in self._shards()]
 
-    def _gradient_of(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        sums = self._step.gradient(self._batches_at(step), step).sums
+    def _gradient_traced(self, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        sums = self._gradient(self._batches_at(step), step).sums
         return sums.loss, sums.gradients
+
+    @contextlib.contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Learns the placement of the first call that is made inside."""
+        if self.placement is not None:
+            yield
+            return
+        with placement.collect() as collected:
+            yield
+        variables = [v for replica in self.towers.replicas for v in replica.variables.values()]
+        self.placement = placement.read(collected.graphs, variables)
 
     @contextlib.contextmanager
     def _explained(self, step: int, last: int) -> Iterator[None]:
@@ -93,8 +182,3 @@ class Trainer:
 
         with failures.explained("global_batch", find_broken):
             yield
-
-    def _call(self, step: int, last: int, asked: bool) -> Outcome:
-        steps = (tf.constant(step, tf.int64), tf.constant(last, tf.int64))
-        outcome = self._train(self._iterators, *steps, tf.constant(float(asked)))
-        return Outcome(*(value.numpy() for value in outcome))

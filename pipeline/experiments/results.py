@@ -1,4 +1,4 @@
-"""How runs stand, side by side: each one's results, the order from best to worst, means, and tables of it."""
+"""Results of runs side by side: the order from best to worst, means and deviations, and tables of them."""
 
 import dataclasses
 import itertools
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.experiments.grid import Run
-from pipeline.runs.chronicle import FINISHED, Chronicle
-from pipeline.runs.run_directory import RunDirectory
+from pipeline.monitoring.history import FINISHED
+from pipeline.runs.record import RunRecord
+from pipeline.text import tables
 from pipeline.text.numbers import accuracy, duration, number
 
 NOT_STARTED = "not started"
@@ -17,8 +18,8 @@ NONE = "-"
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
-    """What a run has come to; None for what it has not told."""
+class RunResult:
+    """How far a run came, and its results; None for a result that it has not told."""
 
     run: str
     varied: Mapping[str, Any]
@@ -34,31 +35,26 @@ class Standing:
     parameters_sha256: str | None = None
 
     @classmethod
-    def of(cls, run: Run) -> "Standing":
+    def of(cls, run: Run) -> "RunResult":
         """Raises StorageError if its directory cannot be read."""
-        story = chronicle(run)
-        if story is None:
+        record = RunRecord.read(Path(run.config.run_dir))
+        if record is None:
             return cls(run.name, run.varied, run.config.seed, NOT_STARTED)
-        result = story.result if story.status == FINISHED else {}
+        history, status = record.history, record.status
+        result = history.result if status == FINISHED else {}
         return cls(
             run.name,
             run.varied,
             run.config.seed,
-            story.status,
-            story.step,
-            validation_accuracy=story.last("validation", "accuracy"),
+            status,
+            history.step,
+            validation_accuracy=history.last("validation", "accuracy"),
             test_accuracy=result.get("test_accuracy"),
             test_loss=result.get("test_loss"),
             images_per_second=result.get("images_per_second"),
-            seconds=round(story.seconds, 2),
+            seconds=round(history.seconds, 2),
             parameters_sha256=result.get("parameters_sha256"),
         )
-
-
-def chronicle(run: Run) -> Chronicle | None:
-    """What a run tells; None if it was never started."""
-    directory = RunDirectory(Path(run.config.run_dir))
-    return Chronicle(directory) if directory.recorded() else None
 
 
 class Spread(NamedTuple):
@@ -79,13 +75,13 @@ class Spread(NamedTuple):
         return form(self.mean) + ("" if self.deviation is None else f" ± {form(self.deviation)}")
 
 
-def spread(standings: Iterable[Standing], name: str) -> Spread | None:
+def spread(standings: Iterable[RunResult], name: str) -> Spread | None:
     """Of a result, over the runs that finished and told it."""
     values = (getattr(standing, name) for standing in standings if standing.status == FINISHED)
     return Spread.of([value for value in values if value is not None])
 
 
-def ranked(standings: Sequence[Standing]) -> list[list[Standing]]:
+def ranked(standings: Sequence[RunResult]) -> list[list[RunResult]]:
     """The runs in groups of the same varied values, the best mean accuracy on validation first, the unscored last."""
     groups = [list(group) for _, group in itertools.groupby(standings, key=lambda standing: dict(standing.varied))]
     scores = [spread(group, "validation_accuracy") for group in groups]
@@ -93,7 +89,7 @@ def ranked(standings: Sequence[Standing]) -> list[list[Standing]]:
     return [groups[i] for i in order]
 
 
-def are_ranked(groups: Sequence[Sequence[Standing]]) -> bool:
+def are_ranked(groups: Sequence[Sequence[RunResult]]) -> bool:
     """Whether the first of the ranked groups has a score, and so is the best."""
     return spread(groups[0], "validation_accuracy") is not None
 
@@ -106,7 +102,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
-def table(standings: Sequence[Standing]) -> str:
+def table(standings: Sequence[RunResult]) -> str:
     """A line for each run, in their order."""
     rows = [["run", "step", *(heading for heading, _, _ in COLUMNS), "time", "state"]]
     for standing in standings:
@@ -114,10 +110,10 @@ def table(standings: Sequence[Standing]) -> str:
         cells = [NONE if value is None else form(value) for value, form in values]
         took = NONE if standing.seconds is None else duration(standing.seconds)
         rows.append([standing.run, f"{standing.step:,}", *cells, took, standing.status])
-    return aligned(rows)
+    return _aligned(rows)
 
 
-def table_of_groups(groups: Sequence[Sequence[Standing]]) -> str:
+def table_of_groups(groups: Sequence[Sequence[RunResult]]) -> str:
     """A line for each group of runs that differ in their seed alone: means and deviations over those that finished."""
     rows = [["runs", "finished", *(heading for heading, _, _ in COLUMNS)]]
     for group in groups:
@@ -125,14 +121,9 @@ def table_of_groups(groups: Sequence[Sequence[Standing]]) -> str:
         finished = sum(standing.status == FINISHED for standing in group)
         name = str(Path(group[0].run).parent)
         rows.append([name, f"{finished} of {len(group)}", *(s.written(f) if s else NONE for s, f in spreads)])
-    return aligned(rows)
+    return _aligned(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     """Lines of columns: the first and the last flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:-1], row[-1]]))
-    return "\n".join(lines)
+    return "\n".join(tables.aligned(rows, right=range(1, len(rows[0]) - 1)))

@@ -10,13 +10,13 @@ from pathlib import Path
 from pipeline import config as configuration
 from pipeline import errors
 from pipeline.errors import ExitCode, PreemptedError, StorageError, UsageError
-from pipeline.experiments import results
 from pipeline.experiments.grid import Run
+from pipeline.monitoring.history import DIVERGED
 from pipeline.process.children import die_with
 from pipeline.process.environment import pulse_fd
 from pipeline.process.preemption import Preemption
 from pipeline.runs import settings
-from pipeline.runs.chronicle import DIVERGED
+from pipeline.runs.record import RunRecord
 
 POLL_S = 0.2
 
@@ -29,9 +29,9 @@ def check(runs: Sequence[Run]) -> None:
     for run in runs:
         settings.check(run.config)
         _check_place(Path(run.config.run_dir))
-        story = results.chronicle(run)
-        asked = story and configuration.keep(story.config, run.config)
-        if story and asked and (changed := configuration.differences(story.config, asked)):
+        record = RunRecord.read(Path(run.config.run_dir))
+        asked = record and configuration.keep(record.config, run.config)
+        if record and asked and (changed := configuration.differences(record.config, asked)):
             raise UsageError(
                 f"{run.config.run_dir} was started with another configuration ({'; '.join(changed)}); "
                 "use its own values, or another directory"
@@ -46,10 +46,10 @@ def _check_place(directory: Path) -> None:
 
 def is_done(run: Run) -> bool:
     """Whether nothing is left to do: it reached its last step, or diverged, which it would do again."""
-    story = results.chronicle(run)
-    if story is None:
+    record = RunRecord.read(Path(run.config.run_dir))
+    if record is None:
         return False
-    return story.status == DIVERGED or story.result.get("step", 0) >= run.config.steps
+    return record.status == DIVERGED or record.history.finished(run.config.steps)
 
 
 def go(runs: Sequence[Run], preemption: Preemption) -> None:

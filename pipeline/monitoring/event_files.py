@@ -7,6 +7,7 @@ their names) would take the newest for the oldest.
 """
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -68,12 +69,15 @@ class EventFile:
 
 def _next_number(directory: Path) -> int:
     """The present second, or one more than the last file's number, so that names rise whatever the clock says."""
-    numbers = [int(path.name.split(".")[3]) for path in _event_files(directory)]
+    numbers = [int(path.name.split(".")[3]) for path in event_files(directory)]
     return max([int(time.time()), *(number + 1 for number in numbers)])
 
 
-def _event_files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("events.out.tfevents.[0-9]*"))
+def event_files(directory: Path) -> list[Path]:
+    """The event files in a directory, in the order in which TensorBoard reads them."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if re.match(r"events\.out\.tfevents\.[0-9]", path.name))
 
 
 def drop_after(directory: Path, start_step: int) -> None:
@@ -84,7 +88,7 @@ def drop_after(directory: Path, start_step: int) -> None:
     cut short at the end of a file. Files that hold none of this stay untouched.
     Raises StorageError.
     """
-    for path in _event_files(directory):
+    for path in event_files(directory):
         with _storage_errors(path):
             if sum(len(record) + _FRAME_BYTES for record in _kept(path, start_step)) != path.stat().st_size:
                 with replacing(path) as new, tf.io.TFRecordWriter(str(new)) as records:

@@ -1,15 +1,14 @@
 """What a run tells: people through progress lines and TensorBoard, programs through metrics.jsonl.
 
-metrics.jsonl holds one JSON object a line: {"event": ..., "step": ..., "time": Unix seconds, ...values}. It is strict
-JSON, so a value that is no finite number (nan, inf) is null. TensorBoard shows one run for each split, with equal
-tags, so that their curves share one chart and its step axis; the run above them is the job's row in its HParams table.
+`history` says how a line looks. TensorBoard shows one run for each split, with equal tags, so that their curves share
+one chart and its step axis; the run above them is the job's row in its HParams table.
 """
 
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,9 +18,9 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from pipeline.errors import StorageError
 from pipeline.monitoring import summaries
-from pipeline.monitoring.event_files import EventFile, drop_after
+from pipeline.monitoring.event_files import EventFile, drop_after, event_files
+from pipeline.monitoring.history import History, Line
 from pipeline.monitoring.terminal import Terminal
 from pipeline.storage.files import replacing, storage_errors
 
@@ -35,20 +34,26 @@ class Journal:
     the rest from one. Every method raises StorageError as soon as a file, or stdout, cannot be written.
     """
 
-    def __init__(self, run_dir: Path, start_step: int, terminal: Terminal | None = None):
+    def __init__(
+        self, run_dir: Path, start_step: int, terminal: Terminal | None = None, history: History | None = None
+    ):
         """Drops what was told of steps after `start_step`, so that no reader sees a step twice; then appends.
 
         Dropped too are the scores of `start_step` itself, pictures and all, if a kill came before their line.
+        history: of the same directory, if the caller has read it.
         """
         self.terminal = terminal or Terminal()
         self._start_step = start_step
         self._tensorboard = run_dir / "tensorboard"
         self._path = run_dir / "metrics.jsonl"
+        self.history = History.read(self._path) if history is None else history
+        self.history.check()
+        self.history.cut(start_step)
         with storage_errors(self._path):
             run_dir.mkdir(parents=True, exist_ok=True)
-            told = _drop_lines_after(self._path, start_step)
+            _rewrite(self._path, self.history)
             self._lines = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        self._event_files = {run: self._go_on(run, start_step, told) for run in self._runs()}
+        self._event_files = {run: self._go_on(run, start_step) for run in self._runs()}
 
     def event(self, event: str, step: int, **values: Any) -> None:
         """Appends a line to metrics.jsonl."""
@@ -111,6 +116,7 @@ class Journal:
             event_file.close()
 
     def _append(self, line: str) -> None:
+        self.history.add(Line(line.encode(), json.loads(line)))
         rest = f"{line}\n".encode()
         with storage_errors(self._path):
             while rest:  # one write, unless the disk is full: then the next one says why
@@ -127,21 +133,24 @@ class Journal:
 
     def _runs(self) -> list[str]:
         """The names of TensorBoard's runs that are there: splits, and '' for the run above them."""
-        names = {path.parent.name for path in self._tensorboard.glob("*/events.out.tfevents.*")}
-        return sorted(names | {"" for _ in self._tensorboard.glob("events.out.tfevents.*")})
+        if not self._tensorboard.is_dir():
+            return []
+        below = [path for path in self._tensorboard.iterdir() if path.is_dir() and event_files(path)]
+        return sorted([path.name for path in below] + ([""] if event_files(self._tensorboard) else []))
 
-    def _go_on(self, run: str, start_step: int, told: set[tuple[str, int]]) -> EventFile:
-        torn = start_step > 0 and run in SCORED and (run, start_step) not in told
+    def _go_on(self, run: str, start_step: int) -> EventFile:
+        torn = start_step > 0 and run in SCORED and not self.history.has(run, start_step)
         last = start_step - 1 if torn else start_step
         drop_after(self._tensorboard / run, last)
         return EventFile(self._tensorboard / run, last)
 
 
-class Aside(Journal):
+class FollowerJournal(Journal):
     """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
 
     def __init__(self, log: IO[str], start_step: int):
         self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
+        self.history = History()
 
     def progress(self, line: str) -> None:
         """Notes a line for people, with the time of day."""
@@ -199,32 +208,9 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _drop_lines_after(path: Path, start_step: int) -> set[tuple[str, int]]:
-    """Rewrites metrics.jsonl without later steps and without a torn last line; untouched if it holds neither.
-
-    Returns the events and steps of the lines that are kept.
-    """
-    content = path.read_bytes() if path.exists() else b""
-    kept = [(line, event, step) for line, event, step in _whole_lines(path, content) if step <= start_step]
-    rest = b"".join(line + b"\n" for line, _, _ in kept)
-    if rest != content:
+def _rewrite(path: Path, history: History) -> None:
+    """Makes the file hold just these lines; it stays untouched where it does."""
+    wanted = b"".join(line.text + b"\n" for line in history.lines)
+    if wanted != (path.read_bytes() if path.exists() else b""):
         with replacing(path) as new:
-            new.write_bytes(rest)
-    return {(event, step) for _, event, step in kept}
-
-
-def _whole_lines(path: Path, content: bytes) -> Iterator[tuple[bytes, str, int]]:
-    """The whole lines, with the event and the step of each. Raises StorageError for one that is not of ours.
-
-    A kill in the middle of a write leaves a part of a line, which is the last and without an end; it is left out.
-    """
-    *lines, _torn = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            told = json.loads(line)
-            yield line, str(told["event"]), int(told["step"])
-        except (ValueError, TypeError, KeyError):
-            raise StorageError(
-                f"{path}:{number}: '{line[:60].decode(errors='replace')}' is not a line of metrics; "
-                "mend or delete that line, then start the same command again"
-            ) from None
+            new.write_bytes(wanted)

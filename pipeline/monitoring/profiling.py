@@ -5,25 +5,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.config import parse_steps
+from pipeline.text.flag_values import Steps
 
 
 class Profiler:
-    """Writes a trace of steps START to END - 1 of 'START:END' below TensorBoard's directory; of '' none.
+    """Writes a trace of the given steps below TensorBoard's directory.
 
     It knows steps by the calls that compute them, so each that it traces needs a call of its own.
     """
 
-    def __init__(self, steps: str, tensorboard: Path):
-        self._first, self._end = parse_steps("profile", steps)
+    def __init__(self, steps: Steps, tensorboard: Path):
+        self._first, self._end = steps
         self._directory = tensorboard
         self._runs = False
-
-    def next_boundary(self, step: int) -> list[int]:
-        """The later step up to which one call may go; [] if it may go to any."""
-        if step >= self._end:
-            return []
-        return [max(self._first, step + 1)]
 
     def at(self, step: int) -> None:
         """Starts or ends the trace, if that is due before this step; a run resumed in its middle traces the rest."""

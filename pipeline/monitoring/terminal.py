@@ -1,14 +1,13 @@
-"""What people see of a run on stdout: lines that stay, on a terminal one more that moves, and a table at the end."""
+"""The lines about a run on stdout: lines that stay and, on a terminal, one that moves."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
 from pipeline.errors import StorageError
-from pipeline.monitoring.clock import Clock
 
 _LIVE_LINE = "step {n}/{total} {percentage:.0f}%  {desc}  {remaining} left {bar}"
 
@@ -34,12 +33,12 @@ class Terminal:
             self._print(text)
 
     def still(self, text: str) -> None:
-        """The same, of what the moving line shows: where there is one, only if verbose."""
+        """Prints a line that repeats what the moving line shows. With a moving line, only --verbose asks for it."""
         if self._verbose or not self.is_live:
             self.line(text)
 
     def detail(self, text: str) -> None:
-        """The same, only if verbose."""
+        """Prints a line that only --verbose asks for."""
         if self._verbose:
             self.line(text)
 
@@ -80,16 +79,3 @@ def _stdout_errors() -> Iterator[None]:
         # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StorageError(f"stdout cannot be written: {error.strerror}; send it to a file") from error
-
-
-def time_split(clock: Clock) -> str:
-    """'41.2 s: compute 90.1%, reduction 0.0%, input 2.3%, ...'."""
-    split = clock.split()
-    shares = (f"{phase} {seconds / sum(split.values()):.1%}" for phase, seconds in split.items())
-    return f"{sum(split.values()):.1f} s: {', '.join(shares)}"
-
-
-def table(rows: Mapping[str, str]) -> str:
-    """Names and values in two columns."""
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows.items())

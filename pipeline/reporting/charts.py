@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
+from pipeline.monitoring.history import Points
 from pipeline.reporting.scales import Scale, fitted, thinned
-from pipeline.runs.chronicle import Points
 from pipeline.text.numbers import number, percent
 
 WIDE, NARROW = 560, 368  # widths that show texts in one size where two wide charts or three narrow ones fill a row

@@ -50,7 +50,7 @@ class Comparison:
         self._runs = runs
         self.columns = [column.name for column in COLUMNS]
         names = [field.name for field in dataclasses.fields(Config) if field.name not in OF_ONE_START]
-        values = {name: {getattr(run.chronicle.config, name) for run in runs} for name in names}
+        values = {name: {getattr(run.record.config, name) for run in runs} for name in names}
         self._differing = [name for name in names if len(values[name]) > 1]
         few = len(self._differing) <= MOST_BESIDE
         self.beside, self.below = (self._differing, []) if few else ([], self._differing)
@@ -58,7 +58,7 @@ class Comparison:
     @property
     def same(self) -> str:
         """A line about the parameters, where runs ended on the same ones."""
-        ended = [sha for run in self._runs if (sha := run.chronicle.result.get("parameters_sha256"))]
+        ended = [sha for run in self._runs if (sha := run.record.history.result.get("parameters_sha256"))]
         twins = len(ended) - len(set(ended))
         if not twins:
             return ""
@@ -77,8 +77,8 @@ class Comparison:
         return [
             {
                 "label": run.label,
-                "chronicle": run.chronicle,
-                "settings": {name: shown(getattr(run.chronicle.config, name)) for name in self._differing},
+                "record": run.record,
+                "settings": {name: shown(getattr(run.record.config, name)) for name in self._differing},
                 "cells": [
                     {"text": NONE if v is None else form(v), "best": v is not None and v == most}
                     for v, form, most in zip(results, forms, best, strict=True)
@@ -97,7 +97,7 @@ class Comparison:
 
     def _chart(self, curve: Curve, split: str) -> Chart | None:
         title = f"{split.capitalize()} {curve.title.lower()}" if curve.is_wide else curve.title
-        lines = [Line(run.label, points(run.chronicle, split, curve.name), run.colour) for run in self._runs]
+        lines = [Line(run.label, points(run.record.history, split, curve.name), run.colour) for run in self._runs]
         most = [max(value for _, value in line.points) for line in lines if line.points]
         far_apart = bool(most) and max(most) >= LOGARITHMIC_FROM * min(most)
         return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).drawn(title, lines)
@@ -105,12 +105,12 @@ class Comparison:
 
 def _results(run: RunView) -> tuple[Any, ...]:
     """In the order of COLUMNS; None for what is not known yet."""
-    story, result = run.chronicle, run.chronicle.result
+    history, result = run.record.history, run.record.history.result
     of_result = (result.get(name) for name in ("test_accuracy", "test_loss", "images_per_second"))
     return (
-        story.step,
-        story.last("validation", "accuracy"),
+        history.step,
+        history.last("validation", "accuracy"),
         *of_result,
-        story.seconds,
+        history.seconds,
         result.get("parameters_sha256"),
     )

@@ -38,12 +38,12 @@ def render(runs: Sequence[RunView]) -> str:
 
 def _heading(runs: Sequence[RunView]) -> tuple[str, str]:
     """The title, and a line below it."""
-    configs = [run.chronicle.config for run in runs]
+    configs = [run.record.config for run in runs]
     whats = {f"{config.model} on {config.source}" for config in configs}
     if len(runs) == 1:
-        return whats.pop(), str(runs[0].chronicle.directory.path.resolve())
+        return whats.pop(), str(runs[0].record.directory.path.resolve())
     what = f", {whats.pop()}" if len(whats) == 1 else ""
-    common = os.path.commonpath([run.chronicle.directory.path.resolve().parent for run in runs])
+    common = os.path.commonpath([run.record.directory.path.resolve().parent for run in runs])
     return f"{len(runs)} runs compared{what}", f"in {common}"
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from pipeline.runs.chronicle import Points
+from pipeline.monitoring.history import Points
 
 MOST_TICKS = 6
 LOGARITHMIC_FROM = 30  # an axis whose values span this ratio, all of them positive, is logarithmic

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from pipeline.config import OF_ONE_START, Config
+from pipeline.monitoring.history import UNFINISHED, History, Points
 from pipeline.reporting import charts
 from pipeline.reporting.charts import Line, Mark
 from pipeline.reporting.scored import Scored
-from pipeline.runs.chronicle import UNFINISHED, Chronicle, Points
+from pipeline.runs.record import RunRecord
 from pipeline.text.numbers import accuracy, duration, number, percent
 
 NONE = "\N{EN DASH}"
@@ -74,9 +75,9 @@ CURVES = (
 )
 
 
-def points(chronicle: Chronicle, split: str, name: str) -> Points:
+def points(history: History, split: str, name: str) -> Points:
     """A curve as it is drawn: without the speed of a start's first lines, which is not measured and told as 0."""
-    told = chronicle.curve(split, name)
+    told = history.curve(split, name)
     return [(step, value) for step, value in told if value] if name == "images_per_second" else told
 
 
@@ -86,7 +87,7 @@ class RunView:
 
     label: str
     colour: int
-    chronicle: Chronicle
+    record: RunRecord
     scored: Scored | None
     left_out: tuple[str, ...]  # what is missing from the page, and why
     placement: str | None  # the text of placement.txt
@@ -94,25 +95,26 @@ class RunView:
     @property
     def tiles(self) -> list[tuple[str, str, str]]:
         """Name, value and remark of each figure at the top."""
-        story, result = self.chronicle, self.chronicle.result
-        config, towers = story.config, story.starts[-1].events[0].get("towers", 0) if story.starts else 0
-        starts = len(story.starts)
+        history, result = self.record.history, self.record.history.result
+        config, launches = self.record.config, history.launches
+        towers = launches[-1].events[0].get("towers", 0) if launches else 0
+        starts = len(launches)
         return [
             ("Test accuracy", _accuracy(result.get("test_accuracy")), f"loss {_number(result.get('test_loss'))}"),
-            ("Validation accuracy", _accuracy(story.last("validation", "accuracy")), self._best()),
-            ("Step", f"{story.step:,}", f"of {config.steps:,}, {config.global_batch:,} examples each"),
-            ("Time", duration(story.seconds), f"in {starts} starts" if starts != 1 else "in one start"),
+            ("Validation accuracy", _accuracy(history.last("validation", "accuracy")), self._best()),
+            ("Step", f"{history.step:,}", f"of {config.steps:,}, {config.global_batch:,} examples each"),
+            ("Time", duration(history.seconds), f"in {starts} starts" if starts != 1 else "in one start"),
             ("Images per second", self.speed, f"{towers} tower{'s' * (towers != 1)}, {config.precision}"),
         ]
 
     @property
     def speed(self) -> str:
         """Images a second: of the result, else the last that was told."""
-        last = points(self.chronicle, "train", "images_per_second")
-        return _number(self.chronicle.result.get("images_per_second") or (last[-1][1] if last else None))
+        last = points(self.record.history, "train", "images_per_second")
+        return _number(self.record.history.result.get("images_per_second") or (last[-1][1] if last else None))
 
     def _best(self) -> str:
-        told = self.chronicle.curve("validation", "accuracy")
+        told = self.record.history.curve("validation", "accuracy")
         if not told:
             return "not scored"
         step, best = max(told, key=lambda point: (point[1], -point[0]))
@@ -121,7 +123,7 @@ class RunView:
     @property
     def divergence(self) -> str:
         """What the run said as it diverged."""
-        event = next(e for e in reversed(self.chronicle.events) if e["event"] == "diverged")
+        event = next(e for e in reversed(self.record.history.events) if e["event"] == "diverged")
         variables = ", ".join(event.get("variables") or ["no variable"])
         loss = "not finite" if event.get("loss") is None else number(event["loss"])
         return f"Diverged at step {event['step']:,}: the loss was {loss}; not finite was the gradient of {variables}."
@@ -130,13 +132,13 @@ class RunView:
     def _marks(self) -> list[Mark]:
         return [
             Mark(later.step, f"went on at step {later.step:,}, on {_devices(later.events[0])}")
-            for later in self.chronicle.starts[1:]
+            for later in self.record.history.launches[1:]
         ]
 
     @property
     def marked(self) -> bool:
         """Whether the charts show restarts."""
-        return len(self.chronicle.starts) > 1
+        return len(self.record.history.launches) > 1
 
     @property
     def charts(self) -> list[Chart]:
@@ -146,7 +148,9 @@ class RunView:
 
     def _chart(self, curve: Curve) -> Chart | None:
         lines = [
-            Line(split, points(self.chronicle, split, curve.name), colour, faint=curve.is_wide and split == "train")
+            Line(
+                split, points(self.record.history, split, curve.name), colour, faint=curve.is_wide and split == "train"
+            )
             for colour, split in enumerate(curve.splits)
         ]
         form = accuracy if curve.is_share else number
@@ -156,7 +160,7 @@ class RunView:
     @property
     def history(self) -> list[dict[str, Any]]:
         """A row for each start."""
-        starts = self.chronicle.starts
+        starts = self.record.history.launches
         rows = []
         for start, later in itertools.zip_longest(starts, starts[1:]):
             last = later.step if later else max(event["step"] for event in start.events)
@@ -183,7 +187,7 @@ class RunView:
     @property
     def time(self) -> dict[str, Any]:
         """Where the time went, as a bar and its legend; {} if the run did not tell it."""
-        split = {phase: seconds for phase, seconds in self.chronicle.time_split.items() if seconds > 0}
+        split = {phase: seconds for phase, seconds in self.record.history.time_split.items() if seconds > 0}
         if not split:
             return {}
         total = sum(split.values())
@@ -194,12 +198,12 @@ class RunView:
     def remarks(self) -> list[str]:
         """Lines about what else happened on the way."""
         told = []
-        for event in self.chronicle.events:
+        for event in self.record.history.events:
             if event["event"] == "reshard":
                 told.append(f"From step {event['step']:,} on: {event['grad_shards']} shards, before {event['before']}.")
             told += [f"Passed over at step {event['step']:,}: {why}." for why in event.get("passed_over") or ()]
-        if self.chronicle.status == UNFINISHED and self.chronicle.events:
-            heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.chronicle.events[-1]["time"]))
+        if self.record.status == UNFINISHED and self.record.history.events:
+            heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.record.history.events[-1]["time"]))
             told.append(f"Last heard of at {heard}.")
         return told
 
@@ -221,7 +225,7 @@ class RunView:
         by_topic: dict[str, list[dict[str, Any]]] = {}
         for field in dataclasses.fields(Config):
             if field.name not in OF_ONE_START:
-                value = getattr(self.chronicle.config, field.name)
+                value = getattr(self.record.config, field.name)
                 row = {"name": field.name, "value": shown(value), "changed": value != field.default}
                 by_topic.setdefault(field.metadata["topic"], []).append(row)
         return by_topic

@@ -60,11 +60,11 @@ class Restored:
 class Checkpoints:
     """The checkpoints in one directory. Reading needs no ownership; `save` and `prune` are for the run's owner."""
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    def __init__(self, directory: Path, check_owner: Callable[[], None] = lambda: None):
+        """check_owner: raises StorageError once the directory is another process's."""
+        self.directory, self._check_owner = directory, check_owner
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future | None = None
-        self.check_owner: Callable[[], None] = lambda: None  # raises StorageError once the directory is another's
 
     def steps(self) -> list[int]:
         """The steps of the checkpoints that lie here, good or damaged, in order."""
@@ -103,12 +103,21 @@ class Checkpoints:
         """The contents of a checkpoint that verifies. Raises StorageError."""
         manifest = self.verify(step)
         try:
-            reader = tf.train.load_checkpoint(str(self._prefix(step)))
-            values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+            values = self._values(step)
         except tf.errors.OpError as error:
             raise StorageError(f"ckpt-{step} cannot be read: {error.message}") from None
         del values[GLOBAL_STEP]  # the manifest says it too
         return Restored(manifest, values, {})
+
+    def _values(self, step: int) -> state.Values:
+        """The arrays in a checkpoint's files."""
+        # TensorFlow takes the path for a pattern, in which [1] stands for 1: so it gets one without the directory's name.
+        directory = os.open(self.directory, os.O_RDONLY)
+        try:
+            reader = tf.train.load_checkpoint(f"/proc/self/fd/{directory}/ckpt-{step}")
+            return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+        finally:
+            os.close(directory)
 
     def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
         """The newest checkpoint that verifies, as `fitted` returns it (or passes it over by a StorageError).
@@ -153,19 +162,20 @@ class Checkpoints:
         for step in self.steps()[:-newest]:
             if step not in also:
                 self._manifest(step).unlink(missing_ok=True)  # first: from here on it does not exist
-                for path in self.directory.glob(f"ckpt-{step}.*"):
+                for path in self._files(step):
                     path.unlink(missing_ok=True)
 
     def tidy(self, damaged: Iterable[int]) -> None:
         """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short."""
         for step in damaged:
-            for path in self.directory.glob(f"ckpt-{step}.*"):
+            for path in self._files(step):
                 path.rename(path.with_name(f"damaged-{path.name}"))
         for step in self._cut_short():
-            for path in self.directory.glob(f"ckpt-{step}.*"):
+            for path in self._files(step):
                 path.unlink()
-        for path in self.directory.glob(".writing-*"):  # last: they mark what was cut short
-            shutil.rmtree(path, ignore_errors=True)
+        for name in self._names():  # last: they mark what was cut short
+            if name.startswith(".writing-"):
+                shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def _write(self, step: int, values: state.Snapshot, about: dict[str, Any], done: Callable) -> None:
         started = time.monotonic()
@@ -173,7 +183,7 @@ class Checkpoints:
         try:
             hidden.mkdir(parents=True, exist_ok=True)
             manifest = self._write_hidden(hidden, step, values, about)
-            self.check_owner()
+            self._check_owner()
             self._manifest(step).unlink(missing_ok=True)
             *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
             for group in (files, [manifest_file]):  # a power cut, too, leaves no manifest without its files
@@ -182,7 +192,7 @@ class Checkpoints:
                     path.rename(self.directory / path.name)
                 sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
-            self.check_owner()  # a new owner tidies up, and what it writes itself must stay
+            self._check_owner()  # a new owner tidies up, and what it writes itself must stay
             with contextlib.suppress(OSError):
                 self.tidy(())  # it may have been the last of the space
             reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])
@@ -216,8 +226,9 @@ class Checkpoints:
         hidden = {int(match[1]) for name in self._names() if (match := re.match(r"\.writing-ckpt-(\d+)-", name))}
         return {step for step in hidden if not self._manifest(step).exists()}
 
-    def _prefix(self, step: int) -> Path:
-        return self.directory / f"ckpt-{step}"
+    def _files(self, step: int) -> list[Path]:
+        """The files of a step, its manifest among them."""
+        return [self.directory / name for name in self._names() if name.startswith(f"ckpt-{step}.")]
 
     def _manifest(self, step: int) -> Path:
         return manifests.path(self.directory, step)

@@ -1,15 +1,34 @@
 """What a run would do: its towers, their batches, and the first steps' examples and rates."""
 
 import json
+from pathlib import Path
 
-from pipeline.engine import schedules
+from pipeline.config import Config
+from pipeline.engine import devices, schedules, topology
 from pipeline.engine.assembly import Assembly
+from pipeline.runs import settings
+from pipeline.runs.checkpoints import Checkpoints
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.workers import discovery
 
 STEPS_SHOWN, EXAMPLES_SHOWN = 5, 10
 
 
-def show(assembly: Assembly, start: int) -> None:
-    """Prints the configuration, and the plan from step `start` on; writes nothing, trains nothing."""
+def show(asked: Config) -> None:
+    """Prints the configuration as it would be settled, and the plan of the next steps; writes and trains nothing.
+
+    Raises PipelineError where the run could not start.
+    """
+    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    directory = RunDirectory(Path(asked.run_dir))
+    checkpoints = Checkpoints(directory.checkpoints)
+    config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+    devices.start(towers, config)
+    _show_plan(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
+
+
+def _show_plan(assembly: Assembly, start: int) -> None:
+    """Prints the configuration, and the plan from step `start` on."""
     config, plan, topology = assembly.config, assembly.plan, assembly.topology
     splits = assembly.splits
     print(config.to_flags(), end="")

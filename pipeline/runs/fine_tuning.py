@@ -42,13 +42,13 @@ class Imported(NamedTuple):
     unused: list[str]  # arrays of the source
     how: str  # by name, or by order
 
-    def told(self) -> dict[str, Any]:
-        """What to tell programs."""
+    def as_event(self) -> dict[str, Any]:
+        """The values of its line in metrics.jsonl."""
         said = {"how": self.how, "taken": self.taken, "fresh": self.fresh, "unused": self.unused}
         return {"source": self.source.name, "parameters_sha256": self.source.parameters_sha256, **said}
 
     def lines(self) -> list[str]:
-        """What to tell people."""
+        """Lines for people."""
         name, total = self.source.name, len(self.taken) + len(self.fresh)
         return [
             f"starts from {name}, {self.source.parameters_sha256[:16]}: {len(self.taken)} of {total} arrays {self.how}",
@@ -66,11 +66,11 @@ def check(config: Config) -> None:
         )
 
 
-def imported(config: Config, initial: state.Values) -> Imported | None:
-    """The state at step 0 of a run with --init_from; None without.
+def source_of(config: Config) -> Source | None:
+    """The source that --init_from names; None without one. TensorFlow's devices must be up.
 
-    Raises UsageError if nothing of the source fits, or it is another than at the first start; BadDataError if it cannot
-    be loaded, StorageError for a run whose checkpoints are all damaged.
+    Raises UsageError if it is another than at the first start, BadDataError if it cannot be loaded, StorageError for a
+    run whose checkpoints are all damaged.
     """
     if not config.init_from:
         return None
@@ -81,7 +81,7 @@ def imported(config: Config, initial: state.Values) -> Imported | None:
             f"init_from={config.init_from} has parameters_sha256 {source.parameters_sha256}, not --init_sha256="
             f"{config.init_sha256}, from which this run was started; bring that back, or use another --run_dir"
         )
-    return match(initial, source)
+    return source
 
 
 def match(initial: state.Values, source: Source) -> Imported:

@@ -1,17 +1,17 @@
 """The run directory: who owns it, what was recorded in it, and what it says of its own end."""
 
 import contextlib
-import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from pipeline import config as configuration
 from pipeline.runs.settings import check
 from pipeline.config import Config
-from pipeline.errors import StorageError, UsageError
+from pipeline.errors import PipelineError, StorageError, UsageError
+from pipeline.monitoring.history import History
 from pipeline.runs.ownership import Ownership
 from pipeline.storage.files import replacing, storage_errors
 from pipeline.workers.slurm import JobAttempt
@@ -50,19 +50,35 @@ class RunDirectory:
         return "give the --run_dir that a training printed"
 
     @contextlib.contextmanager
-    def own(self, life: JobAttempt | None = None) -> Iterator[Ownership]:
+    def own(self, attempt: JobAttempt | None = None) -> Iterator[Ownership]:
         """Holds the directory for this process alone, made if need be.
 
-        Raises StorageError if it cannot be written, or another live process holds it that is no earlier `life`.
+        An error that ends it before anything was recorded leaves the disk as it was: no directory, no lock.
+        Raises StorageError if it cannot be written, or another live process holds it that is no earlier `attempt`.
         """
+        lock = self.path / "lock"
+        found = [path for path in (lock, self.path, *self.path.parents) if os.path.lexists(path)]
         with contextlib.ExitStack() as held:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                ownership = Ownership(self.path / "lock", life)
+                ownership = Ownership(lock, attempt)
                 held.enter_context(ownership.held())
             except OSError as error:
                 raise self._not_writable(error) from None
-            yield ownership
+            try:
+                yield ownership
+            except PipelineError:
+                if not self.config.exists():
+                    self._remove_all_but(found)
+                raise
+
+    def _remove_all_but(self, found: Sequence[Path]) -> None:
+        """Removes the lock and the empty directories that this process made."""
+        with contextlib.suppress(OSError):  # of a directory that is not empty, everything above stays too
+            for path in (self.path / "lock", self.path, *self.path.parents):
+                if path in found:
+                    return
+                path.rmdir() if path.is_dir() else path.unlink()
 
     def _not_writable(self, error: OSError) -> StorageError:
         reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
@@ -93,33 +109,9 @@ class RunDirectory:
         with storage_errors(path), replacing(path) as new:
             new.write_text(text)
 
-    def events(self) -> list[dict[str, Any]]:
-        """The objects of metrics.jsonl, in order; a line that is none, as one that a kill cut short, is left out."""
-        try:
-            lines = self.metrics.read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        events = []
-        for line in lines:
-            with contextlib.suppress(ValueError):
-                events.append(json.loads(line))
-        return [event for event in events if isinstance(event, dict) and {"event", "step"} <= event.keys()]
-
-    def result(self) -> dict[str, Any] | None:
-        """The last result line, if the run was finished once."""
-        return next((event for event in reversed(self.events()) if event["event"] == "result"), None)
-
-    def told(self, event: str, step: int) -> bool:
-        """Whether metrics.jsonl has a line of this event and step."""
-        return any(e["event"] == event and e["step"] == step for e in self.events())
-
-    def validation_accuracy(self) -> dict[int, float]:
-        """The accuracy on validation at every step that was evaluated."""
-        return {e["step"]: e["accuracy"] for e in self.events() if e["event"] == "validation"}
-
-    def starts(self) -> int:
-        """How many times the run was started, as far as its kept steps know."""
-        return sum(event["event"] == "start" for event in self.events())
+    def history(self) -> History:
+        """What the run has told so far, read anew. Raises StorageError if it cannot be read."""
+        return History.read(self.metrics)
 
     def where(self) -> dict[str, str]:
         """Where things lie, and the command that shows them."""
@@ -127,11 +119,6 @@ class RunDirectory:
         # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
         command = f"{tensorboard} --logdir={self.path}"
         return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
-
-    def best_step(self, among: list[int]) -> int | None:
-        """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
-        accuracy = self.validation_accuracy()
-        return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
 
 
 def _read_flagfile(path: Path) -> Config:

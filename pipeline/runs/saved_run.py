@@ -41,7 +41,7 @@ class SavedRun:
 
     def _step(self, which: str) -> int:
         steps = self.checkpoints.steps()
-        step = self.directory.best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
+        step = self.directory.history().best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
             what = "of none that was scored on validation" if which == "best" else "not there"
@@ -57,6 +57,7 @@ class SavedRun:
         spec = restored.manifest.examples
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
         towers = topology.of(config, devices.num_gpus())
+        devices.start(towers, config)
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
 

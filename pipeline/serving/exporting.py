@@ -105,7 +105,7 @@ def _next_version(directory: Path) -> Iterator[tuple[Path, Callable[[], Path]]]:
 
 def _sweep(directory: Path) -> None:
     """Deletes what killed exports left."""
-    for hidden in directory.glob(f"{_HIDDEN}*"):
+    for hidden in [path for path in directory.iterdir() if path.name.startswith(_HIDDEN)]:
         lock = os.open(hidden, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,15 +36,16 @@ def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s
             return
     own = RunDirectory(run.path / "watch" / split)
     with own.own():
-        done = {event["step"] for event in own.events() if event["event"] == split}
-        journal = Journal(own.path, max(done, default=0))
+        history = own.history()
+        done = {event["step"] for event in history.events if event["event"] == split}
+        journal = Journal(own.path, max(done, default=0), history=history)
         try:
             scorer = _Scorer(SavedRun(run), split, execution)
             why = _Watch(run, split, scorer, journal, done).until_the_end(patience)
             journal.progress(f"{why}; {len(done)} checkpoints were scored, the last line of {own.metrics}:")
         finally:
             journal.close()
-        for event in own.events()[-1:]:
+        for event in history.events[-1:]:
             print(json.dumps(event))
 
 
@@ -124,12 +125,12 @@ class _Watch:
 
     def _end_of_run(self) -> str | None:
         """How the run ended, if no start of the same command would go on with it."""
-        events, recorded = self._run.events(), self._run.recorded()
-        if events and events[-1]["event"] == "diverged":
-            return f"the run diverged at step {events[-1]['step']}"
-        result = self._run.result()
-        if result and recorded and result["step"] >= recorded.steps:  # else it was started again, with more --steps
-            return f"the run finished at step {result['step']}"
+        history, recorded = self._run.history(), self._run.recorded()
+        last = history.events[-1] if history.events else None
+        if last and last["event"] == "diverged":
+            return f"the run diverged at step {last['step']}"
+        if recorded and history.finished(recorded.steps):  # else it was started again, with more --steps
+            return f"the run finished at step {history.result['step']}"
         return None
 
     def _new(self) -> list[int]:

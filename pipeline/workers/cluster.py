@@ -5,7 +5,6 @@ Every worker must call the same methods in the same order. With one worker they 
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +12,8 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from pipeline.config import Config
-from pipeline.engine import reduce
+from pipeline.engine import exchange, reduce
+from pipeline.engine.exchange import Total
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import on_host, on_tower
@@ -23,14 +23,6 @@ BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tenso
 _ALL = 1  # the key of the group of all workers, on the towers; a pair's is made of its round and its first member
 _HOSTS = 1 << 20  # the key of the same on the hosts
 _FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # of the step's collectives, and of those between steps
-
-
-class Total(NamedTuple):
-    """The sums over all workers, on the first tower, and what came with them."""
-
-    sums: ShardSums
-    asking: tf.Tensor  # [] float32: how many workers ask to stop
-    seconds: tf.Tensor  # [] float64: from this worker's own gradients to those of all
 
 
 class Cluster:
@@ -87,7 +79,7 @@ class Cluster:
         asked: [] float32, 1 if this one does.
         """
         if self.alone:
-            return Total(own, tf.convert_to_tensor(asked, tf.float32), tf.zeros([], tf.float64))
+            return exchange.alone(own, step, asked)
         with on_host(self._topology), tf.control_dependencies(own.gradients):
             arrived = self._arrived.assign(step)
             with tf.control_dependencies([arrived]):
@@ -108,8 +100,8 @@ class Cluster:
     def _added(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The sums over all workers of float32 tensors, on the device in force, which is the first tower's.
 
-        exact: the tree of `reduce.tree` over the workers, the same bits on each. fast: one ring, whose bits are those
-        of its number of workers. Only the gradients are rounded to what --wire says.
+        exact: the tree of `reduce.tree` over the workers, with the same bits on each. fast: one ring, with bits that
+        depend on the number of workers. --wire rounds the gradients alone.
         """
         if self._wire == tf.float32:
             return self._all_reduce([*gradients, *others], tf.float32, _FIRST_INSTANCE)

@@ -1,23 +1,24 @@
 """One worker's place in its job: meets the others, is watched over, and leaves with them."""
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
 
 import tensorflow as tf
 
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError
-from pipeline.monitoring.journal import Journal
 from pipeline.process.environment import pulse_fd
 from pipeline.process.preemption import Preemption, sigterm_held_back
-from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers.cluster import Cluster
 from pipeline.workers.peers import Peers
+from pipeline.workers.phases import Phases
 from pipeline.workers.versions import versions
-from pipeline.workers.watchdog import GRACE_S, Progress, Watchdog
+from pipeline.workers.watchdog import GRACE_S, Watchdog
 
 FINISHED_S = 10.0  # for which the chief of a finished run waits for others, to tell them
 SILENT_S = 2.5  # without a word, where a collective broke off: that worker is the reason
@@ -26,12 +27,13 @@ SILENT_S = 2.5  # without a word, where a collective broke off: that worker is t
 class Job:
     """The workers together, of which this process is one. With one worker alone there is nobody to meet or to lose."""
 
-    def __init__(self, asked: Config, topology: Topology, preemption: Preemption):
+    def __init__(self, asked: Config, topology: Topology, preemption: Preemption, stop_file: Path):
+        """stop_file: whoever makes it asks for a stop, as a signal does."""
         self._asked, self._topology, self._preemption = asked, topology, preemption
-        self.progress = Progress(asked.stall_timeout, asked.start_timeout)
+        self.phases = Phases(asked.stall_timeout, asked.start_timeout)
         with sigterm_held_back():
-            self._peers = Peers(topology.workers, self.progress.status) if topology.workers.count > 1 else None
-        self.watchdog = Watchdog(asked, self.progress, preemption, self._peers)
+            self._peers = Peers(topology.workers, self.phases.status) if topology.workers.count > 1 else None
+        self.watchdog = Watchdog(asked, self.phases, preemption, self._peers, stop_file)
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
@@ -69,7 +71,7 @@ class Job:
                 return farewell
             silent = [f"worker {index}" for index, seconds in peers.silent().items() if seconds > SILENT_S]
             if silent:
-                step = self.progress.phase.step
+                step = self.phases.current.step
                 return PeerLostError(f"at step {step} {', '.join(silent)} is gone; start the job again to go on")
             time.sleep(0.1)
         return PeerLostError(f"workers lost each other ({error.message.splitlines()[0][:120]}); start the job again")
@@ -79,13 +81,10 @@ class Job:
         """Whether this worker is the one that writes the run directory."""
         return self._topology.workers.is_chief
 
-    def watch(self, directory: RunDirectory, journal: Journal, cluster: Cluster) -> None:
-        """Lets the watchdog see how far the towers are, and tell in the journal and the worker's log why it bites."""
-        if cluster.alone:
-            return
-        self.progress.arrived = lambda: cluster.arrived
-        self.watchdog.log = directory.log(self._topology.workers.index)
-        self.watchdog.tell = lambda error: journal.event("peer_lost", self.progress.phase.step, why=str(error))
+    def watch(self, log: IO[str], tell: Callable[[PipelineError], None], cluster: Cluster) -> None:
+        """Lets the watchdog see how far the towers are. It says in the log, and by `tell`, why it ends the process."""
+        self.phases.arrived = lambda: cluster.arrived
+        self.watchdog.log, self.watchdog.tell = log, tell
 
     def meet(self, settled: Config, finished: bool = False) -> tuple[Config, bool]:
         """The configuration that all run with, and whether the run is finished already: as the chief says.
@@ -97,7 +96,7 @@ class Job:
         try:
             return (settled, finished) if self._peers is None else self._meet(self._peers, settled, finished)
         finally:
-            self.progress.enter("start", 0)
+            self.phases.enter("start", 0)
 
     def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
         own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
@@ -115,7 +114,7 @@ class Job:
         for index, hello in enumerate(hellos):
             for what, mine in own.items():
                 self._compare(what, mine, hello[what], index)
-        config = Config(**{**vars(settled), **hellos[0]["settled"]})
+        config = dataclasses.replace(settled, **hellos[0]["settled"])
         return config, hellos[0]["finished"]
 
     @staticmethod

@@ -101,7 +101,7 @@ class _WorkerGroup:
         say: Callable[[str], None],
     ):
         self._limits, self._selector, self._stop_signal, self._say = limits, selector, stop_signal, say
-        self._now = 0.0  # seconds since the start in which the supervisor itself ran: time that it was stopped counts for nobody
+        self._now = 0.0  # seconds in which the supervisor itself ran: time for which it was stopped counts for nobody
         self._deadline = float("inf")  # by which all have to have left
         self._stopping: signal.Signals | None = None  # the signal that was passed on
         self._codes: dict[int, int] = {}  # of the workers that have left, by index

@@ -6,7 +6,6 @@ interpreter hangs; for this it gives a sign of life to whoever started it.
 """
 
 import contextlib
-import dataclasses
 import faulthandler
 import json
 import os
@@ -20,57 +19,11 @@ from pipeline.config import Config
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError
 from pipeline.process.exits import exit_now
 from pipeline.process.preemption import Preemption
-from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers.peers import Peers
+from pipeline.workers.phases import Phases
 
 LOOK_S = 1.0
 GRACE_S = 3.0  # for which the main thread may still end by itself, with a better reason
-MEETING = "meeting"  # the first phase; how long it takes, the meeting bounds itself
-PATIENCE = 5  # times the longest time that a phase has taken before, after which it counts as stalled
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """What a worker is doing."""
-
-    name: str
-    step: int
-    since: float  # on this process's monotonic clock
-
-
-class Progress:
-    """What this process is doing, and how long it has ever done it. Written by the trainer, read by the watchdog."""
-
-    def __init__(self, stall_timeout: float, start_timeout: float, clock: Callable[[], float] = time.monotonic):
-        """Seconds that a phase may take: at least the first, and the second where it never ended before."""
-        self._least, self._first, self._clock = stall_timeout, start_timeout, clock
-        self.phase = Phase(MEETING, 0, clock())
-        self.arrived: Callable[[], int] = lambda: -1  # the last step whose own part was computed
-        self._longest: dict[str, float] = {}
-
-    def enter(self, name: str, step: int) -> None:
-        """From now on this process does something else."""
-        now, before = self._clock(), self.phase
-        self._longest[before.name] = max(self._longest.get(before.name, 0.0), now - before.since)
-        self.phase = Phase(name, step, now)
-
-    @property
-    def seconds(self) -> float:
-        """How long the current phase takes by now."""
-        return self._clock() - self.phase.since
-
-    @property
-    def late(self) -> bool:
-        """Whether the current phase takes much longer than it ever did."""
-        if self.phase.name == MEETING:
-            return False
-        longest = self._longest.get(self.phase.name)
-        return self.seconds > (self._first if longest is None else max(self._least, PATIENCE * longest))
-
-    def status(self) -> dict[str, Any]:
-        """The same as others are told it."""
-        place = {"phase": self.phase.name, "step": self.phase.step, "arrived": self.arrived()}
-        return {**place, "seconds": round(self.seconds, 1), "late": self.late}
 
 
 class Watchdog:
@@ -79,17 +32,18 @@ class Watchdog:
     def __init__(
         self,
         config: Config,
-        progress: Progress,
+        phases: Phases,
         preemption: Preemption,
         peers: Peers | None,
+        stop_file: Path,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._config, self._progress, self._preemption, self._peers = config, progress, preemption, peers
+        self._config, self._phases, self._preemption, self._peers = config, phases, preemption, peers
         self._clock = clock
         self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once the directory is another's
         self.log: IO[str] | None = None  # where stacks and reasons are written besides stderr
         self.tell: Callable[[PipelineError], None] = lambda error: None
-        self._stop_file = RunDirectory(Path(config.run_dir)).stop_file
+        self._stop_file = stop_file
         self._asked: float | None = None  # when a stop was
         self._supervised = False
         self._over = threading.Event()
@@ -131,8 +85,8 @@ class Watchdog:
             )
         if self._peers is not None:
             return self._peer_trouble(self._peers)
-        if self._supervised and self._progress.late:
-            return _stalled({0: self._progress.status()})
+        if self._supervised and self._phases.late:
+            return _stalled({0: self._phases.status()})
         return None
 
     def _peer_trouble(self, peers: Peers) -> PipelineError | None:
@@ -142,7 +96,7 @@ class Watchdog:
         silent = {index: s for index, s in peers.silent().items() if s > self._config.stall_timeout}
         if silent:
             names = ", ".join(f"worker {index} for {seconds:.0f} s" for index, seconds in silent.items())
-            step = self._progress.phase.step
+            step = self._phases.current.step
             return PeerLostError(f"at step {step} nothing is heard of {names}; start the job again to go on")
         return _stalled(peers.statuses())
 

@@ -47,7 +47,7 @@ def make(directory: Path, steps: int, *flags: str) -> Path:
 
 
 def _told(run: Path, step: int) -> bool:
-    return any(event["event"] == "train" and event["step"] >= step for event in RunDirectory(run).events())
+    return any(event["event"] == "train" and event["step"] >= step for event in RunDirectory(run).history().events)
 
 
 def _wait(condition: Callable[[], bool], process: subprocess.Popen) -> None:

@@ -44,7 +44,7 @@ def test_training_and_validation_share_their_charts_which_show_the_numbers_of_th
     charts = page.charts()
     assert set(charts) == {"curves/accuracy", "curves/loss"}
     for run in ("adam", "momentum"):
-        accuracy = {e["event"]: e["accuracy"] for e in RunDirectory(trained / run).events() if "accuracy" in e}
+        accuracy = {e["event"]: e["accuracy"] for e in RunDirectory(trained / run).history().events if "accuracy" in e}
         for split in ("train", "validation", "test"):
             row = charts["curves/accuracy"].partition(f"{run}/tensorboard/{split}\n")[2].splitlines()
             assert float(row[1]) == pytest.approx(accuracy[split], abs=1e-4)
@@ -95,5 +95,5 @@ def test_runs_compare_in_the_hparams_table(page, trained):
     for run, optimizer in (("adam", "adam"), ("momentum", "momentum")):
         row = table.partition(f"{run} (runs)\n")[2].splitlines()
         assert row[3] == optimizer
-        assert float(row[5]) == pytest.approx(RunDirectory(trained / run).result()["test_accuracy"], rel=1e-3)
+        assert float(row[5]) == pytest.approx(RunDirectory(trained / run).history().result["test_accuracy"], rel=1e-3)
     assert "test accuracy\ntest loss\nvalidation accuracy\nvalidation loss" in table

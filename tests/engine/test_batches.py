@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import sources
+from pipeline import augment, sources
 from pipeline.config import Config
 from pipeline.engine import chunked_map
 from pipeline.engine.batches import Batches
 from pipeline.engine.plan import Plan
 
 SHARDS = range(4)
-AUGMENTATION = "resize_crop:0.5,shift:2,flip"
+AUGMENTATION = augment.parse("resize_crop:0.5,shift:2,flip")
 
 
 @pytest.fixture(scope="module")

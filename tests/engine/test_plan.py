@@ -95,11 +95,6 @@ def test_dropout_seeds_differ_between_steps_layers_and_shards_and_fit_int32():
     assert len(np.unique(seeds.reshape(-1, 2), axis=0)) == 60
 
 
-def test_a_batch_that_does_not_split_is_refused():
-    with pytest.raises(UsageError, match="global_batch=10 does not split into 4 shards"):
-        Plan(seed=1, global_batch=10, grad_shards=4, num_examples=100)
-
-
 def test_an_empty_split_is_refused():
     with pytest.raises(UsageError, match="0 examples"):
         Plan(seed=1, global_batch=10, grad_shards=1, num_examples=0)

@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.experiments import results
 from pipeline.experiments.grid import Run
 from pipeline.experiments.results import NOT_STARTED, Spread, Standing
-from pipeline.runs.chronicle import DIVERGED, FINISHED
+from pipeline.monitoring.history import DIVERGED, FINISHED
 from pipeline.runs.run_directory import RunDirectory
 
 

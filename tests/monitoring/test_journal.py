@@ -248,7 +248,7 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_a_stdout_that_is_gone_is_an_error_with_its_own_exit_code(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from pipeline import exits\n"
+        "import sys; from pathlib import Path; from pipeline.process import exits\n"
         "from pipeline.monitoring.journal import Journal\n"
         "try: Journal(Path(sys.argv[1]), 0).progress('step 1')\n"
         "except exits.PipelineError as error: exits.exit_with(error)"

@@ -16,7 +16,7 @@ from pipeline.monitoring.terminal import Terminal
 STEPS = 40
 PROGRAM = f"""
 import sys, time
-from pipeline.monitoring.progress import Terminal
+from pipeline.monitoring.terminal import Terminal
 terminal = Terminal(quiet="quiet" in sys.argv, verbose="verbose" in sys.argv)
 terminal.line("started")
 for step in range(10, {STEPS} + 1, 10):

@@ -14,7 +14,7 @@ from pipeline.process.preemption import SIGNALS, Preemption
 # The main thread waits in C, as it does for TensorFlow, where no signal interrupts it: for a lock that it has itself.
 BUSY = """
 import ctypes, os, signal, sys, threading
-from pipeline.preemption import Preemption
+from pipeline.process.preemption import Preemption
 
 def look(preemption):
     while not preemption.requested:
@@ -95,7 +95,7 @@ def test_signals_that_come_after_the_end_do_nothing(handlers):
 # Ignores the signals again and again, so that some come in the very moment; a late one must not end it either.
 IGNORED = """
 import os
-from pipeline.preemption import Preemption
+from pipeline.process.preemption import Preemption
 
 for i in range(1000):
     with Preemption.listening() as preemption:
@@ -129,7 +129,7 @@ def test_what_else_python_cannot_raise_is_still_told(handlers, capsys):
 # Another takes SIGTERM over, a thread looks on, and then the signal comes.
 TAKEN = """
 import os, signal, threading
-from pipeline.preemption import Preemption, sigterm_held_back
+from pipeline.process.preemption import Preemption, sigterm_held_back
 
 over = threading.Event()
 with Preemption.listening() as preemption:

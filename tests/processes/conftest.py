@@ -56,4 +56,4 @@ def undisturbed(tmp_path_factory, worker_id):
     with open(f"{run.path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         commands.run("train", *launchers.FLAGS, f"--run_dir={run.path}")
-    return run.result()["parameters_sha256"]
+    return run.history().result["parameters_sha256"]

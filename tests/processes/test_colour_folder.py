@@ -65,7 +65,7 @@ def test_resnet20_learns_both_form_and_colour(tmp_path):
 def test_an_evaluation_is_the_same_on_one_and_on_two_towers(straight):
     scored = [commands.succeed("evaluate", f"--run_dir={straight}", f"--towers={towers}") for towers in (1, 2)]
     assert scored[0] == scored[1]
-    result = RunDirectory(straight).result()
+    result = RunDirectory(straight).history().result
     told = json.loads(scored[0].splitlines()[-1])
     assert told["loss"] == result["test_loss"]
     assert list(told["accuracy_by_class"]) == sorted(drawing.CLASS_NAMES)

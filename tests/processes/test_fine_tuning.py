@@ -24,7 +24,7 @@ def parameters(run: Path) -> dict[str, np.ndarray]:
 
 
 def sha256(run: Path) -> str:
-    return RunDirectory(run).result()["parameters_sha256"]
+    return RunDirectory(run).history().result["parameters_sha256"]
 
 
 def told_of_import(run: Path) -> dict:

@@ -40,7 +40,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_never_killed(straight, tmp_p
 
 def test_a_run_killed_before_its_result_finishes_without_telling_anything_twice(straight_copy, straight):
     run = RunDirectory(straight_copy)
-    result = run.result()
+    result = run.history().result
     *lines, last = run.metrics.read_text().splitlines(keepends=True)
     assert '"result"' in last and '"test"' in lines[-1]
     run.metrics.write_text("".join(lines))
@@ -54,6 +54,6 @@ def test_every_checkpoint_says_what_it_holds_and_the_result_says_the_same(straig
     checkpoints = Checkpoints(run.checkpoints)
     assert checkpoints.steps()[-3:] == [STEPS - 6, STEPS - 3, STEPS]
     manifests = [checkpoints.verify(step) for step in checkpoints.steps()]
-    assert manifests[-1].parameters_sha256 == run.result()["parameters_sha256"]
+    assert manifests[-1].parameters_sha256 == run.history().result["parameters_sha256"]
     assert len({manifest.parameters_sha256 for manifest in manifests}) == len(manifests)
     assert [line["step"] for line in told(straight) if line["event"] == "train"] == list(range(2, STEPS + 1, 2))

@@ -33,7 +33,7 @@ def test_it_trains_to_the_same_bits_on_any_number_of_workers(tmp_path, undisturb
     with local(tmp_path / "run", *FLAGS, f"--workers={workers}") as live:
         code, out, err = live.end()
         assert code == 0, (out, err)
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed
         assert out.startswith("worker 0 | " if workers == 2 else "convolutional on fake:600")
 
 
@@ -74,7 +74,7 @@ def test_ctrl_c_ends_all_workers_with_75_and_the_same_command_goes_on(tmp_path, 
         assert (code, live.workers()) == (ExitCode.PREEMPTED, []), err
     with local(tmp_path / "run", *FLAGS) as live:
         assert live.end()[0] == 0
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed
 
 
 def test_no_worker_outlives_a_launcher_that_is_killed(tmp_path):
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undi
         assert code == 0, (out, err)
         assert "worker 0 left with exit code 137" in err and "restart 1 of 3" in err
         assert "worker 1 left with exit code 76" in err
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed
 
 
 def test_a_worker_that_is_stopped_is_killed_and_started_again_with_the_others(tmp_path, undisturbed):
@@ -106,4 +106,4 @@ def test_a_worker_that_is_stopped_is_killed_and_started_again_with_the_others(tm
         code, out, err = live.end()
         assert code == 0, (out, err)
         assert "worker 0 left with exit code 76" in err and "worker 1 killed, " in err
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed

@@ -76,7 +76,7 @@ def test_one_that_is_stuck_is_named_by_all_and_every_ones_stacks_are_kept(tmp_pa
             assert all(f"worker {each}: {{" in log for each in range(2))
             assert "in _advance" in log and "Thread" in log
         assert "in _wait" in live.log(stuck)
-    [lost] = [event for event in RunDirectory(tmp_path / "run").events() if event["event"] == "peer_lost"]
+    [lost] = [event for event in RunDirectory(tmp_path / "run").history().events if event["event"] == "peer_lost"]
     assert f"behind is worker {stuck}" in lost["why"]
 
 

@@ -32,15 +32,15 @@ def test_a_finished_run_says_so_and_is_not_touched(half_run):
     out = commands.succeed("train", *FLAGS, f"--run_dir={half_run}", f"--steps={HALF}", "--towers=4")
     assert state() == before
     assert out.startswith(f"finished already, at step {HALF}")
-    assert json.loads(out.splitlines()[-1]) == RunDirectory(half_run).result()
+    assert json.loads(out.splitlines()[-1]) == RunDirectory(half_run).history().result
 
 
 def test_a_finished_run_goes_on_with_more_steps_and_equals_one_of_that_length(half_run, straight, tmp_path):
     run = RunDirectory(shutil.copytree(half_run, tmp_path / "run"))
     train(run.path, "--towers=4", f"--steps={STEPS}")
-    results = [event for event in run.events() if event["event"] == "result"]
+    results = [event for event in run.history().events if event["event"] == "result"]
     assert [result["step"] for result in results] == [HALF, STEPS]
-    assert results[1]["parameters_sha256"] == RunDirectory(straight).result()["parameters_sha256"]
+    assert results[1]["parameters_sha256"] == RunDirectory(straight).history().result["parameters_sha256"]
     assert [line for line in told(run.path) if line["event"] != "test"] == told(straight)[:-1]
     assert [line["step"] for line in told(run.path) if line["event"] == "test"] == [HALF, STEPS]
 
@@ -52,9 +52,9 @@ def test_a_reshard_is_recorded_where_the_bits_part_and_kept(half_run, straight, 
         live.send(signal.SIGKILL)  # perhaps before it could tell
     train(run.path, "--towers=1", f"--steps={HALF + 10}", "--grad_shards=0")
     train(run.path, "--towers=2", "--grad_shards=0", f"--steps={HALF + 20}")
-    recorded = [event for event in run.events() if event["event"] == "reshard"]
+    recorded = [event for event in run.history().events if event["event"] == "reshard"]
     assert [(event["step"], event["before"], event["grad_shards"]) for event in recorded] == [(HALF, 4, 2)]
-    assert {event["grad_shards"] for event in run.events() if event["event"] == "start"} == {4, 2}
+    assert {event["grad_shards"] for event in run.history().events if event["event"] == "start"} == {4, 2}
     assert run.recorded().grad_shards == 2
     ours, straights = ([line for line in told(path) if line["event"] == "train"] for path in (run.path, straight))
     assert ours[: HALF // 2] == straights[: HALF // 2]
@@ -81,9 +81,9 @@ def test_the_best_checkpoint_outlives_newer_ones_and_scores_as_it_was_logged(tmp
     data = ("--source=digits:1200", f"--data_dir={tmp_path}", "--model=softmax", "--global_batch=40")
     often = ("--steps=80", "--eval_every=10", "--checkpoint_every=10", "--keep_checkpoints=2", "--eval_batch=30")
     train(run.path, *schedule, *data, *often, "--summary_every=0", "--towers=2")
-    accuracy = run.validation_accuracy()
+    accuracy = run.history().validation_accuracy
     checkpoints = Checkpoints(run.checkpoints)
-    best = run.best_step(list(accuracy))
+    best = run.history().best_step(list(accuracy))
     assert accuracy[best] > max(accuracy[70], accuracy[80])
     assert checkpoints.steps() == [best, 70, 80]
     out = commands.succeed(
@@ -93,5 +93,5 @@ def test_the_best_checkpoint_outlives_newer_ones_and_scores_as_it_was_logged(tmp
     [logged] = [line for line in told(run.path) if (line["event"], line["step"]) == ("validation", best)]
     assert {name: scores[name] for name in logged} == logged
     told_hashes = dict(line.split() for line in commands.succeed("inspect", f"--run_dir={run.path}").splitlines()[-2:])
-    assert told_hashes["parameters_sha256"] == run.result()["parameters_sha256"]
+    assert told_hashes["parameters_sha256"] == run.history().result["parameters_sha256"]
     assert told_hashes["state_sha256"] == checkpoints.verify(80).state_sha256

@@ -11,7 +11,7 @@ from pipeline.runs.run_directory import RunDirectory
 
 
 def events(run: RunDirectory, name: str) -> list[dict]:
-    return [event for event in run.events() if event["event"] == name]
+    return [event for event in run.history().events if event["event"] == name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -61,7 +61,7 @@ class Job:
 
         def logged() -> bool:
             assert self.state not in ("COMPLETED", "FAILED"), self.output
-            return any(event["event"] == "train" and event["step"] >= step for event in self.run.events())
+            return any(event["event"] == "train" and event["step"] >= step for event in self.run.history().events)
 
         self._cluster.until(f"step {step}", logged, DEADLINE_S)
 
@@ -73,7 +73,7 @@ class Job:
     def assert_ended_as(self, parameters_sha256: str, restarts: int) -> None:
         """That it came to its end, on these bits, after so many lives."""
         assert (self.end(), self.restarts) == (0, restarts), self.output
-        assert self.run.result()["parameters_sha256"] == parameters_sha256
+        assert self.run.history().result["parameters_sha256"] == parameters_sha256
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -127,8 +127,8 @@ def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp
     cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 3")
     cluster.until("preempted", lambda: job.restarts == 1)
     job.assert_ended_as(undisturbed, restarts=1)
-    [preempted] = [event for event in job.run.events() if event["event"] == "preempted"]
-    assert [event["step"] for event in job.run.events() if event["event"] == "resume"] == [preempted["step"]]
+    [preempted] = [event for event in job.run.history().events if event["event"] == "preempted"]
+    assert [event["step"] for event in job.run.history().events if event["event"] == "resume"] == [preempted["step"]]
 
 
 def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):

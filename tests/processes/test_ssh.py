@@ -92,7 +92,7 @@ def test_it_trains_on_all_hosts_with_their_names_before_their_lines(network, cli
         code, out, err = live.end()
         assert (code, err) == (0, "")
         assert {line.partition(" | ")[0] for line in out.splitlines()} == set(network.addresses[:2])
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed
         assert live.workers() == []
 
 
@@ -105,7 +105,7 @@ def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client,
         assert live.workers() == []
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
         assert live.end()[0] == 0
-        assert live.run.result()["parameters_sha256"] == undisturbed
+        assert live.run.history().result["parameters_sha256"] == undisturbed
 
 
 def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, client, tmp_path):
@@ -114,7 +114,7 @@ def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, 
         assert len(live.workers()) == 4  # a supervisor and a worker on each
         live.process.kill()
         live.until(lambda: live.workers() == [])
-        assert [event["event"] for event in live.run.events()][-1] == "preempted"
+        assert [event["event"] for event in live.run.history().events][-1] == "preempted"
 
 
 def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, tmp_path, undisturbed):
@@ -130,7 +130,7 @@ def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, t
     assert code == 0, (out, err)
     for address in network.addresses[:2]:
         assert re.search(rf"^{address} \| supervisor: restart \d of 3", out, re.MULTILINE)
-    assert live.run.result()["parameters_sha256"] == undisturbed
+    assert live.run.history().result["parameters_sha256"] == undisturbed
 
 
 def test_a_host_that_does_not_answer_is_named_and_the_others_leave(network, client, tmp_path):

@@ -50,7 +50,7 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
         assert moment(live, run)
         ask(live[asked], run)
         lines = live.all_end_with(ExitCode.PREEMPTED)
-    [preempted] = [event for event in run.events() if event["event"] == "preempted"]
+    [preempted] = [event for event in run.history().events if event["event"] == "preempted"]
     step = preempted["step"]
     assert all(f" at step {step}, and all of it is saved;" in line for line in lines), lines
     assert 0 < step < STEPS and Checkpoints(run.checkpoints).verify(step)
@@ -99,8 +99,8 @@ def test_a_stop_in_an_evaluation_ends_it_on_all_and_it_is_made_up_for(tmp_path, 
         assert live.until_step(20)
         live[asked].send(signal.SIGTERM)
         live.all_end_with(ExitCode.PREEMPTED)
-    assert [event["step"] for event in run.events() if event["event"] == "preempted"] == [20]
-    assert not run.told("validation", 20) and Checkpoints(run.checkpoints).verify(20)
+    assert [event["step"] for event in run.history().events if event["event"] == "preempted"] == [20]
+    assert not run.history().has("validation", 20) and Checkpoints(run.checkpoints).verify(20)
     train(run.path, *flags)
     assert [line["step"] for line in told(run.path) if line["event"] == "validation"] == [20]
 

@@ -107,7 +107,7 @@ def test_another_way_to_travel_is_as_repeatable(tmp_path, flag, workers):
 
 
 def stopped_at(run: RunDirectory) -> int:
-    return [event for event in run.events() if event["event"] == "preempted"][-1]["step"]
+    return [event for event in run.history().events if event["event"] == "preempted"][-1]["step"]
 
 
 def test_a_job_goes_on_with_other_numbers_of_workers(straight, tmp_path):
@@ -140,7 +140,7 @@ def test_the_chiefs_state_is_sent_to_workers_that_share_no_files(straight, tmp_p
     (run.checkpoints / f"ckpt-{newest}.index").write_bytes(b"damaged, so that it is passed over")
     shutil.rmtree(tmp_path / "other")
     jobs.train(run.path, ALL_STEPS, own=own)
-    assert [event["step"] for event in run.events() if event["event"] == "resume"] == [older]
+    assert [event["step"] for event in run.history().events if event["event"] == "resume"] == [older]
     assert_equal_runs(run.path, straight)
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.engine.evaluation import Scores
+from pipeline.monitoring.history import Chronicle
 from pipeline.reporting import comparison, page
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.scored import Picture, Scored
 from pipeline.reporting.views import RunView
-from pipeline.runs.chronicle import Chronicle
 from pipeline.runs.run_directory import RunDirectory
 
 HOSTILE = "<script>alert('&')</script>"

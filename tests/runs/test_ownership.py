@@ -22,8 +22,8 @@ from pipeline.workers.slurm import JobAttempt
 OWNER = """
 import json, sys, time
 from pathlib import Path
-from pipeline.exits import StorageError, exit_with
-from pipeline.persistence.ownership import Ownership
+from pipeline.errors import StorageError, exit_with
+from pipeline.runs.ownership import Ownership
 from pipeline.workers.slurm import JobAttempt
 
 mine = Ownership(Path(sys.argv[1]), JobAttempt(*json.loads(sys.argv[2])) if len(sys.argv) > 2 else None)

@@ -7,8 +7,7 @@ from small_run import assembly, topology
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, StorageError, UsageError
-from pipeline.runs import resume
-from pipeline.runs.settings import settle
+from pipeline.runs import resume, settings
 from pipeline.runs.checkpoints import Manifest, Restored
 
 FIRST = Config(run_dir="R", global_batch=24, steps=100, grad_shards=4, decay_steps=100, intra_op_threads=2)
@@ -16,7 +15,7 @@ FIRST = Config(run_dir="R", global_batch=24, steps=100, grad_shards=4, decay_ste
 
 def settle(towers: int = 2, recorded: Config | None = FIRST, checkpoints=(50,), **fields) -> Config:
     asked = dataclasses.replace(Config(run_dir="R", global_batch=24, steps=100), **fields)
-    return settle(asked, recorded, list(checkpoints), topology(towers))
+    return settings.settle(asked, recorded, list(checkpoints), topology(towers))
 
 
 # --- a first start ---

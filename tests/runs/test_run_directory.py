@@ -13,7 +13,7 @@ from pipeline.runs.run_directory import RunDirectory
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.persistence.run_directory import RunDirectory
+from pipeline.runs.run_directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).own():
     print("mine", flush=True)
     sys.stdin.read()
@@ -70,59 +70,6 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
     with pytest.raises(StorageError, match=r"placement.txt cannot be read or written: .*; free some space"):
         run.write(run.placement, "new")
     assert run.placement.read_text() == "old"
-
-
-# --- events ---
-
-LINES = [
-    {"event": "start", "step": 0},
-    {"event": "validation", "step": 10, "accuracy": 0.5},
-    {"event": "validation", "step": 20, "accuracy": 0.75},
-    {"event": "validation", "step": 30, "accuracy": 0.75},
-    {"event": "result", "step": 30, "parameters_sha256": "a"},
-    {"event": "validation", "step": 40, "accuracy": 0.25},
-    {"event": "result", "step": 40, "parameters_sha256": "b"},
-]
-
-
-@pytest.fixture
-def run(tmp_path) -> RunDirectory:
-    run = RunDirectory(tmp_path)
-    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in LINES))
-    return run
-
-
-def test_events_are_read_in_order(run):
-    assert run.events() == LINES
-    assert RunDirectory(run.path / "none").events() == []
-
-
-def test_a_line_that_a_kill_cut_short_is_left_out(run):
-    whole = run.metrics.read_text()
-    torn = json.dumps({"event": "validation", "step": 50, "accuracy": 1.0})
-    for cut in range(len(torn)):
-        run.metrics.write_text(whole + torn[:cut])
-        assert run.events() == LINES
-    run.metrics.write_text(whole + torn)
-    assert len(run.events()) == len(LINES) + 1
-
-
-def test_the_result_is_the_last_one(run):
-    assert run.result() == LINES[-1]
-    assert RunDirectory(run.path / "none").result() is None
-
-
-def test_what_was_told_is_known_by_event_and_step(run):
-    assert run.told("validation", 20)
-    assert not run.told("validation", 25) and not run.told("test", 20)
-
-
-@pytest.mark.parametrize(
-    "among, best",
-    [([10, 20, 30, 40], 20), ([10, 30, 40], 30), ([40, 10], 10), ([40, 50], 40), ([50], None), ([], None)],
-)
-def test_the_best_step_is_the_first_of_the_most_accurate(run, among, best):
-    assert run.best_step(among) == best
 
 
 # --- to read from ---

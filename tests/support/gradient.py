@@ -12,16 +12,21 @@ from pipeline.process.startup import import_tensorflow
 def main() -> None:
     asked = flags.configuration()
     import_tensorflow()
-    from pipeline.engine import state, topology
+    from pipeline.engine import devices, state, topology
     from pipeline.engine.assembly import Assembly
     from pipeline.engine.trainer import Trainer
     from pipeline.workers import discovery
+    from pipeline.workers.cluster import Cluster
 
-    assembly = Assembly(asked, topology.of(asked, 0, discovery.workers(asked)))
-    gradient = Trainer(assembly, assembly.initial()).gradient(3).by_parameter
+    towers = topology.of(asked, 0, discovery.workers(asked))
+    cluster = Cluster(towers, asked)
+    devices.start(towers, asked)
+    cluster.start()
+    assembly = Assembly(asked, towers)
+    gradient = Trainer(assembly, assembly.initial(), cluster.add).gradient(3).by_parameter
     start = [value.ravel()[:20].tolist() for value in gradient.values()]
     print(json.dumps({"sha256": state.sha256(gradient), "start": start}))
-    assembly.cluster.barrier()
+    cluster.barrier()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Runs small enough to compute within a test, and from any step."""
 
 from pipeline.config import Config
-from pipeline.engine import state
+from pipeline.engine import devices, state
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.topology import Topology
 from pipeline.engine.trainer import Trainer
@@ -32,7 +32,9 @@ def topology(towers: int) -> Topology:
 
 
 def assembly(towers: int = 1, **fields) -> Assembly:
-    return Assembly(config(**fields), topology(towers))
+    asked, where = config(**fields), topology(towers)
+    devices.start(where, asked)
+    return Assembly(asked, where)
 
 
 def trainer(towers: int = 1, values: state.Values | None = None, **fields) -> Trainer:

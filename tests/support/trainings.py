@@ -49,7 +49,7 @@ class Training:
 
     def logged(self, step: int) -> bool:
         """Whether this step, or a later one, was logged."""
-        return any(event["event"] == "train" and event["step"] >= step for event in self._run.events())
+        return any(event["event"] == "train" and event["step"] >= step for event in self._run.history().events)
 
     def until_step(self, step: int) -> bool:
         """Waits for a step to be logged; False if the training ended before."""
@@ -139,5 +139,5 @@ def assert_equal_runs(run_dir: Path, straight: Path) -> None:
     steps = [(line["event"], line["step"]) for line in told(run_dir)]
     assert len(set(steps)) == len(steps)
     assert shown(run_dir) == shown(straight)
-    hashes = [RunDirectory(path).result()["parameters_sha256"] for path in (run_dir, straight)]
+    hashes = [RunDirectory(path).history().result["parameters_sha256"] for path in (run_dir, straight)]
     assert hashes[0] == hashes[1]

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import time
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -18,6 +19,7 @@ from pipeline.workers.watchdog import GRACE_S
 
 ASKED = Config(model="dense", steps=10, start_timeout=10)
 TOWER = ("CPU", 0)
+NO_FILE = Path("/nowhere/stop")
 
 
 class Colleague:
@@ -25,7 +27,7 @@ class Colleague:
 
     def __init__(self, addresses: tuple[str, ...], index: int, asked: Config, towers: int):
         self.preemption = Preemption()
-        self.job = Job(asked, Topology((TOWER,) * towers, Workers(addresses, index)), self.preemption)
+        self.job = Job(asked, Topology((TOWER,) * towers, Workers(addresses, index)), self.preemption, NO_FILE)
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_a_broken_collective_is_explained_by_whoever_is_silent(colleagues):
         if index == 1:
             worker.job._peers.close()
             return
-        worker.job.progress.enter("training", 41)
+        worker.job.phases.enter("training", 41)
         broken()
 
     broke, *_ = joined(colleagues(ASKED, ASKED, ASKED), act)
@@ -212,7 +214,7 @@ def test_a_collective_that_broke_for_no_known_reason_says_what_tensorflow_says(c
 
 
 def test_one_worker_alone_has_nobody_to_meet_or_to_lose():
-    alone = Job(ASKED, Topology((TOWER,)), Preemption())
+    alone = Job(ASKED, Topology((TOWER,)), Preemption(), NO_FILE)
     with pytest.raises(tf.errors.UnavailableError), alone.joined():
         assert alone.meet(ASKED, finished=True) == (ASKED, True)
         broken()

@@ -14,7 +14,8 @@ from pipeline.errors import BadDataError, PeerLostError, PreemptedError, Storage
 from pipeline.process.preemption import Preemption
 from pipeline.workers import ports
 from pipeline.workers.peers import Peers
-from pipeline.workers.watchdog import PATIENCE, Progress, Watchdog
+from pipeline.workers.phases import PATIENCE, Phases
+from pipeline.workers.watchdog import Watchdog
 
 STALL_S, START_S = 20, 300
 
@@ -34,70 +35,70 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def progress(clock) -> Progress:
-    progress = Progress(STALL_S, START_S, clock)
-    progress.enter("start", 0)
-    return progress
+def phases(clock) -> Phases:
+    phases = Phases(STALL_S, START_S, clock)
+    phases.enter("start", 0)
+    return phases
 
 
-def late_after(progress: Progress, clock: Clock, phase: str, seconds: float) -> bool:
+def late_after(phases: Phases, clock: Clock, phase: str, seconds: float) -> bool:
     """Whether a phase that is entered now is late after so many seconds."""
-    progress.enter(phase, 0)
+    phases.enter(phase, 0)
     clock.now += seconds
-    return progress.late
+    return phases.late
 
 
-# --- progress ---
+# --- phases ---
 
 
-def test_a_phase_that_never_ended_before_may_take_the_time_of_a_start(progress, clock):
-    assert not late_after(progress, clock, "training", START_S)
+def test_a_phase_that_never_ended_before_may_take_the_time_of_a_start(phases, clock):
+    assert not late_after(phases, clock, "training", START_S)
     clock.now += 1
-    assert progress.late
+    assert phases.late
 
 
-def test_a_phase_may_take_some_times_the_longest_that_it_ever_took(progress, clock):
+def test_a_phase_may_take_some_times_the_longest_that_it_ever_took(phases, clock):
     for seconds in (3, 10, 1):
-        assert not late_after(progress, clock, "training", seconds)
-    assert not late_after(progress, clock, "training", PATIENCE * 10)
-    assert late_after(progress, clock, "training", PATIENCE * PATIENCE * 10 + 1)
+        assert not late_after(phases, clock, "training", seconds)
+    assert not late_after(phases, clock, "training", PATIENCE * 10)
+    assert late_after(phases, clock, "training", PATIENCE * PATIENCE * 10 + 1)
 
 
-def test_a_phase_that_is_short_may_take_the_time_of_a_stall(progress, clock):
-    assert not late_after(progress, clock, "training", 0.01)
-    assert not late_after(progress, clock, "training", STALL_S)
-    assert late_after(progress, clock, "training", PATIENCE * STALL_S + 1)
+def test_a_phase_that_is_short_may_take_the_time_of_a_stall(phases, clock):
+    assert not late_after(phases, clock, "training", 0.01)
+    assert not late_after(phases, clock, "training", STALL_S)
+    assert late_after(phases, clock, "training", PATIENCE * STALL_S + 1)
 
 
-def test_each_phase_has_a_time_of_its_own(progress, clock):
-    late_after(progress, clock, "training", 0.01)
-    assert not late_after(progress, clock, "evaluation", START_S)
+def test_each_phase_has_a_time_of_its_own(phases, clock):
+    late_after(phases, clock, "training", 0.01)
+    assert not late_after(phases, clock, "evaluation", START_S)
 
 
 def test_a_meeting_bounds_itself(clock):
-    progress = Progress(STALL_S, START_S, clock)
+    phases = Phases(STALL_S, START_S, clock)
     clock.now += 10 * START_S
-    assert not progress.late
+    assert not phases.late
 
 
-def test_a_worker_tells_where_it_is(progress, clock):
-    progress.arrived = lambda: 41
-    progress.enter("training", 40)
+def test_a_worker_tells_where_it_is(phases, clock):
+    phases.arrived = lambda: 41
+    phases.enter("training", 40)
     clock.now += 2.04
-    assert progress.status() == {"phase": "training", "step": 40, "arrived": 41, "seconds": 2.0, "late": False}
+    assert phases.status() == {"phase": "training", "step": 40, "arrived": 41, "seconds": 2.0, "late": False}
 
 
 # --- reasons ---
 
 
 @pytest.fixture
-def company(progress):
+def company(phases):
     """Makes peers of this process, worker 0, that have met; the others are where the test says."""
     with contextlib.ExitStack() as closing:
 
         def make(*others: dict) -> list[Peers]:
             addresses = tuple(f"{ports.LOOPBACK}:{port}" for port in ports.free(1 + len(others)))
-            statuses = [progress.status, *(lambda status=status: status for status in others)]
+            statuses = [phases.status, *(lambda status=status: status for status in others)]
             peers = [Peers(Workers(addresses, index), status) for index, status in enumerate(statuses)]
             for each in peers:
                 closing.callback(each.close)
@@ -114,68 +115,68 @@ def status(arrived: int, late: bool = False, seconds: float = 1.0, phase: str = 
     return {"phase": phase, "step": 10 * (arrived // 10), "arrived": arrived, "seconds": seconds, "late": late}
 
 
-def watchdog(run_dir: Path, progress: Progress, peers: Peers | None = None, **fields) -> Watchdog:
-    return Watchdog(Config(run_dir=str(run_dir), **fields), progress, Preemption(), peers)
+def watchdog(run_dir: Path, phases: Phases, peers: Peers | None = None, **fields) -> Watchdog:
+    return Watchdog(Config(run_dir=str(run_dir), **fields), phases, Preemption(), peers, run_dir / "stop")
 
 
-def test_nothing_is_wrong_while_all_go_on(tmp_path, progress, company):
+def test_nothing_is_wrong_while_all_go_on(tmp_path, phases, company):
     ours, _ = company(status(3))
-    assert watchdog(tmp_path, progress, ours).reason() is None
+    assert watchdog(tmp_path, phases, ours).reason() is None
 
 
-def test_a_worker_that_leaves_takes_this_one_with_it(tmp_path, progress, company):
+def test_a_worker_that_leaves_takes_this_one_with_it(tmp_path, phases, company):
     ours, other = company(status(3))
     other.leave(BadDataError("9.png cannot be decoded"))  # several times, within a second
-    reason = watchdog(tmp_path, progress, ours).reason()
+    reason = watchdog(tmp_path, phases, ours).reason()
     assert isinstance(reason, BadDataError) and "worker 1 (" in str(reason) and "9.png cannot be" in str(reason)
 
 
-def test_a_silent_worker_is_named(tmp_path, progress, company):
+def test_a_silent_worker_is_named(tmp_path, phases, company):
     ours, *_ = company(status(3), status(3))
-    assert watchdog(tmp_path, progress, ours, stall_timeout=5).reason() is None
+    assert watchdog(tmp_path, phases, ours, stall_timeout=5).reason() is None
     time.sleep(0.01)
-    reason = watchdog(tmp_path, progress, ours, stall_timeout=0).reason()
+    reason = watchdog(tmp_path, phases, ours, stall_timeout=0).reason()
     assert isinstance(reason, PeerLostError)
     assert str(reason).startswith("at step 0 nothing is heard of worker 1 for 0 s, worker 2 for 0 s; start the job")
 
 
-def behind(tmp_path, progress, clock, company, own: dict, *others: dict) -> str:
+def behind(tmp_path, phases, clock, company, own: dict, *others: dict) -> str:
     """What the watchdog of a worker that is at `own` says of a job whose others are where they are."""
-    progress.arrived = lambda: own["arrived"]
+    phases.arrived = lambda: own["arrived"]
     if not own["late"]:
-        progress.enter(own["phase"], own["step"])
+        phases.enter(own["phase"], own["step"])
     else:
-        late_after(progress, clock, own["phase"], START_S + 1)
-    reason = watchdog(tmp_path, progress, company(*others)[0]).reason()
+        late_after(phases, clock, own["phase"], START_S + 1)
+    reason = watchdog(tmp_path, phases, company(*others)[0]).reason()
     assert reason is None or isinstance(reason, PeerLostError)
     return str(reason)
 
 
-def test_whoever_is_behind_and_late_is_named_by_all(tmp_path, progress, clock, company):
+def test_whoever_is_behind_and_late_is_named_by_all(tmp_path, phases, clock, company):
     at = (status(6, late=True), status(6, late=True), status(5, late=True, seconds=21.0))
-    told = behind(tmp_path, progress, clock, company, *at)
+    told = behind(tmp_path, phases, clock, company, *at)
     assert told == "no step for 301 s; behind is worker 2 in training of step 6; start the job again to go on"
 
 
-def test_this_worker_is_named_too_if_it_is_the_one_behind(tmp_path, progress, clock, company):
-    told = behind(tmp_path, progress, clock, company, status(5, late=True), status(6))
+def test_this_worker_is_named_too_if_it_is_the_one_behind(tmp_path, phases, clock, company):
+    told = behind(tmp_path, phases, clock, company, status(5, late=True), status(6))
     assert "behind is worker 0 in training of step 6;" in told
 
 
-def test_who_waits_for_one_that_has_more_to_do_is_not_to_blame(tmp_path, progress, clock, company):
+def test_who_waits_for_one_that_has_more_to_do_is_not_to_blame(tmp_path, phases, clock, company):
     at = (status(6, late=True), status(5, late=False, phase="saving"))
-    assert behind(tmp_path, progress, clock, company, *at) == "None"
+    assert behind(tmp_path, phases, clock, company, *at) == "None"
 
 
-def test_where_all_wait_for_each_other_all_are_named(tmp_path, progress, clock, company):
-    told = behind(tmp_path, progress, clock, company, status(5, late=True), status(5, late=True))
+def test_where_all_wait_for_each_other_all_are_named(tmp_path, phases, clock, company):
+    told = behind(tmp_path, phases, clock, company, status(5, late=True), status(5, late=True))
     assert "behind is worker 0 in training of step 6, worker 1 in training of step 6;" in told
 
 
 @pytest.mark.parametrize("supervised", [True, False])
-def test_one_worker_alone_is_late_only_for_a_supervisor(tmp_path, progress, clock, supervised):
-    late_after(progress, clock, "training", START_S + 1)
-    alone = watchdog(tmp_path, progress)
+def test_one_worker_alone_is_late_only_for_a_supervisor(tmp_path, phases, clock, supervised):
+    late_after(phases, clock, "training", START_S + 1)
+    alone = watchdog(tmp_path, phases)
     read, write = os.pipe()
     alone.stop()  # so that its thread ends at once
     alone.start(write if supervised else None)
@@ -184,11 +185,11 @@ def test_one_worker_alone_is_late_only_for_a_supervisor(tmp_path, progress, cloc
     assert isinstance(alone.reason(), PeerLostError if supervised else type(None))
 
 
-def test_a_lost_run_directory_is_a_reason(tmp_path, progress):
+def test_a_lost_run_directory_is_a_reason(tmp_path, phases):
     def lost():
         raise StorageError("taken over by process 7")
 
-    ours = watchdog(tmp_path, progress)
+    ours = watchdog(tmp_path, phases)
     assert ours.reason() is None
     ours.check_owner = lost
     assert str(ours.reason()) == "taken over by process 7"
@@ -197,17 +198,17 @@ def test_a_lost_run_directory_is_a_reason(tmp_path, progress):
 # --- stops ---
 
 
-def test_the_stop_file_asks_for_a_stop(tmp_path, progress):
+def test_the_stop_file_asks_for_a_stop(tmp_path, phases):
     preemption = Preemption()
-    ours = Watchdog(Config(run_dir=str(tmp_path)), progress, preemption, None)
+    ours = Watchdog(Config(run_dir=str(tmp_path)), phases, preemption, None)
     assert ours.reason() is None and not preemption.requested
     (tmp_path / "stop").touch()
     assert ours.reason() is None and preemption.reason == str(tmp_path / "stop")
 
 
-def test_a_stop_may_take_until_its_deadline(tmp_path, progress, clock):
+def test_a_stop_may_take_until_its_deadline(tmp_path, phases, clock):
     preemption = Preemption()
-    ours = Watchdog(Config(run_dir=str(tmp_path), preemption_deadline=60), progress, preemption, None, clock)
+    ours = Watchdog(Config(run_dir=str(tmp_path), preemption_deadline=60), phases, preemption, None, clock)
     clock.now += 100
     assert ours.reason() is None
     preemption.ask("SIGTERM")
@@ -222,9 +223,9 @@ def test_a_stop_may_take_until_its_deadline(tmp_path, progress, clock):
 # --- what it leaves behind ---
 
 
-def test_every_workers_place_and_this_ones_stacks_are_written(tmp_path, progress, company):
+def test_every_workers_place_and_this_ones_stacks_are_written(tmp_path, phases, company):
     ours, _ = company(status(7, late=True))
-    dog = watchdog(tmp_path, progress, ours)
+    dog = watchdog(tmp_path, phases, ours)
     with (tmp_path / "log").open("w") as dog.log:
         dog.write_places()
     first, second, *stacks = (tmp_path / "log").read_text().splitlines()
@@ -232,9 +233,9 @@ def test_every_workers_place_and_this_ones_stacks_are_written(tmp_path, progress
     assert any(__file__ in line for line in stacks)
 
 
-def test_a_full_disk_keeps_nobody_from_leaving(tmp_path, progress, company):
+def test_a_full_disk_keeps_nobody_from_leaving(tmp_path, phases, company):
     ours, _ = company(status(7))
-    dog = watchdog(tmp_path, progress, ours)
+    dog = watchdog(tmp_path, phases, ours)
     with contextlib.suppress(OSError), Path("/dev/full").open("w", buffering=1) as dog.log:
         dog.write_places()
         left = True

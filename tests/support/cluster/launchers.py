@@ -68,7 +68,7 @@ class Launched:
 
         def logged() -> bool:
             assert self.process.poll() is None, self.process.communicate()
-            return any(event["event"] == "train" and event["step"] >= step for event in self.run.events())
+            return any(event["event"] == "train" and event["step"] >= step for event in self.run.history().events)
 
         self.until(logged)
 

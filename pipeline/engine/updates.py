@@ -1,0 +1,81 @@
+"""What a step's gradient does to every replica: the update, the loss scale, the running mean of --average."""
+
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from pipeline.config import Config
+from pipeline.engine import averaging, loss_scale, optimizers, schedules
+from pipeline.engine.forward import ShardSums
+from pipeline.engine.state import Replica
+from pipeline.engine.towers import Towers
+
+
+class Updates:
+    """The optimizer of a configuration, bound to the towers whose replicas it updates."""
+
+    def __init__(self, config: Config, towers: Towers):
+        self._config, self._towers = config, towers
+        self._optimizer = optimizers.make(config)
+
+    def at(self, step: tf.Tensor) -> optimizers.Now:
+        """The rate and its kin at a step."""
+        with self._towers.on_host(), tf.name_scope("learning_rate"):
+            return self._optimizer.at(schedules.learning_rate(self._config, step), step)
+
+    def scale(self) -> tf.Tensor | None:
+        """The loss scale [] float32 as it is now; None for a precision that needs none."""
+        return loss_scale.read(self._towers.replicas[0].variables)
+
+    def unscaled(self, sums: ShardSums) -> ShardSums:
+        """The sums without the loss scale, on the first tower."""
+        scale = self.scale()
+        if scale is None:
+            return sums
+        with self._towers.on(0):
+            return sums._replace(loss=sums.loss / scale, gradients=[g / scale for g in sums.gradients])
+
+    def apply(self, sums: ShardSums, now: optimizers.Now, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Updates every replica by the same numbers; a step that is not finite leaves all as they are.
+
+        Returns the gradient's norm [] float32, and whether the step diverged [] bool: a float16 step that is not
+        finite is skipped, and has diverged only once the loss scale cannot fall further.
+        """
+        with self._towers.on(0):
+            norm = optimizers.norm(sums.gradients)
+            finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
+        scale = self.scale()
+        with self._towers.on(0):
+            gradients = optimizers.clip(sums.gradients, norm, self._config.clip_norm)
+        for replica in self._towers.replicas:
+            with self._towers.at(replica), tf.name_scope("apply"):
+                update = functools.partial(self._update, replica, gradients, sums.statistics, now)
+                tf.cond(finite, update, tf.no_op)
+                if self._config.precision == "float16":
+                    loss_scale.update(replica.variables, finite)
+        with self._towers.on_host():
+            diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
+        self._average(step, diverged)
+        return norm, diverged
+
+    def _update(
+        self, replica: Replica, gradients: Sequence[tf.Tensor], statistics: Sequence[tf.Tensor], now: optimizers.Now
+    ) -> tf.Operation:
+        slots = replica.slots(self._optimizer.slots)
+        for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
+            self._optimizer.apply(variable, own_slots, gradient, now)
+        for variable, total in zip(replica.statistics, statistics, strict=True):
+            variable.assign(total / self._config.grad_shards)
+        return tf.no_op()
+
+    def _average(self, step: tf.Tensor, diverged: tf.Tensor) -> None:
+        """Takes a step's parameters into the mean of --average; those of a skipped float16 step, too."""
+        if not self._config.average:
+            return
+        for replica in self._towers.replicas:
+            with self._towers.at(replica), tf.name_scope("average"):
+                take = functools.partial(
+                    averaging.update, replica.parameters, replica.averages, self._config.average_window, step
+                )
+                tf.cond(diverged, tf.no_op, take)
