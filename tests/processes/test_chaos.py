@@ -6,6 +6,7 @@ from pathlib import Path
 
 import commands
 import pytest
+
 from tests.support.cluster.hosts import missing
 
 
