@@ -8,15 +8,15 @@ import pytest
 from pipeline.config import Config
 from pipeline.experiments import results
 from pipeline.experiments.grid import Run
-from pipeline.experiments.results import NOT_STARTED, Spread, Standing
+from pipeline.experiments.results import NOT_STARTED, RunResult, Spread
 from pipeline.monitoring.history import DIVERGED, FINISHED
 from pipeline.runs.run_directory import RunDirectory
 
 
-def standing(rate: float, seed: int, validation: float | None, status: str = FINISHED) -> Standing:
+def run_result(rate: float, seed: int, validation: float | None, status: str = FINISHED) -> RunResult:
     run = f"learning_rate={rate}/seed-{seed}"
     test = None if validation is None else validation - 0.01
-    return Standing(run, {"learning_rate": rate}, seed, status, 10, validation, test)
+    return RunResult(run, {"learning_rate": rate}, seed, status, 10, validation, test)
 
 
 def test_mean_and_deviation_of_a_sample():
@@ -27,12 +27,12 @@ def test_mean_and_deviation_of_a_sample():
 
 
 def test_a_run_that_did_not_finish_is_no_part_of_a_mean():
-    group = [standing(0.1, 1, 0.9), standing(0.1, 2, 0.5, DIVERGED), standing(0.1, 3, 0.8)]
+    group = [run_result(0.1, 1, 0.9), run_result(0.1, 2, 0.5, DIVERGED), run_result(0.1, 3, 0.8)]
     assert results.spread(group, "validation_accuracy") == pytest.approx((0.85, 0.0707107), abs=1e-6)
 
 
 def test_the_best_mean_on_validation_comes_first_and_the_unscored_last():
-    told = [standing(rate, seed, score) for rate, scores in
+    told = [run_result(rate, seed, score) for rate, scores in
             ((3.0, (None, None)), (0.1, (0.99, 0.1)), (0.2, (0.7, 0.8)), (0.3, (0.6, 0.6)))
             for seed, score in enumerate(scores)]  # fmt: skip
     groups = results.ranked(told)
@@ -45,12 +45,12 @@ def test_the_best_mean_on_validation_comes_first_and_the_unscored_last():
 
 
 def test_without_a_score_nothing_is_best():
-    assert not results.are_ranked(results.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9, DIVERGED)]))
-    assert results.are_ranked(results.ranked([standing(0.1, 1, None), standing(0.2, 1, 0.9)]))
+    assert not results.are_ranked(results.ranked([run_result(0.1, 1, None), run_result(0.2, 1, 0.9, DIVERGED)]))
+    assert results.are_ranked(results.ranked([run_result(0.1, 1, None), run_result(0.2, 1, 0.9)]))
 
 
 def test_tables_show_what_is_known():
-    told = [standing(0.2, 1, 0.7), standing(0.2, 2, 0.8), standing(3.0, 1, None, DIVERGED)]
+    told = [run_result(0.2, 1, 0.7), run_result(0.2, 2, 0.8), run_result(3.0, 1, None, DIVERGED)]
     lines = results.table(told).splitlines()
     assert lines[0].split() == ["run", "step", "validation", "test", "test", "loss", "images/s", "time", "state"]
     assert lines[1].split() == ["learning_rate=0.2/seed-1", "10", "70.00%", "69.00%", "-", "-", "-", "finished"]
@@ -67,16 +67,16 @@ def events(directory: RunDirectory, *told: dict) -> None:
 
 def test_what_a_directory_tells(tmp_path):
     run = Run("a", {}, Config(steps=20, run_dir=str(tmp_path / "a")))
-    assert Standing.of(run) == Standing("a", {}, 1, NOT_STARTED)
+    assert RunResult.of(run) == RunResult("a", {}, 1, NOT_STARTED)
     directory = RunDirectory(tmp_path / "a")
     directory.path.mkdir()
     directory.record(run.config)
     start = {"event": "start", "step": 0, "time": 100.0}
     scored = {"event": "validation", "step": 10, "time": 103.5, "accuracy": 0.5, "loss": 1.0}
     events(directory, start, scored)
-    unfinished = Standing("a", {}, 1, "unfinished", 10, validation_accuracy=0.5, seconds=3.5)
-    assert Standing.of(run) == unfinished
+    unfinished = RunResult("a", {}, 1, "unfinished", 10, validation_accuracy=0.5, seconds=3.5)
+    assert RunResult.of(run) == unfinished
     result = {"test_accuracy": 0.4, "test_loss": 2.0, "images_per_second": 9.0, "parameters_sha256": "ab"}
     events(directory, start, scored, {"event": "result", "step": 20, "time": 105.0, **result})
     finished = dataclasses.replace(unfinished, status=FINISHED, step=20, seconds=5.0, **result)
-    assert Standing.of(run) == finished
+    assert RunResult.of(run) == finished

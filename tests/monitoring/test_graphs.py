@@ -5,10 +5,12 @@ from collections import Counter
 import pytest
 from small_run import topology, trainer
 
+from pipeline.monitoring import graphs
+
 
 @pytest.mark.parametrize("variables", ["replicated", "cpu"])
 def test_a_tower_is_a_box_whose_operations_lie_on_its_device(variables):
-    graph = trainer(2, variables=variables, grad_shards=4).graph()
+    graph = graphs.readable(trainer(2, variables=variables, grad_shards=4).graph())
     boxes = {node.name.partition("/")[0] for node in graph.node}
     assert boxes == {"host", "tower_0", "tower_1"} | ({"shared"} if variables == "cpu" else set())
     for tower, device in enumerate(topology(2).devices):
@@ -19,7 +21,7 @@ def test_a_tower_is_a_box_whose_operations_lie_on_its_device(variables):
 
 
 def test_every_edge_leads_to_an_operation_and_no_two_have_one_name():
-    graph = trainer(2).graph()
+    graph = graphs.readable(trainer(2).graph())
     names = Counter(node.name for node in graph.node)
     assert set(names.values()) == {1}
     inputs = {name.removeprefix("^").partition(":")[0] for node in graph.node for name in node.input}

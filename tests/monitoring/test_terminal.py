@@ -9,8 +9,6 @@ import subprocess
 import sys
 import termios
 
-from pipeline.monitoring import terminal
-from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.terminal import Terminal
 
 STEPS = 40
@@ -91,16 +89,3 @@ def test_verbose_lines_stand_above_the_one_that_moves():
 def test_without_a_terminal_nothing_moves(capsys):
     Terminal().move(1, 2, "loss")
     assert capsys.readouterr().out == ""
-
-
-def test_the_time_split_is_of_all_the_time():
-    clock = Clock()
-    with clock.timing("training"):
-        pass
-    shares = [float(share) for share in re.findall(r"([\d.]+)%", terminal.time_split(clock))]
-    assert len(shares) == len(clock.split())
-    assert abs(sum(shares) - 100) < 0.5
-
-
-def test_a_table_has_two_columns():
-    assert terminal.table({"a": "1", "long name": "2"}) == "  a          1\n  long name  2"

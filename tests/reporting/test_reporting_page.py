@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.engine.evaluation import Scores
-from pipeline.monitoring.history import Chronicle
 from pipeline.reporting import comparison, page
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.scored import Picture, Scored
 from pipeline.reporting.views import RunView
+from pipeline.runs.record import RunRecord
 from pipeline.runs.run_directory import RunDirectory
 
 HOSTILE = "<script>alert('&')</script>"
@@ -58,7 +58,7 @@ def view(directory, events, number: int = 0, scored: Scored | None = None, left_
     run = RunDirectory(directory)
     run.record(Config(**({"steps": 20} | fields)))
     run.metrics.write_text("".join(json.dumps(event) + "\n" for event in events))
-    return RunView(directory.name, number, Chronicle(run), scored, tuple(left_out), placement)
+    return RunView(directory.name, number, RunRecord.read(directory), scored, tuple(left_out), placement)
 
 
 SCORED = Scored(

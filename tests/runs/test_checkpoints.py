@@ -80,8 +80,7 @@ def test_whoever_lost_the_directory_while_it_wrote_changes_nothing_of_the_new_ow
 
     save(tmp_path, 10)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
-    earlier = Checkpoints(tmp_path)
-    earlier.check_owner = taken_over
+    earlier = Checkpoints(tmp_path, taken_over)
     for step in (10, 11):
         earlier.save(step, values(step + 1), ABOUT, lambda manifest, seconds: None)
         with pytest.raises(StorageError, match="taken over"):
@@ -95,8 +94,7 @@ def test_whoever_lost_the_directory_and_then_its_files_touches_nothing_of_what_t
         raise StorageError("taken over")
 
     (tmp_path / ".writing-ckpt-12-1").mkdir()
-    earlier = Checkpoints(tmp_path)
-    earlier.check_owner = taken_over
+    earlier = Checkpoints(tmp_path, taken_over)
     (tmp_path / f".writing-ckpt-11-{os.getpid()}").write_text("in the way, so that nothing can be written")
     earlier.save(11, values(11), ABOUT, lambda manifest, seconds: None)
     with pytest.raises(StorageError, match="taken over"):

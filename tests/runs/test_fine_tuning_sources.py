@@ -11,7 +11,14 @@ from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.models.layers import PooledConvolution
 from pipeline.runs import fine_tuning
-from pipeline.runs.fine_tuning import Source, imported, match
+from pipeline.runs.fine_tuning import Imported, Source, match, source_of
+
+
+def imported(asked) -> Imported:
+    """The state at step 0 of a run that is started from a source."""
+    source = source_of(asked)
+    assert source is not None
+    return match(initial(), source)
 
 
 def initial(model: str = "convolutional", seed: int = 1, **fields) -> state.Values:
@@ -129,7 +136,7 @@ def plain(path, num_classes: int = 10, middle: int = 1024):
 @pytest.mark.parametrize("num_classes", [10, 3])
 def test_a_plain_keras_model_of_the_same_shapes(num_classes, tmp_path):
     model = plain(tmp_path / "plain.keras", num_classes)
-    found = imported(config(tmp_path / "plain.keras"), initial())
+    found = imported(config(tmp_path / "plain.keras"))
     assert found.how == "by order" and len(found.taken) == (8 if num_classes == 10 else 6)
     for name, weights in zip(found.taken, model.get_weights(), strict=False):
         np.testing.assert_array_equal(found.values[name], weights)
@@ -142,7 +149,7 @@ def test_a_file_that_is_no_model_is_bad_data(tmp_path):
     with pytest.raises(
         BadDataError, match=r"init_from=.*broken.keras cannot be loaded by Keras \(\w+: .*; give a whole"
     ):
-        imported(config(tmp_path / "broken.keras"), initial())
+        imported(config(tmp_path / "broken.keras"))
 
 
 def test_a_file_with_this_projects_own_layers(tmp_path):
@@ -150,7 +157,7 @@ def test_a_file_with_this_projects_own_layers(tmp_path):
     images = keras.Input((28, 28, 1))
     x = PooledConvolution(32, 5, name="conv1", **start)(images)
     keras.Model(images, x).save(tmp_path / "part.keras")
-    found = imported(config(tmp_path / "part.keras"), initial())
+    found = imported(config(tmp_path / "part.keras"))
     assert found.taken == ["parameters/conv1/kernel", "parameters/conv1/bias"]
     assert (found.values["parameters/conv1/bias"] == 1).all()
 
@@ -160,17 +167,17 @@ def test_a_file_with_this_projects_own_layers(tmp_path):
 
 def test_the_source_is_the_one_of_the_first_start(tmp_path):
     plain(tmp_path / "plain.keras")
-    found = imported(config(tmp_path / "plain.keras"), initial())
+    found = imported(config(tmp_path / "plain.keras"))
     sha256 = found.source.parameters_sha256
-    again = imported(config(tmp_path / "plain.keras", init_sha256=sha256), initial())
+    again = imported(config(tmp_path / "plain.keras", init_sha256=sha256))
     assert state.sha256(again.values) == state.sha256(found.values)
     plain(tmp_path / "plain.keras")
     with pytest.raises(UsageError, match=f"has parameters_sha256 .*, not --init_sha256={sha256}, from which this run"):
-        imported(config(tmp_path / "plain.keras", init_sha256=sha256), initial())
+        imported(config(tmp_path / "plain.keras", init_sha256=sha256))
 
 
 def test_nothing_is_imported_unless_it_is_asked_for():
-    assert imported(small_run.config(), initial()) is None
+    assert source_of(small_run.config()) is None
     fine_tuning.check(small_run.config())
 
 

@@ -22,7 +22,8 @@ from pipeline.workers.slurm import JobAttempt
 OWNER = """
 import json, sys, time
 from pathlib import Path
-from pipeline.errors import StorageError, exit_with
+from pipeline.errors import StorageError
+from pipeline.process.exits import exit_with
 from pipeline.runs.ownership import Ownership
 from pipeline.workers.slurm import JobAttempt
 

@@ -6,8 +6,8 @@ from pipeline.config import Config
 from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
 from pipeline.process.environment import visible_gpus
-from pipeline.workers import discovery
-from pipeline.workers.slurm import slurm_port
+from pipeline.workers import discovery, ports
+from pipeline.workers.slurm import port_of
 
 ONE_ALONE = Workers()
 
@@ -116,14 +116,14 @@ def test_flags_that_name_no_workers_are_refused(fields, message):
 
 
 def test_the_tasks_of_a_slurm_step_are_the_workers():
-    port = slurm_port(7, 0, 0)
+    port = port_of(7, 0, 0)
     expected = (f"n09:{port}", f"n09:{port + 1}", f"n10:{port}")
     assert [workers(slurm(k)) for k in range(3)] == [Workers(expected, k) for k in range(3)]
-    assert discovery.FIRST_PORT <= port < discovery.FIRST_PORT + discovery.NUM_PORTS
+    assert port in ports.RANGE
 
 
 def test_slurms_tasks_in_turns_over_the_nodes():
-    port = slurm_port(7, 0, 0)
+    port = port_of(7, 0, 0)
     turns = {"SLURM_DISTRIBUTION": "cyclic"}
     addresses = (f"n09:{port}", f"n10:{port}", f"n09:{port + 1}")
     assert workers(slurm(1, SLURMD_NODENAME="n10", **turns)) == Workers(addresses, 1)
@@ -131,7 +131,7 @@ def test_slurms_tasks_in_turns_over_the_nodes():
 
 
 def test_jobs_and_steps_have_ports_of_their_own():
-    ports = {slurm_port(job, step, rank) for job in range(9000, 9050) for step in (0, 1) for rank in (0, 9)}
+    ports = {port_of(job, step, rank) for job in range(9000, 9050) for step in (0, 1) for rank in (0, 9)}
     assert len(ports) == 50 * 2 * 2
 
 

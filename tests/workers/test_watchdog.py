@@ -200,7 +200,7 @@ def test_a_lost_run_directory_is_a_reason(tmp_path, phases):
 
 def test_the_stop_file_asks_for_a_stop(tmp_path, phases):
     preemption = Preemption()
-    ours = Watchdog(Config(run_dir=str(tmp_path)), phases, preemption, None)
+    ours = Watchdog(Config(run_dir=str(tmp_path)), phases, preemption, None, tmp_path / "stop")
     assert ours.reason() is None and not preemption.requested
     (tmp_path / "stop").touch()
     assert ours.reason() is None and preemption.reason == str(tmp_path / "stop")
@@ -208,7 +208,9 @@ def test_the_stop_file_asks_for_a_stop(tmp_path, phases):
 
 def test_a_stop_may_take_until_its_deadline(tmp_path, phases, clock):
     preemption = Preemption()
-    ours = Watchdog(Config(run_dir=str(tmp_path), preemption_deadline=60), phases, preemption, None, clock)
+    ours = Watchdog(
+        Config(run_dir=str(tmp_path), preemption_deadline=60), phases, preemption, None, tmp_path / "stop", clock
+    )
     clock.now += 100
     assert ours.reason() is None
     preemption.ask("SIGTERM")

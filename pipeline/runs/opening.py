@@ -1,0 +1,167 @@
+"""From a configuration to a run that is open: its directory owned, its settings final, its state restored."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.engine import devices, state, topology
+from pipeline.engine.assembly import Assembly
+from pipeline.engine.topology import Topology
+from pipeline.engine.trainer import Trainer
+from pipeline.errors import BadDataError, PeerLostError, UsageError
+from pipeline.monitoring.history import History
+from pipeline.monitoring.journal import FollowerJournal, Journal
+from pipeline.monitoring.terminal import Terminal
+from pipeline.process.preemption import Preemption
+from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
+from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.run import Run
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.runs.starting_point import StartingPoint
+from pipeline.text import tables
+from pipeline.workers import discovery, slurm
+from pipeline.workers.cluster import Cluster
+from pipeline.workers.job import Job
+
+
+@contextlib.contextmanager
+def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
+    """The run that the configuration names, ready for `loop.train`; None if it is finished already, which is said.
+
+    Holds the run directory and the other workers inside, and tells them of an error that ends it.
+    Raises PipelineError.
+    """
+    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    directory = RunDirectory(Path(asked.run_dir))
+    job = Job(asked, towers, stop, directory.stop_file)
+    part = _chiefs_part if towers.workers.is_chief else _followers_part
+    with job.joined(), part(asked, towers, directory, job, stop) as run:
+        if run is None:
+            yield None
+            return
+        try:
+            with job.together():
+                yield run
+        except PeerLostError as error:
+            run.journal.event("peer_lost", job.phases.current.step, why=str(error))
+            raise
+        finally:
+            run.journal.close()
+
+
+@contextlib.contextmanager
+def _chiefs_part(
+    asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
+) -> Iterator[Run | None]:
+    """The run directory is the chief's own, and decides what the run is."""
+    with directory.own(slurm.job_attempt()) as ownership:
+        checkpoints = Checkpoints(directory.checkpoints, ownership.check)
+        history = directory.history()
+        config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
+        if not checkpoints.steps():
+            fine_tuning.check(config)
+        job.watchdog.check_owner = ownership.check
+        finished = history.finished(config.steps)
+        config, _ = job.meet(config, finished)
+        if finished:
+            _say_finished(directory, history, asked.quiet)
+            yield None
+        else:
+            yield _started(config, towers, directory, checkpoints, history, job, stop)
+
+
+@contextlib.contextmanager
+def _followers_part(
+    asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
+) -> Iterator[Run | None]:
+    """The chief decides, and the run directory need not be the chief's."""
+    history = directory.history()
+    if history.finished(asked.steps):  # the others may have left with the result
+        yield None
+        return
+    config, finished = job.meet(asked)
+    if finished:
+        yield None
+    else:
+        yield _started(config, towers, directory, Checkpoints(directory.checkpoints), history, job, stop)
+
+
+def _say_finished(directory: RunDirectory, history: History, quiet: bool) -> None:
+    terminal = Terminal(quiet)
+    terminal.line(f"finished already, at step {history.result['step']}: a larger --steps goes on from there")
+    terminal.line(tables.pairs(directory.where()))
+    terminal.result(json.dumps(history.result))
+
+
+def _started(
+    config: Config,
+    towers: Topology,
+    directory: RunDirectory,
+    checkpoints: Checkpoints,
+    history: History,
+    job: Job,
+    stop: Preemption,
+) -> Run:
+    """The open run. In the end the trainer's variables alone hold the state, which may be large."""
+    cluster = Cluster(towers, config)
+    with stop.kept():
+        devices.start(towers, config)
+        cluster.start()
+    is_fresh = job.is_chief and not checkpoints.steps()
+    source = fine_tuning.source_of(config) if is_fresh else None
+    if source:
+        config = dataclasses.replace(config, init_sha256=source.parameters_sha256)
+    assembly = Assembly(config, towers)
+    values = assembly.initial()
+    _check_same_examples(assembly, cluster)
+    restored = _restored(assembly, checkpoints, values) if job.is_chief else None
+    step = restored.manifest.step if restored else 0
+    imported = fine_tuning.match(values, source) if source else None
+    values = restored.values if restored else imported.values if imported else values
+    start, values = starting_point.of_chief(cluster, StartingPoint.at(step, history), values)
+    trainer = Trainer(assembly, values, cluster.add)
+    restarts = len(history.launches)
+    journal = _opened_journal(config, towers, directory, history, start.step)
+    run = Run(config, towers, directory, checkpoints, journal, assembly, trainer, cluster, job, stop, start, restarts)
+    if job.is_chief:
+        directory.record(config)
+        announcements.tell(run, restored, imported)
+        checkpoints.tidy(restored.passed_over if restored else {})
+    if not cluster.alone:
+        log = directory.log(towers.workers.index)
+        job.watch(log, lambda error: journal.event("peer_lost", job.phases.current.step, why=str(error)), cluster)
+    return run
+
+
+def _check_same_examples(assembly: Assembly, cluster: Cluster) -> None:
+    """Raises BadDataError naming the workers that see other examples than the first."""
+    chiefs, *others = cluster.gather_json(assembly.about()["examples"])
+    wrong = [f"worker {index}" for index, found in enumerate(others, start=1) if found != chiefs]
+    if wrong:
+        raise BadDataError(
+            f"{', '.join(wrong)} found other examples in source={assembly.config.source} than worker 0; "
+            "give every host the same files"
+        )
+
+
+def _restored(assembly: Assembly, checkpoints: Checkpoints, initial: state.Values) -> Restored | None:
+    """The newest checkpoint that verifies, if any lies there. Raises UsageError if --steps lies before it."""
+    restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
+    if restored:
+        resume.check_examples(restored, assembly.about())
+        step, steps = restored.manifest.step, assembly.config.steps
+        if step > steps:
+            raise UsageError(f"steps={steps} lies before the newest checkpoint, of step {step}; give more")
+    return restored
+
+
+def _opened_journal(
+    config: Config, towers: Topology, directory: RunDirectory, history: History, step: int
+) -> Journal:
+    """The journal of this process; the chief's drops what was told of steps after `step`."""
+    if not towers.workers.is_chief:
+        return FollowerJournal(directory.log(towers.workers.index), step)
+    return Journal(directory.path, step, Terminal(config.quiet, config.verbose), history)

@@ -1,0 +1,29 @@
+"""A run as its directory tells of it: its configuration and its history. Needs no TensorFlow."""
+
+import dataclasses
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.monitoring.history import History
+from pipeline.runs.run_directory import RunDirectory
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """A run at the moment when its directory was read; it may be going on."""
+
+    directory: RunDirectory
+    config: Config
+    history: History
+
+    @classmethod
+    def read(cls, path: Path) -> "RunRecord | None":
+        """The run in a directory; None if no run was started there. Raises StorageError if it cannot be read."""
+        directory = RunDirectory(path)
+        config = directory.recorded()
+        return None if config is None else cls(directory, config, directory.history())
+
+    @property
+    def status(self) -> str:
+        """FINISHED, DIVERGED, PREEMPTED or UNFINISHED: see `history`."""
+        return self.history.status(self.config.steps)

@@ -1,0 +1,55 @@
+"""Checkpoints on the way: taken after replicas and workers were compared, and pruned to those that are kept."""
+
+from pipeline.engine import state
+from pipeline.errors import DivergedError
+from pipeline.runs.checkpoints import Manifest
+from pipeline.runs.run import Run
+
+
+class Saver:
+    """Saves the state of a run; knows which step was saved last."""
+
+    def __init__(self, run: Run):
+        self._run = run
+        self.step = run.start.step  # of the newest checkpoint; 0 if there is none
+
+    def save(self, step: int) -> None:
+        """Starts a checkpoint of this step, unless it is there, after comparing the replicas.
+
+        Raises DivergedError for replicas or workers that differ, StorageError if the save before it failed.
+        """
+        if step == self.step:
+            return
+        run = self._run
+        run.journal.flush()  # so that a checkpoint never stands before the lines that led to it
+        with run.phase("saving", step):
+            values = run.trainer.towers.check_equal(step)
+            self._check_workers_equal(values, step)
+            if run.is_chief:
+                run.checkpoints.save(step, values, run.assembly.about(), self._saved)
+        self.step = step
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises StorageError if the last save failed."""
+        with self._run.clock.timing("saving"):
+            self._run.checkpoints.wait()
+
+    def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
+        """Raises DivergedError naming the workers whose state is not the chief's."""
+        if self._run.cluster.alone:
+            return
+        chiefs, *others = self._run.cluster.gather_json(state.sha256(values))
+        wrong = [f"worker {index}" for index, found in enumerate(others, start=1) if found != chiefs]
+        if wrong:
+            raise DivergedError(
+                f"at step {step} the state of {', '.join(wrong)} is not equal to that of worker 0; "
+                "resume from the last checkpoint, and suspect that machine's memory"
+            )
+
+    def _saved(self, manifest: Manifest, seconds: float) -> None:
+        """Tells of a checkpoint that was written, and prunes older ones; in the thread that wrote it."""
+        run, step = self._run, manifest.step
+        run.journal.event("checkpoint", step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
+        run.journal.terminal.detail(f"step {step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
+        best = run.journal.history.best_step(run.checkpoints.steps())
+        run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})

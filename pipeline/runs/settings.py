@@ -1,0 +1,52 @@
+"""The configuration that a start runs with: checked against the registries, and against what the run recorded."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.engine.topology import Topology
+from pipeline.errors import StorageError, UsageError
+
+
+def check(config: Config) -> None:
+    """Raises UsageError for the first rule that a value breaks, or a name that no registry knows."""
+    config.validate()
+    sources.check(config.source)
+    models.check(config.model)
+
+
+def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
+    """The configuration to run with. PURE.
+
+    asked: from the flags. recorded: of the run in the directory, if one lies there. checkpoints: the steps of
+    those that lie there. Raises UsageError if --resume forbids it, if the numbers would change, or if the shards do not
+    split over the towers; StorageError for checkpoints without a configuration.
+    """
+    if checkpoints and recorded is None:
+        raise StorageError(
+            f"{asked.run_dir} holds checkpoints but no config.flags; restore it, or use another --run_dir"
+        )
+    if asked.resume == "required" and not checkpoints:
+        raise UsageError(f"resume=required, but {asked.run_dir} holds no checkpoint; check --run_dir, or --resume=auto")
+    if asked.resume == "never" and checkpoints:
+        raise UsageError(
+            f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto"
+        )
+    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.total_towers)
+    settled.validate()
+    topology.check_shards(settled.grad_shards, settled.all_reduce)
+    return settled
+
+
+def _continued(asked: Config, recorded: Config) -> Config:
+    if asked.reshard:  # whatever is asked for, of which 0 then means anew: one per tower
+        recorded = dataclasses.replace(recorded, grad_shards=asked.grad_shards)
+    settled = configuration.keep(recorded, asked)
+    if changed := configuration.differences(recorded, settled):
+        raise UsageError(
+            f"{asked.run_dir} was started with another configuration ({'; '.join(changed)}); "
+            "use its own values, or another --run_dir"
+        )
+    return settled
