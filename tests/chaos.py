@@ -25,7 +25,6 @@ from pipeline.runs.run_directory import RunDirectory
 from tests.support.cluster.hosts import Hosts, hosts, missing
 
 PORT, DISK = 9000, "48m"
-LEG = 2000  # steps, after which a finished job goes on with as many more
 INTERVAL, LOOP = 100, 5  # steps between checkpoints, and in a call
 STUCK_S = 180
 FLAGS = (
@@ -40,9 +39,9 @@ FORMAT = "{:>3} {:<12} {:<9} {:>8} {:>10} {:>9}  {}"
 class Job:
     """The supervisors of a job, one a host, and the workers below them."""
 
-    def __init__(self, where: Hosts, run_dir: Path):
-        self._hosts, self.run = where, RunDirectory(run_dir)
-        self.shape, self.steps = SHAPES[0], LEG
+    def __init__(self, where: Hosts, run_dir: Path, leg: int):
+        self._hosts, self.run, self._leg = where, RunDirectory(run_dir), leg
+        self.shape, self.steps = SHAPES[0], leg
         self.supervisors: list[subprocess.Popen] = []
 
     def start(self) -> None:
@@ -93,7 +92,7 @@ class Job:
         """Starts the job again if it stopped, as a scheduler does; where it is finished, with more steps to go."""
         if codes := self.ended():
             if set(codes) == {0}:
-                self.steps += LEG
+                self.steps += self._leg
             elif not set(codes) <= {0, 75, 76, -signal.SIGKILL}:
                 raise SystemExit(f"supervisors ended with {codes}: see supervisor-*.log")
             self.supervisors = []
@@ -222,10 +221,10 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def disturbed(minutes: float, events: int, draws: random.Random) -> tuple[str, int]:
+def disturbed(minutes: float, events: int, leg: int, draws: random.Random) -> tuple[str, int]:
     """Hits a job until both the minutes and the number of events are reached; its parameters_sha256 and last step."""
     with small_disk() as disk, hosts(max(workers for workers, _ in SHAPES)) as where:
-        job, began, happened, flips = Job(where, disk / "run"), time.monotonic(), [], 0
+        job, began, happened, flips = Job(where, disk / "run", leg), time.monotonic(), [], 0
         job.start()
         try:
             until(job, 0)
@@ -266,11 +265,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0, help="at least (default: until the events are over)")
     parser.add_argument("--events", type=int, default=5, help="at least (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the events (default: %(default)s)")
+    parser.add_argument("--leg", type=int, default=2000, help="steps of a job; finished, it goes on with as many more")
     asked = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
     print(FORMAT.format("", "event", "job", "at step", "restarts", "lost", "seconds until the next checkpoint"))
-    found, steps = disturbed(asked.minutes, asked.events, random.Random(asked.seed))
+    found, steps = disturbed(asked.minutes, asked.events, asked.leg, random.Random(asked.seed))
     wanted = undisturbed(steps)
     print(f"parameters_sha256 {found} at step {steps}; undisturbed {wanted}")
     raise SystemExit(found != wanted)

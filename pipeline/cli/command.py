@@ -66,7 +66,7 @@ def run(
 
 def _concerns_users(record: logging.LogRecord) -> bool:
     """Whether this package warns, or anything fails; what libraries remark upon is not for users."""
-    own = Path(record.pathname).is_relative_to(Path(__file__).parent)
+    own = Path(record.pathname).is_relative_to(Path(__file__).parents[1])
     return record.levelno >= (logging.WARNING if own else logging.ERROR)
 
 

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from tests.tensorboards import TensorBoard
 
 from tests.browser import runs
 from tests.browser.dashboards import Dashboards
+from tests.support.tensorboards import TensorBoard
 
 STEPS = 900
 COLOURS = 128  # of a palette: enough for a page, and a quarter of the bytes

@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (it comes with the extra 'test')")
 
-from tests.tensorboards import TensorBoard
-
 from pipeline.runs.run_directory import RunDirectory
 from tests.browser import dashboards, runs
+from tests.support.tensorboards import TensorBoard
 
 pytestmark = [
     pytest.mark.processes,

@@ -1,11 +1,11 @@
 """Runs that several tests start from; and the mark by which these tests can be left out: -m "not processes"."""
 
-import fcntl
 import shutil
 from pathlib import Path
 
 import commands
 import pytest
+import shared
 import trainings
 from cluster import launchers
 
@@ -21,11 +21,12 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """A finished run of the small configuration on two towers, with checkpoints 10 and 20. Not to be changed."""
-    directory = tmp_path_factory.mktemp("finished") / "run"
-    commands.succeed(
-        "train", *commands.SMALL, "--towers=2", "--eval_every=10", "--eval_batch=30", f"--run_dir={directory}"
-    )
-    return directory
+
+    def make(directory: Path) -> None:
+        often = ("--eval_every=10", "--eval_batch=30")
+        commands.succeed("train", *commands.SMALL, "--towers=2", *often, f"--run_dir={directory}/run")
+
+    return shared.directory(tmp_path_factory, "finished", make) / "run"
 
 
 @pytest.fixture
@@ -37,9 +38,11 @@ def run_copy(finished_run, tmp_path):
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory):
     """A run of `trainings.FLAGS` that was never stopped. Not to be changed."""
-    directory = tmp_path_factory.mktemp("straight") / "run"
-    trainings.train(directory, "--towers=2", f"--steps={trainings.STEPS}")
-    return directory
+
+    def make(directory: Path) -> None:
+        trainings.train(directory / "run", "--towers=2", f"--steps={trainings.STEPS}")
+
+    return shared.directory(tmp_path_factory, "straight", make) / "run"
 
 
 @pytest.fixture
@@ -49,11 +52,11 @@ def straight_copy(straight, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, worker_id):
-    """The parameters_sha256 on which a run of `launchers.FLAGS` ends when nothing happens; one run for all of xdist."""
-    here = tmp_path_factory.getbasetemp()
-    run = RunDirectory((here if worker_id == "master" else here.parent) / "undisturbed")
-    with open(f"{run.path}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        commands.run("train", *launchers.FLAGS, f"--run_dir={run.path}")
-    return run.history().result["parameters_sha256"]
+def undisturbed(tmp_path_factory):
+    """The parameters_sha256 on which a run of `launchers.FLAGS` ends when nothing happens."""
+
+    def make(directory: Path) -> None:
+        commands.succeed("train", *launchers.FLAGS, f"--run_dir={directory}/run")
+
+    run = RunDirectory(shared.directory(tmp_path_factory, "undisturbed", make) / "run")
+    return run.result()["parameters_sha256"]

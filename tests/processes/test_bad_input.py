@@ -10,6 +10,7 @@ import commands
 import numpy as np
 import pytest
 import tensorflow as tf
+from pictures import write
 
 from pipeline.errors import ExitCode
 from pipeline.runs.run_directory import RunDirectory
@@ -93,13 +94,13 @@ def wrong_flagfiles(tmp_path_factory):
 @pytest.mark.parametrize(("argument", "line"), WRONG_FLAGS)
 def test_a_wrong_flag_is_refused_before_anything_starts(argument, line, wrong_flagfiles):
     before = commands.contents(wrong_flagfiles)
-    told = commands.refuse(USAGE, "train", "--run_dir=run", argument, cwd=wrong_flagfiles)
+    told = commands.refuse(USAGE, "train", "--run_dir=run", argument, cwd=wrong_flagfiles, fresh=True)
     assert told.startswith(f"usage: {line}")
     assert commands.contents(wrong_flagfiles) == before
 
 
 def test_a_space_before_the_equals_sign_of_a_command_line(tmp_path):
-    told = commands.refuse(USAGE, "train", "--steps", "=10", cwd=tmp_path)
+    told = commands.refuse(USAGE, "train", "--steps", "=10", cwd=tmp_path, fresh=True)
     assert told == "usage: '--steps =10' has a space before its =; write it as --steps=10"
 
 
@@ -146,9 +147,7 @@ def torn_image(tmp_path):
     """A folder of 32 images in two classes, of which one has nothing but its header and its end; and that one."""
     pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
     for i, image in enumerate(pixels):
-        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_png(image).numpy())
+        write(tmp_path / "images" / "ab"[i % 2] / f"{i}.png", image)
     path = tmp_path / "images" / "b" / "9.png"
     content = path.read_bytes()
     path.write_bytes(content[:60] + content[-12:])

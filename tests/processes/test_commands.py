@@ -11,6 +11,7 @@ import commands
 import numpy as np
 import pytest
 import tensorflow as tf
+from pictures import write
 
 from pipeline import sources
 from pipeline.config import Config
@@ -33,10 +34,8 @@ def two_classes(tmp_path):
     """The directory `images` of 8 images each of left and right."""
     directory = tmp_path / "images"
     for name in ("left", "right"):
-        (directory / name).mkdir(parents=True)
         for i in range(8):
-            image = tf.io.encode_png(np.full((28, 28, 1), 9 * i, np.uint8)).numpy()
-            (directory / name / f"{i}.png").write_bytes(image)
+            write(directory / name / f"{i}.png", np.full((28, 28, 1), 9 * i, np.uint8))
     return directory
 
 
@@ -55,7 +54,7 @@ def test_help_is_short_and_quick(entry_point):
 
 
 def test_help_of_train_has_every_flag_by_topic_with_what_it_may_be():
-    told = commands.succeed("train", "--help")
+    told = commands.succeed("train", "--help", fresh=True)
     assert re.findall(r"^\w+$", told, re.MULTILINE) == ["data", "model", "optimization", "devices", "workers", "run"]
     for name, value in vars(Config()).items():
         assert f"    --{name}={str(value).lower() if isinstance(value, bool) else value}\n" in told
@@ -196,7 +195,7 @@ def test_split(tmp_path_factory):
     directory = tmp_path_factory.mktemp("test_split")
     np.save(directory / "all.npy", images)
     for i in range(3):
-        (directory / f"{i}.png").write_bytes(tf.io.encode_png(images[i]).numpy())
+        write(directory / f"{i}.png", images[i])
     return directory, labels.numpy()
 
 
@@ -267,7 +266,7 @@ def test_a_reader_says_which_checkpoint_it_passed_over(run_copy):
 
 
 def test_an_interrupt_ends_a_reader_in_silence(finished_run):
-    with commands.start("evaluate", f"--run_dir={finished_run}") as evaluating:
+    with commands.start("evaluate", f"--run_dir={finished_run}", fresh=True) as evaluating:
         while "libtensorflow" not in Path(f"/proc/{evaluating.pid}/maps").read_text():
             assert evaluating.poll() is None
             time.sleep(0.02)

@@ -8,8 +8,7 @@ from pathlib import Path
 import commands
 import numpy as np
 import pytest
-import tensorflow as tf
-from test_images import write
+from pictures import write
 
 from pipeline.errors import ExitCode
 
@@ -106,9 +105,9 @@ def test_another_program_says_what_predict_says(format_name, run, images, tmp_pa
 def test_a_savedmodel_takes_the_bytes_of_files(run, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 31, 3), dtype=np.uint8)
     files = [
-        write(tmp_path / "a.png", tf.io.encode_png(pixels).numpy()),
-        write(tmp_path / "b.jpg", tf.io.encode_jpeg(pixels[::-1]).numpy()),
-        write(tmp_path / "c.png", tf.io.encode_png(pixels[:28, :28, :1]).numpy()),
+        write(tmp_path / "a.png", pixels),
+        write(tmp_path / "b.jpg", pixels[::-1]),
+        write(tmp_path / "c.png", pixels[:28, :28, :1]),
     ]
     np.save(tmp_path / "files.npy", files)
     program = """

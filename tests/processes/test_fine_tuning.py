@@ -7,7 +7,7 @@ from pathlib import Path
 import commands
 import numpy as np
 import pytest
-from test_sources_folder import write
+from pictures import write
 from told_run import lines
 from trainings import assert_equal_runs, training
 
@@ -51,7 +51,6 @@ def test_an_export_is_a_source_too(finished_run, tmp_path):
 
 def test_a_head_of_other_classes_stays_fresh(finished_run, tmp_path):
     for i, name in enumerate(("left", "middle", "right")):
-        (tmp_path / "images" / name).mkdir(parents=True)
         for j in range(8):
             write(tmp_path / "images" / name / f"{j}.png", np.full((28, 28, 1), 60 * i + j, np.uint8))
     flags = ("--source=folder:images", "--model=hidden", "--validation_fraction=0.2", "--global_batch=4", "--steps=2")

@@ -34,7 +34,7 @@ def test_it_trains_to_the_same_bits_on_any_number_of_workers(tmp_path, undisturb
         code, out, err = live.end()
         assert code == 0, (out, err)
         assert live.run.history().result["parameters_sha256"] == undisturbed
-        assert out.startswith("worker 0 | " if workers == 2 else "convolutional on fake:600")
+        assert out.startswith("worker 0 | " if workers == 2 else "hidden on fake:600")
 
 
 def test_a_dry_run_prints_each_workers_command_and_nothing_else(tmp_path):
@@ -67,7 +67,7 @@ def test_a_preflight_and_a_wrong_flag_end_with_their_codes(tmp_path):
 
 def test_ctrl_c_ends_all_workers_with_75_and_the_same_command_goes_on(tmp_path, undisturbed):
     with local(tmp_path / "run", *FLAGS) as live:
-        live.until_step(60)
+        live.until_step(40)
         for process in live.workers():  # as a terminal does: all processes get it
             os.kill(process, signal.SIGINT)
         code, _, err = live.end()
@@ -90,7 +90,7 @@ def test_no_worker_outlives_a_launcher_that_is_killed(tmp_path):
 
 def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undisturbed):
     with local(tmp_path / "run", *FLAGS) as live:
-        live.until_step(60)
+        live.until_step(40)
         os.kill(process_of(live, 0), signal.SIGKILL)
         code, out, err = live.end()
         assert code == 0, (out, err)
@@ -101,7 +101,7 @@ def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undi
 
 def test_a_worker_that_is_stopped_is_killed_and_started_again_with_the_others(tmp_path, undisturbed):
     with local(tmp_path / "run", *FLAGS, "--stall_timeout=6", "--pulse_timeout=8") as live:
-        live.until_step(60)
+        live.until_step(40)
         os.kill(process_of(live, 1), signal.SIGSTOP)
         code, out, err = live.end()
         assert code == 0, (out, err)

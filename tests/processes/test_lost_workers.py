@@ -9,7 +9,7 @@ import commands
 import jobs
 import numpy as np
 import pytest
-import tensorflow as tf
+from pictures import write
 from trainings import FLAGS, STEPS, Training, assert_equal_runs, told, train
 
 from pipeline.errors import ExitCode
@@ -117,9 +117,7 @@ def images(directory) -> None:
     """64 images in two classes, at DIRECTORY/images."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype=np.uint8)
     for i, image in enumerate(pixels):
-        path = directory / "images" / "ab"[i % 2] / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_png(image).numpy())
+        write(directory / "images" / "ab"[i % 2] / f"{i}.png", image)
 
 
 def test_bad_data_of_one_ends_all(tmp_path):

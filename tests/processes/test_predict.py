@@ -6,7 +6,7 @@ import subprocess
 import commands
 import numpy as np
 import pytest
-import tensorflow as tf
+from pictures import write
 from PIL import Image
 
 from pipeline.errors import ExitCode
@@ -16,11 +16,7 @@ from pipeline.errors import ExitCode
 def pictures(tmp_path):
     """The directory `in` of four images, in folders."""
     for i, name in enumerate(("b/1.png", "b/2.png", "a/3.jpg", "4.png")):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.full((28, 28, 1), 60 * i, np.uint8)
-        encode = tf.io.encode_jpeg if name.endswith("jpg") else tf.io.encode_png
-        path.write_bytes(encode(pixels).numpy())
+        write(tmp_path / "in" / name, np.full((28, 28, 1), 60 * i, np.uint8))
     return tmp_path
 
 

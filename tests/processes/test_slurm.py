@@ -1,6 +1,8 @@
 """launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
 
+import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing()),
 ]
 DEADLINE_S = 240
+PATIENT = ("--stall_timeout=120", "--pulse_timeout=120")  # with trainers that are held
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,15 @@ class Job:
             return any(event["event"] == "train" and event["step"] >= step for event in self.run.history().events)
 
         self._cluster.until(f"step {step}", logged, DEADLINE_S)
+
+    def hold_until_a_signal(self) -> None:
+        """Stops the trainers until they are sent a signal, which they find as they go on: none ends before it comes."""
+        trainers = launchers.processes(self.run.path, "pipeline.train")
+        for process in trainers:
+            os.kill(process, signal.SIGSTOP)
+        self._cluster.until("a signal", lambda: " passed on to the workers" in self.output, DEADLINE_S)
+        for process in trainers:
+            os.kill(process, signal.SIGCONT)
 
     def end(self) -> int:
         """Waits for the end; the exit code."""
@@ -116,15 +128,16 @@ def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
 
 def test_requeued_it_goes_on(cluster, tmp_path, undisturbed):
     job = Job(cluster, tmp_path, 2, *FLAGS)
-    job.until_step(100)
+    job.until_step(40)
     cluster.run("scontrol", "requeue", job.number)
     job.assert_ended_as(undisturbed, restarts=1)
 
 
 def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, undisturbed):
-    job = Job(cluster, tmp_path, 2, *FLAGS)
-    job.until_step(100)
-    cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 3")
+    job = Job(cluster, tmp_path, 2, *FLAGS, *PATIENT)
+    job.until_step(40)
+    cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
+    job.hold_until_a_signal()
     cluster.until("preempted", lambda: job.restarts == 1)
     job.assert_ended_as(undisturbed, restarts=1)
     [preempted] = [event for event in job.run.history().events if event["event"] == "preempted"]
@@ -133,7 +146,7 @@ def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp
 
 def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
     job = Job(cluster, tmp_path, 2, *FLAGS)
-    job.until_step(100)
+    job.until_step(40)
     node = cluster.nodes[1]
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
@@ -144,13 +157,11 @@ def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
 
 
 def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
-    """Slurm's shortest limit is a minute, and it looks at limits twice a minute: so the job must not be quick.
-
-    The second life has more time.
-    """
-    slow = ("--steps_per_loop=1", "--summary_every=1", "--checkpoint_every=1")
-    job = Job(cluster, tmp_path, 2, *FLAGS, *slow, options=["--time=1", "--signal=B:USR1@55"])
+    """Slurm's shortest limit is a minute, and it looks at limits twice a minute. The second life has more time."""
+    job = Job(cluster, tmp_path, 2, *FLAGS, *PATIENT, options=["--time=1", "--signal=B:USR1@55"])
     started = time.monotonic()
+    job.until_step(40)
+    job.hold_until_a_signal()
     cluster.until("requeued", lambda: job.restarts == 1, 120)
     assert time.monotonic() - started < 60, "before the limit"
     cluster.run("scontrol", "update", f"jobid={job.number}", "timelimit=10")

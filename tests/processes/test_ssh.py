@@ -98,7 +98,7 @@ def test_it_trains_on_all_hosts_with_their_names_before_their_lines(network, cli
 
 def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client, tmp_path, undisturbed):
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
-        live.until_step(60)
+        live.until_step(40)
         live.process.send_signal(signal.SIGINT)
         code, out, _ = live.end()
         assert code == ExitCode.PREEMPTED, out
@@ -110,7 +110,7 @@ def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client,
 
 def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, client, tmp_path):
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
-        live.until_step(60)
+        live.until_step(40)
         assert len(live.workers()) == 4  # a supervisor and a worker on each
         live.process.kill()
         live.until(lambda: live.workers() == [])
@@ -120,7 +120,7 @@ def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, 
 def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, tmp_path, undisturbed):
     """Both hosts leave when they lose each other, and meet again when the link is back."""
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS, "--stall_timeout=5") as live:
-        live.until_step(60)
+        live.until_step(40)
         network.cut(1)
         try:
             time.sleep(15)

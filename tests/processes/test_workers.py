@@ -63,7 +63,7 @@ def gradients(*flags, workers: int) -> list[dict]:
     """What every worker has as the gradient of one step."""
     place = [f"--worker_addresses={','.join(jobs.local_addresses(workers))}"] if workers > 1 else []
     given = (*FLAGS, "--decay_steps=9", "--run_dir=nowhere", *place, *flags)
-    script = str(commands.TESTS / "processes" / "gradient.py")
+    script = str(commands.TESTS / "support" / "gradient.py")
     started = [
         subprocess.Popen(
             [sys.executable, script, *given, *([f"--worker_index={index}"] if workers > 1 else [])],

@@ -1,12 +1,16 @@
 """Real command lines in processes of their own, without a GPU and without what this process set for TensorFlow."""
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from fork_server import Forked, ForkServer
+
 TESTS = Path(__file__).parent.parent
 SMALL = ("--source=fake:600", "--model=dense", "--steps=20", "--checkpoint_every=10", "--intra_op_threads=2")
+FORKED = ("train", "evaluate", "predict", "export", "inspect", "report")  # those that import TensorFlow themselves
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -21,16 +25,36 @@ def command(entry_point: str, *arguments) -> list[str]:
     return [sys.executable, "-m", f"pipeline.{entry_point}", *map(str, arguments)]
 
 
-def run(entry_point: str, *arguments, prefix=(), **options) -> subprocess.CompletedProcess:
-    """A command that was run to its end, after the words in `prefix`; options are those of subprocess.run."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), "timeout": 300} | options
-    return subprocess.run([*prefix, *command(entry_point, *arguments)], text=True, **options)
+def run(entry_point: str, *arguments, prefix=(), fresh=False, **options) -> subprocess.CompletedProcess:
+    """A command that was run to its end; `prefix` and `fresh` as of `start`, options those of subprocess.run."""
+    given, timeout = options.pop("input", None), options.pop("timeout", 300)
+    options |= {"stdin": subprocess.PIPE} if given is not None else {}
+    with start(entry_point, *arguments, prefix=prefix, fresh=fresh, **options) as process:
+        try:
+            out, err = process.communicate(given, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def start(entry_point: str, *arguments, prefix=(), **options) -> subprocess.Popen:
-    """A command that runs, for the test to end, after the words in `prefix`; options are those of subprocess.Popen."""
+def start(entry_point: str, *arguments, prefix=(), fresh=False, **options) -> subprocess.Popen:
+    """A command that runs, for the test to end; options are those of subprocess.Popen.
+
+    prefix: words before those of the command. fresh: whether a Python must be started for it, also where it could be
+    forked from one that has TensorFlow (fork_server.py).
+    """
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | options
-    return subprocess.Popen([*prefix, *command(entry_point, *arguments)], text=True, **options)
+    words = command(entry_point, *arguments)
+    forkable = entry_point in FORKED and not prefix and not options.keys() - {"stdin", "stdout", "stderr", "env", "cwd"}
+    if fresh or not forkable or not _fork_server().suits(options["env"]):
+        return subprocess.Popen([*prefix, *words], text=True, **options)
+    return Forked(_fork_server(), words[2:], text=True, **options)
+
+
+@functools.cache
+def _fork_server() -> ForkServer:
+    return ForkServer(environment())
 
 
 def succeed(entry_point: str, *arguments, **options) -> str:

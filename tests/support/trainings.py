@@ -14,6 +14,7 @@ from told_run import curves, lines
 from pipeline.runs.run_directory import RunDirectory
 
 DEADLINE_S = 300  # for anything to happen on a machine that is busy with other things
+POLL_S = 0.004
 STEPS = 60
 # Dropout, running statistics and Adam, whose loops, logs, evaluations and checkpoints all fall on other steps.
 FLAGS = (
@@ -44,7 +45,7 @@ class Training:
             if self._process.poll() is not None:
                 return False
             assert time.monotonic() < give_up, "nothing happened"
-            time.sleep(0.001)
+            time.sleep(POLL_S)
         return True
 
     def logged(self, step: int) -> bool:

@@ -16,13 +16,13 @@ DEADLINE_S = 240
 STEPS = 300
 FLAGS = (
     "--source=fake:600",
-    "--model=convolutional",
+    "--model=hidden",
     "--global_batch=24",
     "--grad_shards=2",
     "--intra_op_threads=2",
     f"--steps={STEPS}",
     "--log_every=10",
-    "--checkpoint_every=50",
+    "--checkpoint_every=20",
     "--eval_every=0",
 )
 
@@ -40,6 +40,17 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "CUDA_VISIBLE_DEVICES": "-1", **changes}
 
 
+def processes(run_dir: Path, module: str = "") -> list[int]:
+    """Those of a run's supervisors and workers, or of one module alone, wherever they live and whoever started them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if {b"-m", f"--run_dir={run_dir}".encode()} <= set(words) and (not module or module.encode() in words):
+                found.append(int(path.parts[2]))
+    return found
+
+
 class Launched:
     """A launcher that runs."""
 
@@ -47,14 +58,8 @@ class Launched:
         self.process, self.run = process, RunDirectory(run_dir)
 
     def workers(self) -> list[int]:
-        """The processes of its supervisors and workers, wherever they live and whoever started them."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = path.read_bytes().split(b"\0")
-                if b"-m" in words and f"--run_dir={self.run.path}".encode() in words:
-                    found.append(int(path.parts[2]))
-        return found
+        """The processes of its supervisors and workers."""
+        return processes(self.run.path)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Waits for a condition."""
