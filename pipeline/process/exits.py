@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 from pipeline.errors import PipelineError, error_line
@@ -25,3 +26,10 @@ def exit_now(error: PipelineError) -> NoReturn:
         line = error_line(error.code, str(error))
         os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
     os._exit(int(error.code))
+
+
+def crash(reason: str) -> NoReturn:
+    """Ends the process with 1 from any thread, inside an `except`: our own mistake, told with its traceback."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{traceback.format_exc()}{reason}\n".encode())
+    os._exit(1)

@@ -7,7 +7,8 @@ from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
 from pipeline.process.environment import visible_gpus
 from pipeline.workers import discovery
-from pipeline.workers.slurm import slurm_port
+from pipeline.workers.ports import RANGE
+from pipeline.workers.slurm import port_of as slurm_port
 
 ONE_ALONE = Workers()
 
@@ -106,6 +107,9 @@ def test_a_malformed_tf_config_is_refused(text, message):
         ({"worker_addresses": "h1,h2", "worker_index": 0}, "'h1' is not HOST:PORT"),
         ({"worker_addresses": "h1:0,h2:1", "worker_index": 0}, "'h1:0' is not HOST:PORT"),
         ({"worker_addresses": "h1:65536,h2:1", "worker_index": 0}, "'h1:65536' is not HOST:PORT"),
+        ({"worker_addresses": "[::x]:9,h2:1", "worker_index": 0}, "'[::x]:9' is not HOST:PORT"),
+        ({"worker_addresses": "[:::1]:9,h2:1", "worker_index": 0}, "'[:::1]:9' is not HOST:PORT"),
+        ({"worker_addresses": "127.0.0.1:9,[::1]:9", "worker_index": 0}, "mix IPv4 (127.0.0.1) and IPv6 (::1); give"),
         ({"worker_addresses": ":9000,h2:1", "worker_index": 0}, "':9000' is not HOST:PORT"),
         ({"worker_addresses": "n[1-:9", "worker_index": 0}, "does not parse"),
         ({"worker_addresses": "h1:9000,", "worker_index": 0}, "does not parse"),
@@ -119,7 +123,7 @@ def test_the_tasks_of_a_slurm_step_are_the_workers():
     port = slurm_port(7, 0, 0)
     expected = (f"n09:{port}", f"n09:{port + 1}", f"n10:{port}")
     assert [workers(slurm(k)) for k in range(3)] == [Workers(expected, k) for k in range(3)]
-    assert discovery.FIRST_PORT <= port < discovery.FIRST_PORT + discovery.NUM_PORTS
+    assert port in RANGE
 
 
 def test_slurms_tasks_in_turns_over_the_nodes():
