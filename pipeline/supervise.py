@@ -24,7 +24,7 @@ from pipeline.process.environment import JOB_SECRET, for_child, job_secret, visi
 from pipeline.process.exits import pass_on
 from pipeline.process.preemption import Preemption
 from pipeline.runs import manifests
-from pipeline.workers import discovery, ports
+from pipeline.workers import discovery, firewall, ports
 from pipeline.workers.supervisor import Limits, Supervisor, Worker
 from pipeline.workers.supervisor_log import SupervisorLog
 
@@ -72,6 +72,8 @@ def main() -> None:
         if config.dry_run:
             for found, worker in zip(local, workers, strict=True):
                 _show(found, worker)
+            if any(not ports.is_local(address) for address in local[0].addresses):
+                firewall.show(local[0].addresses)
             return
         checkpoints, stdin = Path(config.run_dir, "checkpoints"), _Stdin(flags.value("end_with_stdin"))
         supervisor = Supervisor(

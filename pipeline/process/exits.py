@@ -1,4 +1,4 @@
-"""The one place that ends a process."""
+"""The one place that ends a process. `python -m pipeline.process.exits CODE...` ends with the most telling of them."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from pipeline.errors import PipelineError, error_line
+from pipeline.errors import PipelineError, error_line, most_telling
 
 
 def pass_on(code: int) -> NoReturn:
@@ -38,3 +38,7 @@ def crash(reason: str) -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, f"{traceback.format_exc()}{reason}\n".encode())
     os._exit(1)
+
+
+if __name__ == "__main__":
+    pass_on(most_telling([int(code) for code in sys.argv[1:]]))

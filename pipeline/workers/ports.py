@@ -75,12 +75,13 @@ def own_endpoints(workers: Workers) -> list[Endpoint]:
         own = resolved(address)
     except OSError:
         return anywhere
-    if own[0].is_loopback and not all(_is_loopback(other) for other in workers.addresses):
+    if own[0].is_loopback and not all(is_local(other) for other in workers.addresses):
         return anywhere
     return [*own, *(endpoint for endpoint in anywhere if endpoint.family == own[0].family)]
 
 
-def _is_loopback(address: str) -> bool:
+def is_local(address: str) -> bool:
+    """Whether HOST:PORT is on this machine's loopback; False also for a name that does not resolve."""
     with contextlib.suppress(OSError):
         return resolved(address)[0].is_loopback
     return False

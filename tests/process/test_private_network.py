@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import commands
 import pytest
@@ -49,5 +50,5 @@ def test_what_listens_in_it_is_reached_from_inside_alone(prefix):
         for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             with socket.socket(family) as outside, pytest.raises(OSError):
                 outside.connect((host, int(port)))
-        status = dict(line.split(":", 1) for line in open(f"/proc/{process.pid}/status"))
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
         assert status["Uid"].split()[1] == ("65534" if prefix else str(os.geteuid()))
