@@ -6,14 +6,20 @@
 # --port=9000          the workers' port on every host, TCP and UDP
 # --remote_dir=DIR     the project's directory there (default: the same as here)
 # --ssh='ssh -p 2222'  ssh with options
-# --dry_run prints what would run where, --preflight checks it. The exit code is the one that says most of all hosts'.
+# --dry_run prints what would run where, and a firewall's rules; --preflight checks it. The exit code is the one that
+# says most of all hosts'.
 #
 # The remote supervisors stop when their stdin ends. It is a pipe that this process alone holds open, so they do as soon
-# as it ends, be it by a SIGKILL.
+# as it ends, be it by a SIGKILL. Its first line is the job's secret, by which the workers know each other's messages.
 set -uo pipefail
+# shellcheck source=launch/venv.sh
+source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 
-port=9000 remote_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+port=9000 remote_dir=$project
+python=$venv/bin/python
+[ -x "$python" ] || python=$(find_python) || exit
 readonly leave_s=120 # for the others, once the first has left
+secret=${PIPELINE_JOB_SECRET:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 ssh=(ssh) hosts=() flags=() jobs=() codes=() dry_run='' turns=0
 
 usage() {
@@ -37,18 +43,27 @@ for argument in "$@"; do
     esac
 done
 [ ${#hosts[@]} -gt 0 ] || usage "no host is given"
-addresses=$(printf "%s:$port," "${hosts[@]##*@}")
+addresses=''
+for index in "${!hosts[@]}"; do
+    host=${hosts[index]//[\[\]]/} # ssh takes an address of IPv6 without brackets, the workers take it in brackets
+    hosts[index]=$host host=${host##*@}
+    [[ $host != *:* ]] || host="[$host]"
+    addresses+="$host:$port,"
+done
 ssh+=(-o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=20)
 
 # What host number $1 is to run.
 remote_command() {
     local words=(./launch/supervise.sh --end_with_stdin "--worker_addresses=${addresses%,}" "--worker_index=$1")
     words+=(${flags[@]+"${flags[@]}"})
-    echo "cd ${remote_dir@Q} && exec ${words[*]@Q}"
+    echo "cd ${remote_dir@Q} && read -r PIPELINE_JOB_SECRET && export PIPELINE_JOB_SECRET && exec ${words[*]@Q}"
 }
 
+# Its stdin is the common pipe, before which the secret is put; printf is bash's own, so that no list of processes shows
+# it. The substitution stands before the pipeline, which would else wait for it.
 on_host() {
-    "${ssh[@]}" "${hosts[$1]}" "$(remote_command "$1")" 2>&1 | sed -u "s/^/${hosts[$1]} | /"
+    exec 4< <(printf '%s\n' "$secret" && exec cat)
+    "${ssh[@]}" "${hosts[$1]}" "$(remote_command "$1")" <&4 4<&- 2>&1 | sed -u "s/^/${hosts[$1]} | /" 4<&-
     local code=${PIPESTATUS[0]}
     [ "$code" -ne 255 ] || echo "${hosts[$1]} cannot be reached any more, or not at all: try ${ssh[*]} ${hosts[$1]} true" >&2
     return "$code"
@@ -56,7 +71,7 @@ on_host() {
 
 if [ "$dry_run" ]; then
     for index in "${!hosts[@]}"; do echo "${ssh[*]} ${hosts[$index]} $(remote_command "$index")"; done
-    exit
+    cd "$project" && exec "$python" -m pipeline.workers.firewall "${addresses%,}"
 fi
 
 stop() { exec 3>&-; } # the end of everyone's stdin
@@ -81,8 +96,4 @@ for job in "${jobs[@]}"; do
     wait "$job"
     codes+=($?)
 done
-# The same order as the supervisor's; 255 is ssh's own: that host is lost.
-all=" ${codes[*]/#255/76} "
-for code in 64 65 70 74 75; do [[ "$all" != *" $code "* ]] || exit "$code"; done
-for code in $all; do [ "$code" -eq 0 ] || [ "$code" -eq 76 ] || exit "$code"; done
-[[ "$all" != *" 76 "* ]] || exit 76
+cd "$project" && exec "$python" -m pipeline.process.exits "${codes[@]/#255/76}" # 255 is ssh's own: that host is lost

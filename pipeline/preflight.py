@@ -12,18 +12,17 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.cli import command, flags
 from pipeline.config import OF_ONE_START, Config
 from pipeline.engine.topology import Workers
 from pipeline.errors import ExitCode, error_line, most_telling
-from pipeline.process.environment import visible_gpus
+from pipeline.process.environment import job_secret, visible_gpus
 from pipeline.process.exits import pass_on
 from pipeline.text.addresses import host_and_port
 from pipeline.workers import discovery, ports
 from pipeline.workers.connectivity import RollCall
-from pipeline.workers.readiness import Facts, Problem, Report, problems, remarks, table, unreached
+from pipeline.workers.readiness import Facts, Problem, Report, problems, read, remarks, table, unreached
 from pipeline.workers.versions import versions
 
 LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
@@ -54,7 +53,7 @@ def _together(config: Config, workers: Workers, facts: Facts, mark: str) -> int:
         if not workers.is_chief:
             verdict = call.verdict_on(dataclasses.asdict(report))
             return verdict if verdict is not None else _without_the_chief(workers, report)
-        others = {k: _read(told) for k, told in call.reports().items()}
+        others = {k: told for k, sent in call.reports().items() if (told := read(sent))}
         code = _verdict(workers, {0: report, **others})
         call.conclude(code)
         return code
@@ -85,17 +84,19 @@ def _print(found: Sequence[Problem]) -> None:
         print(error_line(code, text), file=sys.stderr, flush=True)
 
 
-def _read(told: dict[str, Any]) -> Report:
-    """A report as it came over the network."""
-    facts = Facts(**told["facts"])
-    ways = {int(k): way for k, way in told["ways"].items()}
-    clocks = {int(k): ahead for k, ahead in told["clocks"].items()}
-    return Report(facts, ways, clocks, told["sees_run_dir"])
-
-
 def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
     shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in OF_ONE_START}
-    return Facts(socket.gethostname(), workers.addresses, versions(), len(visible_gpus()), shared, found)
+    exposed = ports.exposed(host_and_port(workers.addresses[workers.index])[1]) if workers.addresses else []
+    return Facts(
+        host=socket.gethostname(),
+        addresses=workers.addresses,
+        versions=versions(),
+        gpus=len(visible_gpus()),
+        flags=shared,
+        problems=found,
+        exposed=exposed,
+        keyed=bool(job_secret()),
+    )
 
 
 def _taken(workers: Workers) -> list[Problem]:

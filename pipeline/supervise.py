@@ -3,24 +3,28 @@
 import dataclasses
 import functools
 import os
+import secrets
 import select
 import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from absl.flags import DEFINE_bool, DEFINE_float, DEFINE_integer, DEFINE_string
+from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_float, DEFINE_integer, DEFINE_string
 
+from pipeline import sources
 from pipeline.cli import command, flags
 from pipeline.config import Config
 from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
-from pipeline.process.environment import for_child, visible_gpus, wants_colour
+from pipeline.process import private_network
+from pipeline.process.environment import JOB_SECRET, for_child, job_secret, visible_gpus, wants_colour
 from pipeline.process.exits import pass_on
 from pipeline.process.preemption import Preemption
 from pipeline.runs import manifests
-from pipeline.workers import discovery, ports
+from pipeline.workers import discovery, firewall, ports
 from pipeline.workers.supervisor import Limits, Supervisor, Worker
 from pipeline.workers.supervisor_log import SupervisorLog
 
@@ -38,6 +42,13 @@ def define_flags() -> None:
         "",
         "Which workers to start here, as 0,1 (default: the one that flags, TF_CONFIG or Slurm name).",
     )
+    DEFINE_enum(
+        "private_network",
+        "auto",
+        ["auto", "never", "required"],
+        "Whether the workers of --workers get a network of their own, which nobody else reaches and from which they "
+        "reach nothing else. auto: where this machine allows it, and the source and the model need no download.",
+    )
     DEFINE_integer("max_restarts", 3, "Restarts without a new checkpoint between them.")
     DEFINE_float("pulse_timeout", 30, "Seconds without a pulse after which a worker is killed.")
     DEFINE_float("first_pulse_timeout", 120, "The same, before its first pulse.")
@@ -51,12 +62,18 @@ def main() -> None:
         for name, least in LEAST.items():
             if flags.value(name) < least:
                 raise UsageError(f"{name}={flags.value(name)} is too small; the least is {least}")
-        config = _with_addresses(flags.configuration())
+        config = flags.configuration()
+        log = SupervisorLog(Path(config.run_dir))
+        if flags.value("workers") > 1 and not config.dry_run:
+            _isolate(config, log.say)
+        config = _with_addresses(config)
         local = _local(config)
         workers = [_worker(config, found, several=len(local) > 1) for found in local]
         if config.dry_run:
             for found, worker in zip(local, workers, strict=True):
                 _show(found, worker)
+            if any(not ports.is_local(address) for address in local[0].addresses):
+                firewall.show(local[0].addresses)
             return
         checkpoints, stdin = Path(config.run_dir, "checkpoints"), _Stdin(flags.value("end_with_stdin"))
         supervisor = Supervisor(
@@ -64,9 +81,36 @@ def main() -> None:
             _limits(config),
             newest_checkpoint=functools.partial(manifests.newest_step, checkpoints),
             stop_signal=lambda: signal.Signals[preemption.reason] if preemption.reason else stdin.ended(),
-            say=SupervisorLog(Path(config.run_dir)).say,
+            say=log.say,
         )
         pass_on(supervisor.run())
+
+
+def _isolate(config: Config, say: Callable[[str], None]) -> None:
+    """Moves this process, and so its workers, into a private network, as --private_network says. Raises UsageError."""
+    wanted = flags.value("private_network")
+    if wanted == "never":
+        return
+    why_not = _may_download(config) if wanted == "auto" else ""
+    why_not = why_not or private_network.enter()
+    if wanted == "required" and why_not:
+        raise UsageError(
+            f"private_network=required, but this machine does not allow one ({why_not}); use auto or never"
+        )
+    if why_not:
+        say(
+            f"no private network ({why_not}): whoever reaches the workers' ports, on any address of this host, can do "
+            "what this account can; close them by a firewall, or give --private_network=required or never"
+        )
+    else:
+        say("the workers have a private network: no one else reaches their ports, and they reach no other host")
+
+
+def _may_download(config: Config) -> str:
+    """Which part of a configuration may need the network; '' if none does."""
+    if config.source.partition(":")[0] in sources.DOWNLOADED:
+        return f"source={config.source} may be downloaded"
+    return f"model={config.model} is code of your own" if ":" in config.model else ""
 
 
 def _with_addresses(config: Config) -> Config:
@@ -99,6 +143,8 @@ def _worker(config: Config, found: Workers, several: bool) -> Worker:
         given["worker_addresses"] = f"--worker_addresses={config.worker_addresses}"
     if visible := visible_gpus():
         changes["CUDA_VISIBLE_DEVICES"] = ",".join(discovery.share_of_gpus(found, visible))
+    if flags.value("workers") and not job_secret():
+        changes[JOB_SECRET] = _new_secret()
     # Started again, a run goes on, also one that was to start from scratch.
     only_at_first = [given.pop("resume")] if config.resume == "never" else []
     module = "pipeline.preflight" if flags.value("preflight") else "pipeline.train"
@@ -109,6 +155,12 @@ def _worker(config: Config, found: Workers, several: bool) -> Worker:
         _prefixes(found.index, several),
         only_at_first,
     )
+
+
+@functools.cache
+def _new_secret() -> str:
+    """A secret that the workers of this process share."""
+    return secrets.token_hex(32)
 
 
 def _prefixes(index: int, several: bool) -> tuple[str, str] | None:

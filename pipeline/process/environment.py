@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 PULSE_FD = "PIPELINE_PULSE_FD"  # the file descriptor to which a supervised worker writes a byte a second
+JOB_SECRET = "PIPELINE_JOB_SECRET"  # by which the workers of a job know each other's messages; launchers draw it
 
 
 def variables() -> Mapping[str, str]:
@@ -38,6 +39,11 @@ def pulse_fd() -> int | None:
     """The pipe to which this process gives signs of life, if whoever started it asked for them."""
     value = os.environ.get(PULSE_FD, "")
     return int(value) if value.isdecimal() else None
+
+
+def job_secret() -> bytes:
+    """The key of the messages between the workers of this job; empty where no launcher gave one."""
+    return os.environ.get(JOB_SECRET, "").strip().encode()
 
 
 def visible_gpus(variables: Mapping[str, str] | None = None, devices: Path = Path("/dev")) -> list[str]:

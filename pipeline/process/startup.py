@@ -12,6 +12,9 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
         environment.set_variable("TF_CPP_MIN_LOG_LEVEL", "0")
     else:
         environment.set_default("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Workers reach each other directly: gRPC would send their traffic through a proxy that is there for the web.
+    # Empty, it means none; only without it gRPC looks at https_proxy and http_proxy, which downloads go on using.
+    environment.set_variable("grpc_proxy", "")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

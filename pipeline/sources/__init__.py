@@ -39,6 +39,7 @@ KINDS = {
     "folder": Kind("folder", "DIR"),
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
+DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 
 def check(spec: str) -> None:

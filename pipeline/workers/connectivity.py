@@ -1,11 +1,12 @@
 """Workers answer each other over the addresses that they will train over, by TCP and by UDP.
 
 Every worker listens on its port and asks every other one, and all tell the chief what they found. A question and its
-answer are a line of JSON each.
+answer are a line of JSON each, sealed with the job's secret if there is one.
 """
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import socket
 import socketserver
@@ -15,11 +16,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.engine.topology import Workers
-from pipeline.text.addresses import host_and_port
+from pipeline.process.environment import job_secret
+from pipeline.text.addresses import Endpoint, host_and_port
+from pipeline.workers import ports
 from pipeline.workers.readiness import OK
+from pipeline.workers.words import opened, sealed, value_of
 
 TRY_S = 3.0  # for one attempt to connect, and to get an answer
 UDP_TRIES = 5
+LONGEST_LINE = 1 << 20
 _PING = b"pipeline preflight"
 
 Answer = dict[str, Any]
@@ -32,23 +37,31 @@ class RollCall:
     def __init__(self, workers: Workers, own: Answer, timeout_s: float):
         """own: what whoever asks is told of this worker. timeout_s: how long to wait for workers that are not there."""
         self._addresses = [host_and_port(address) for address in workers.addresses]
-        self._index, self._own = workers.index, own
+        self._workers, self._index, self._own = workers, workers.index, own
         self._deadline = time.monotonic() + timeout_s
-        self._reports: dict[int, Answer] = {}  # what the chief was told, by worker
+        self._reports: dict[int, Any] = {}  # what the chief was told, by worker
         self._all_reported = threading.Event()
         self._verdict: concurrent.futures.Future[int] = concurrent.futures.Future()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Answers on this worker's port inside. Raises OSError if the port is taken."""
-        host, port = self._addresses[self._index]
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with contextlib.ExitStack() as stack:
-            for server in (_TcpServer(family, port, self._answer), _UdpServer(family, port)):
+            for make in (functools.partial(_TcpServer, answer=self._answer), _UdpServer):
+                server = self._made(make)
                 stack.callback(server.server_close)
                 threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
                 stack.callback(server.shutdown)
             yield
+
+    def _made(self, make: Callable[[Endpoint], socketserver.BaseServer]) -> socketserver.BaseServer:
+        """A server at this worker's own address, or at all addresses where it cannot be had. Raises OSError."""
+        *first, last = ports.own_endpoints(self._workers)
+        port = self._addresses[self._index][1]
+        for endpoint in first:
+            with contextlib.suppress(OSError):
+                return make(endpoint._replace(port=port))
+        return make(last._replace(port=port))
 
     def ask_all(self) -> dict[int, tuple[str, Answer]]:
         """Every other worker's way (OK, or what is wrong: readiness.WAYS) and what it said of itself, by index."""
@@ -60,10 +73,11 @@ class RollCall:
         """Tells the chief what this worker found; returns the exit code that it sends to all, None if it is silent."""
         patience = max(self._deadline - time.monotonic(), 0) + 4 * TRY_S
         _, answer = _question(self._addresses[0], {"index": self._index, "report": report}, patience)
-        return answer.get("verdict")
+        verdict = answer.get("verdict")
+        return verdict if type(verdict) is int else None
 
-    def reports(self) -> dict[int, Answer]:
-        """What the others told the chief, by index, once all did or the time is over."""
+    def reports(self) -> dict[int, Any]:
+        """The others' reports to the chief, by index, once all came or the time is over; as they came."""
         self._all_reported.wait(max(self._deadline - time.monotonic(), 0) + 2 * TRY_S)
         return dict(self._reports)
 
@@ -72,9 +86,13 @@ class RollCall:
         self._verdict.set_result(code)
 
     def _answer(self, question: Answer) -> Answer:
+        """What a worker is told that asks; {} for one that is none of this job."""
         if "report" not in question:
             return {**self._own, "time": time.time()}
-        self._reports[question["index"]] = question["report"]
+        index = question.get("index")
+        if type(index) is not int or index not in range(1, len(self._addresses)):
+            return {}
+        self._reports[index] = question["report"]
         if len(self._reports) == len(self._addresses) - 1:
             self._all_reported.set()
         return {"verdict": self._verdict.result()}
@@ -89,7 +107,10 @@ class RollCall:
                 break
             time.sleep(0.2)
         if way == OK:
-            answer["ahead"] = answer["time"] - (asked + answered) / 2
+            time_there = answer.get("time")
+            if not isinstance(time_there, float):
+                return "strange", {}
+            answer["ahead"] = time_there - (asked + answered) / 2
             way = OK if _echoes(self._addresses[index]) else "no UDP"
         return way, answer
 
@@ -97,10 +118,11 @@ class RollCall:
 class _TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True  # past connections do not count
     request_queue_size = 128
+    daemon_threads = True
 
-    def __init__(self, family: socket.AddressFamily, port: int, answer: Callable[[Answer], Answer]):
-        self.address_family, self.answer = family, answer
-        super().__init__(("", port), _Answering)
+    def __init__(self, own: Endpoint, answer: Callable[[Answer], Answer]):
+        self.address_family, self.answer = own.family, answer
+        super().__init__((own.host, own.port), _Answering)
 
 
 class _Answering(socketserver.StreamRequestHandler):
@@ -108,22 +130,35 @@ class _Answering(socketserver.StreamRequestHandler):
     server: _TcpServer
 
     def handle(self) -> None:
-        """Answers one question."""
-        with contextlib.suppress(OSError, ValueError, KeyError):  # whoever asked like that is no worker
-            answer = self.server.answer(json.loads(self.rfile.readline()))
-            self.wfile.write(json.dumps(answer).encode() + b"\n")
+        """Answers one question; whoever asks otherwise is no worker, and is not answered."""
+        with contextlib.suppress(OSError):
+            question = _read(self.rfile.readline(LONGEST_LINE))
+            if question is not None:
+                self.wfile.write(_line(self.server.answer(question)))
+
+
+def _line(value: Answer) -> bytes:
+    return sealed(json.dumps(value).encode(), job_secret()) + b"\n"
+
+
+def _read(line: bytes) -> Answer | None:
+    """What a line says; None if it is not a worker's of this job."""
+    payload = opened(line.removesuffix(b"\n"), job_secret())
+    value = None if payload is None else value_of(payload)
+    return value if isinstance(value, dict) else None
 
 
 class _UdpServer(socketserver.UDPServer):
-    def __init__(self, family: socket.AddressFamily, port: int):
-        self.address_family = family
-        super().__init__(("", port), _Echoing)
+    def __init__(self, own: Endpoint):
+        self.address_family = own.family
+        super().__init__((own.host, own.port), _Echoing)
 
 
 class _Echoing(socketserver.DatagramRequestHandler):
     def handle(self) -> None:
-        """Sends back what came."""
-        self.wfile.write(self.rfile.read())
+        """Sends a worker's question back."""
+        if self.rfile.read() == _PING:
+            self.wfile.write(_PING)
 
 
 def _question(address: Address, question: Answer, patience_s: float) -> tuple[str, Answer]:
@@ -134,11 +169,11 @@ def _question(address: Address, question: Answer, patience_s: float) -> tuple[st
         return "unknown", {}
     except OSError as error:
         return "refused" if isinstance(error, ConnectionRefusedError) else "unreachable", {}
-    with connection, contextlib.suppress(OSError, ValueError):
+    with connection, contextlib.suppress(OSError):
         connection.settimeout(patience_s)
-        connection.sendall(json.dumps(question).encode() + b"\n")
-        answer = json.loads(connection.makefile().readline())
-        if isinstance(answer, dict):
+        connection.sendall(_line(question))
+        answer = _read(connection.makefile("rb").readline(LONGEST_LINE))
+        if answer is not None:
             return OK, answer
     return "strange", {}
 

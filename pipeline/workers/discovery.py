@@ -9,7 +9,7 @@ from pipeline.config import Config
 from pipeline.engine.topology import ALONE, Workers
 from pipeline.errors import UsageError
 from pipeline.process import environment
-from pipeline.text.addresses import host_and_port
+from pipeline.text.addresses import check_families, host_and_port
 from pipeline.workers import hostlists, slurm
 
 
@@ -31,6 +31,7 @@ def _checked(found: Workers, config: Config) -> Workers:
         host_and_port(address)
         if found.addresses.count(address) > 1:
             raise UsageError(f"the worker address {address} is given twice; every worker needs its own host or port")
+    check_families(found.addresses)
     if found.index < 0 and found.count > 1:
         raise UsageError(
             f"worker_addresses={config.worker_addresses} names {found.count} workers, and nothing says which of them "

@@ -5,37 +5,32 @@ them a job meets before the collective runtime starts, which would wait for a mi
 notices afterwards what that runtime does not: a worker that is stopped, stuck, or behind a cut link.
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
-import json
+import itertools
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
+from pipeline.process.environment import JOB_SECRET, job_secret
+from pipeline.process.threads import start_vital
+from pipeline.text.addresses import host_and_port, resolved
+from pipeline.workers import ports
+from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, shaped_like, value_of
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost
 LATECOMERS_S = 10.0  # in which workers come that were started at the same time
 LARGEST_DATAGRAM = 65507
-
-
-@dataclasses.dataclass(frozen=True)
-class Word:
-    """What a worker says in one datagram; all of types that JSON has."""
-
-    worker: int
-    life: str  # of its process, drawn at its start
-    hears: str  # the life of the process it says this to, if it has heard it
-    hello: dict[str, Any] | None  # what it tells of itself, until all have met
-    met: bool
-    status: dict[str, Any]  # where it is
-    farewell: dict[str, Any] | None  # the code and the message with which it leaves
+PAST_LIVES = 1000  # of processes that others replaced, which are remembered so that nothing of them is taken again
+_STARTED_ANEW = {"code": int(PeerLostError.code), "message": "was started anew, so the process before it is gone"}
 
 
 class Peers:
@@ -48,13 +43,16 @@ class Peers:
         self._hello: dict[str, Any] | None = None
         self._farewell: dict[str, Any] | None = None
         self._met = False
+        self._secret, self._strangers = job_secret(), False  # whether a message came that was sealed otherwise
+        self._numbers = itertools.count()
         self._words: dict[int, Word] = {}
+        self._past: collections.deque[str] = collections.deque(maxlen=PAST_LIVES)
         self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        self._socket = _bound(workers.addresses[workers.index])
-        threading.Thread(target=self._listen, name="peers-listen", daemon=True).start()
-        threading.Thread(target=self._tell, name="peers-tell", daemon=True).start()
+        self._socket = _bound(workers)
+        start_vital(self._listen, "peers-listen")
+        start_vital(self._tell, "peers-tell")
 
     def close(self) -> None:
         """Falls silent; other workers are then without a word from this one."""
@@ -79,24 +77,31 @@ class Peers:
                     raise self._missing(set(hellos), timeout_s)
                 self._changed.wait(MEETING_PULSE_S)
                 self._raise_farewell()
-                hellos |= {i: w.hello for i, w in self._words.items() if w.hello and w.hears == self._life}
+                hellos |= self._hellos_like(hello)
                 self._met = len(hellos) == self._workers.count
         for _ in range(REPEATS):  # the others may wait for just this, and TensorFlow's start will not let us speak
             self._send()
         return [hellos[index] for index in range(self._workers.count)]
 
+    def _hellos_like(self, own: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        """The hello of every worker that hears this one, by index; those of another shape are no worker's."""
+        told = {index: word.hello for index, word in self._words.items() if word.hears == self._life}
+        return {index: dict(hello) for index, hello in told.items() if hello and _same_parts(hello, own)}
+
     def _missing(self, present: set[int], timeout_s: float) -> PeerLostError:
         absent = [self._workers.name(index) for index in range(self._workers.count) if index not in present]
+        secret = f", that {JOB_SECRET} is the same (messages with another one came)" if self._strangers else ""
         return PeerLostError(
-            f"{', '.join(absent)} did not come within {timeout_s:.0f} s; see that the same command runs there and that "
-            "the hosts reach each other, or give a larger --start_timeout"
+            f"{', '.join(absent)} did not come within {timeout_s:.0f} s; see that the same command runs there{secret} "
+            "and that the hosts reach each other, or give a larger --start_timeout"
         )
 
     def _raise_farewell(self) -> None:
         for index, word in sorted(self._words.items()):
             if word.farewell and word.hears == self._life:
                 kind = kind_of(word.farewell["code"]) or PeerLostError
-                raise kind(f"{self._workers.name(index)}: {word.farewell['message']}")
+                message = "".join(c if c.isprintable() or c.isspace() else "?" for c in word.farewell["message"])
+                raise kind(f"{self._workers.name(index)}: {message}")
 
     def farewell(self) -> PipelineError | None:
         """The error with which another worker leaves, if one does."""
@@ -114,14 +119,16 @@ class Peers:
             return {index: now - heard for index, heard in sorted(self._heard.items())}
 
     def statuses(self) -> dict[int, dict[str, Any]]:
-        """Where every worker is, as last heard."""
+        """Where every worker is, as last heard; those whose status has another shape than this one's are left out."""
+        own = self._status()
         with self._changed:
-            others = {index: word.status for index, word in self._words.items()}
-        return dict(sorted({**others, self._workers.index: self._status()}.items()))
+            others = {index: dict(word.status) for index, word in self._words.items()}
+        alike = {index: status for index, status in others.items() if shaped_like(status, own)}
+        return dict(sorted({**alike, self._workers.index: own}.items()))
 
     def leave(self, error: PipelineError) -> None:
         """Tells the others why this worker ends; those who have not come yet too, if a new start would not help."""
-        self._farewell = {"code": int(error.code), "message": str(error)}
+        self._farewell = {"code": int(error.code), "message": str(error)[:LONGEST_MESSAGE]}
         may_go_on = isinstance(error, PreemptedError | PeerLostError)
         give_up = time.monotonic() + (REPEATS * MEETING_PULSE_S if self._met or may_go_on else LATECOMERS_S)
         while not self._all_leave() and time.monotonic() < give_up:
@@ -152,20 +159,14 @@ class Peers:
         hello = None if self._all_met() else self._hello
         for index, address in enumerate(self._workers.addresses):
             if index != self._workers.index:
-                said = Word(
-                    self._workers.index,
-                    self._life,
-                    lives.get(index, ""),
-                    hello,
-                    self._met,
-                    self._status(),
-                    self._farewell,
-                )
-                self._send_to(address, json.dumps(dataclasses.asdict(said)).encode())
+                hears, status = lives.get(index, ""), self._status()
+                number, met, farewell = next(self._numbers), self._met, self._farewell
+                word = Word(self._workers.index, self._life, number, hears, hello, met, status, farewell)
+                self._send_to(address, word.datagram(self._secret))
 
     def _send_to(self, address: str, datagram: bytes) -> None:
         try:
-            self._socket.sendto(datagram, _resolved(address))
+            self._socket.sendto(datagram, _target(address, self._socket.family))
         except OSError:  # a cut link or a name that is not known yet: whoever does not hear us will say so
             return
 
@@ -177,12 +178,12 @@ class Peers:
 
     def _take(self, datagram: bytes) -> None:
         """Notes what another worker of this job says to this process; anything else is left."""
-        try:
-            word = Word(**json.loads(datagram))
-        except (ValueError, TypeError):
+        payload = opened(datagram, self._secret)
+        if payload is None:
+            self._strangers = True
             return
-        others = set(range(self._workers.count)) - {self._workers.index}
-        if type(word.worker) is int and word.worker in others:
+        word = Word.read(value_of(payload))
+        if word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
             with self._changed:
                 self._note(word)
                 self._changed.notify_all()
@@ -191,33 +192,58 @@ class Peers:
         before = self._words.get(word.worker)
         if self._met and word.hears != self._life:
             return  # it means the process before this one: a cut link may have kept an earlier life from its end
-        if self._met and before and before.life != word.life:
-            gone = {"code": int(PeerLostError.code), "message": "was started anew, so the process before it is gone"}
-            word = dataclasses.replace(before, farewell=before.farewell or gone)
+        if word.life in self._past or (before and before.life == word.life and word.number <= before.number):
+            return  # it was overtaken, or someone says once more what was said before
+        if before and before.life != word.life:
+            if self._met:
+                gone = {
+                    "code": int(PeerLostError.code),
+                    "message": "was started anew, so the process before it is gone",
+                }
+                word = dataclasses.replace(before, farewell=before.farewell or gone)
+            else:
+                self._past.append(before.life)
         self._words[word.worker] = word
         self._heard[word.worker] = time.monotonic()
 
 
-def _bound(address: str) -> socket.socket:
-    """The datagram socket of an address of this host; its TCP port, which TensorFlow will take, is free too."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            stream.bind(("", int(port)))
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        datagrams.settimeout(PULSE_S)
-        datagrams.bind(("", int(port)))
-    except OSError as error:
-        raise UsageError(
-            f"port {port} of {host} cannot be used ({error.strerror}); end what uses it, or give this worker another "
-            "port in --worker_addresses"
-        ) from None
-    return datagrams
+def _same_parts(hello: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether a hello has the keys of one's own, with values of the same types, of which those in both agree in theirs.
+
+    Workers of other versions may have other flags: that is for whoever reads the hellos to tell.
+    """
+    if not shaped_like(hello, own):
+        return False
+    inner = [(hello[key], own[key]) for key in own if isinstance(own[key], dict)]
+    return all(type(theirs[key]) is type(mine[key]) for theirs, mine in inner for key in theirs.keys() & mine.keys())
+
+
+def _bound(workers: Workers) -> socket.socket:
+    """This worker's datagram socket; its TCP port, which TensorFlow will take, is free too. Raises UsageError."""
+    host, port = host_and_port(workers.addresses[workers.index])
+    error = ports.refusal(port, "TCP")
+    for endpoint in [] if error else ports.own_endpoints(workers):
+        datagrams = socket.socket(endpoint.family, socket.SOCK_DGRAM)
+        try:
+            datagrams.bind((endpoint.host, port))
+            datagrams.settimeout(PULSE_S)
+            return datagrams
+        except OSError as refused:
+            datagrams.close()
+            error = refused
+    raise UsageError(
+        f"port {port} of {host} cannot be used ({error.strerror if error else 'no address'}); end what uses it, or "
+        "give this worker another port in --worker_addresses"
+    )
 
 
 @functools.cache
-def _resolved(address: str) -> tuple[str, int]:
-    """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later."""
-    host, _, port = address.rpartition(":")
-    return socket.gethostbyname(host), int(port)
+def _target(address: str, family: int) -> tuple[str, int]:
+    """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later.
+
+    Raises OSError if it does not resolve, or to no address of this family.
+    """
+    for endpoint in resolved(address):
+        if endpoint.family == family:
+            return endpoint.host, endpoint.port
+    raise OSError(f"{address} has no address of the same kind as this worker's own")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import ExitCode
+from pipeline.text.tables import aligned
 
 CLOCKS_S = 2.0  # by which clocks may differ
 OK = "ok"
@@ -13,7 +14,10 @@ WAYS = {
     "unknown": (ExitCode.USAGE, "its name does not resolve; correct the address, or DNS, or /etc/hosts"),
     "refused": (ExitCode.PEER_LOST, "TCP is refused: no worker listens there; start it, and see what it says itself"),
     "unreachable": (ExitCode.PEER_LOST, "TCP does not get through; check the host, the network and its firewalls"),
-    "strange": (ExitCode.USAGE, "another program answers on that port; give the workers another one"),
+    "strange": (
+        ExitCode.USAGE,
+        "another program answers there, or a worker with another PIPELINE_JOB_SECRET; mend that, or take another port",
+    ),
     "no UDP": (ExitCode.PEER_LOST, "UDP does not get through; let it through as TCP, for the watchdogs' pulses"),
 }
 
@@ -28,6 +32,8 @@ class Facts:
     gpus: int
     flags: Mapping[str, Any]  # those that all workers must share
     problems: Sequence[tuple[int, str]] = ()  # exit code and line: what is wrong on its own host
+    exposed: Sequence[str] = ()  # ADDRESS:PORT beyond the loopback at which TensorFlow will listen there
+    keyed: bool = False  # whether its messages are sealed with a secret of the job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +115,25 @@ def remarks(reports: Mapping[int, Report]) -> list[str]:
             f"the run directory of {', '.join(apart)} is not the chief's: the chief's state is sent there at every "
             "start, and logs written there stay there"
         )
+    return said + _exposures(reports)
+
+
+def _exposures(reports: Mapping[int, Report]) -> list[str]:
+    """Who can be reached by others than the workers, and the remedy."""
+    exposed = {k: report.facts.exposed for k, report in sorted(reports.items()) if report.facts.exposed}
+    said = []
+    if exposed:
+        listening = "; ".join(f"{_name(k, reports[k].facts)} at {', '.join(found)}" for k, found in exposed.items())
+        said.append(
+            f"listening on a network: {listening}: TensorFlow's runtime asks nobody for a password, so that whoever "
+            "reaches these ports can do there what this account can; let only the job's hosts reach them "
+            "(launch/ssh.sh --dry_run prints a firewall's rules, launch/kubernetes.yaml has a NetworkPolicy)"
+        )
+    if len(reports) > 1 and not all(report.facts.keyed for report in reports.values()):
+        said.append(
+            "the workers' own messages are not sealed: start the job with a launcher, or give all workers the same "
+            "secret as PIPELINE_JOB_SECRET"
+        )
     return said
 
 
@@ -125,9 +150,28 @@ def table(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[str]:
             rows.append((str(k), address, facts.host, reached, clock, directory, str(facts.gpus)))
         else:
             rows.append((str(k), address, "?", reached, "?", "?", "?"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def _name(index: int, facts: Facts) -> str:
     return f"worker {index} ({facts.host})"
+
+
+def read(told: Any) -> Report | None:
+    """The report that a worker sent; None if what came is none, be it by the type of one field."""
+    try:
+        facts = Facts(**told["facts"])
+        ways = {int(k): str(way) for k, way in told["ways"].items()}
+        clocks = {int(k): float(ahead) for k, ahead in told["clocks"].items()}
+        found = [(ExitCode(code), str(text)) for code, text in facts.problems]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+    lists, dictionaries = (facts.addresses, facts.exposed), (facts.versions, facts.flags)
+    if not (
+        isinstance(facts.host, str)
+        and type(facts.gpus) is int
+        and all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in lists)
+        and all(isinstance(value, dict) for value in dictionaries)
+    ):
+        return None
+    return Report(dataclasses.replace(facts, problems=found), ways, clocks, bool(told.get("sees_run_dir")))

@@ -1,5 +1,6 @@
 """launch/ssh.sh over real ssh, between hosts with networks of their own."""
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -11,11 +12,14 @@ from cluster import hosts, launchers, ssh
 from cluster.launchers import LAUNCH
 
 from pipeline.errors import ExitCode
+from pipeline.workers import firewall
 
 pytestmark = [
     pytest.mark.skipif(bool(ssh.missing()), reason=ssh.missing()),
     pytest.mark.skipif(bool(launchers.missing()), reason=launchers.missing()),
 ]
+
+SECRET = "read -r PIPELINE_JOB_SECRET && export PIPELINE_JOB_SECRET"
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +42,29 @@ def launched(network, client: str, run_dir: Path, num_hosts: int, *flags):
     return launchers.launched([*network[0], LAUNCH / "ssh.sh", *named, *flags], run_dir)
 
 
+def variables(process: int) -> dict[str, str]:
+    """The environment of a process."""
+    return dict(word.split("=", 1) for word in Path(f"/proc/{process}/environ").read_text().split("\0") if "=" in word)
+
+
+def command_lines() -> list[str]:
+    """Those of all processes, as `ps` shows them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text(errors="replace"))
+    return found
+
+
 def test_a_dry_run_names_every_host_and_its_command_and_reaches_none():
     command = [LAUNCH / "ssh.sh", "--hosts=h1,me@h2", "--port=9001", "--dry_run", "--remote_dir=/p q", "--augment=a'b"]
-    lines = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    *lines, why, rules = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    assert why.startswith("# ") and rules == firewall.command(["h1:9001", "h2:9001"])
     for k, (host, line) in enumerate(zip(["h1", "me@h2"], lines, strict=True)):
         reach, _, remote = line.partition(f" {host} ")
         assert reach.startswith("ssh -o ")
         words = f"'--worker_addresses=h1:9001,h2:9001' '--worker_index={k}' '--augment=a'\\''b'"
-        assert remote == f"cd '/p q' && exec './launch/supervise.sh' '--end_with_stdin' {words}"
+        assert remote == f"cd '/p q' && {SECRET} && exec './launch/supervise.sh' '--end_with_stdin' {words}"
 
 
 def test_hosts_come_from_a_file_too(tmp_path):
@@ -53,6 +72,13 @@ def test_hosts_come_from_a_file_too(tmp_path):
     command = [LAUNCH / "ssh.sh", f"--host_file={tmp_path}/hosts", "--dry_run"]
     told = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
     assert told.count("--worker_addresses=h1:9000,h2:9000'") == 2
+
+
+def test_addresses_of_ipv6_are_given_to_ssh_without_brackets_and_to_the_workers_in_them():
+    command = [LAUNCH / "ssh.sh", "--hosts=fd00::1,me@[fd00::2]", "--dry_run"]
+    told = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert told.count("'--worker_addresses=[fd00::1]:9000,[fd00::2]:9000'") == 2
+    assert " fd00::1 cd " in told and " me@fd00::2 cd " in told
 
 
 @pytest.mark.parametrize("flags", [[], ["--hosts="], ["--host_file=/nonexistent"]])
@@ -112,6 +138,9 @@ def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, 
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
         live.until_step(40)
         assert len(live.workers()) == 4  # a supervisor and a worker on each
+        keys = {variables(process).get("PIPELINE_JOB_SECRET", "") for process in live.workers()}
+        assert len(keys) == 1 and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+        assert all(keys.isdisjoint(re.findall("[0-9a-f]{64}", words)) for words in command_lines())
         live.process.kill()
         live.until(lambda: live.workers() == [])
         assert [event["event"] for event in live.run.history().events][-1] == "preempted"

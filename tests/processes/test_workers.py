@@ -103,6 +103,29 @@ def test_another_way_to_travel_is_as_repeatable(tmp_path, flag, workers):
     assert results[0] == results[1]
 
 
+# --- the network ---
+
+
+BRIEF = ("--steps=8", "--eval_every=0", "--summary_every=0")
+
+
+@pytest.fixture(scope="module")
+def brief_sha256(tmp_path_factory):
+    """Of the parameters on which a brief run ends."""
+    return train(tmp_path_factory.mktemp("brief") / "run", "--towers=2", *BRIEF)["parameters_sha256"]
+
+
+def test_two_workers_meet_and_train_over_ipv6(brief_sha256, tmp_path):
+    assert jobs.train(tmp_path / "run", *BRIEF, host="[::1]")["parameters_sha256"] == brief_sha256
+
+
+def test_a_proxy_for_the_web_stands_in_no_workers_way(brief_sha256, tmp_path):
+    nobody = "http://127.0.0.1:9"
+    proxies = {"http_proxy": nobody, "https_proxy": nobody, "grpc_proxy": nobody, "no_proxy": "", "no_grpc_proxy": ""}
+    options = {index: {"env": commands.environment(**proxies)} for index in range(2)}
+    assert jobs.train(tmp_path / "run", *BRIEF, options=options)["parameters_sha256"] == brief_sha256
+
+
 # --- elastic ---
 
 

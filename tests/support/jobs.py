@@ -54,18 +54,20 @@ class Job:
         return (self._run.logs / f"worker-{index}.log").read_text()
 
 
-def local_addresses(count: int) -> list[str]:
+def local_addresses(count: int, host: str = ports.LOOPBACK) -> list[str]:
     """Free ones of this machine."""
-    return [f"{ports.LOOPBACK}:{port}" for port in ports.free(count)]
+    return [f"{host}:{port}" for port in ports.free(count)]
 
 
 @contextmanager
-def job(run_dir: Path, *flags, workers: int = 2, absent: Sequence[int] = (), own=None, options=None) -> Iterator[Job]:
+def job(
+    run_dir: Path, *flags, workers: int = 2, absent: Sequence[int] = (), own=None, options=None, host=ports.LOOPBACK
+) -> Iterator[Job]:
     """Starts the workers of a job with these flags after FLAGS.
 
     absent: those that do not come. own: further flags of some, and options: of subprocess.Popen for some, by index.
     """
-    addresses = local_addresses(workers)
+    addresses = local_addresses(workers, host)
     place = [f"--run_dir={run_dir}", f"--worker_addresses={','.join(addresses)}"]
     started: dict[int, Training] = {}
     try:

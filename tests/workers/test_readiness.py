@@ -1,9 +1,10 @@
 import dataclasses
+import json
 
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.workers.readiness import Facts, Report, problems, remarks, table
+from pipeline.workers.readiness import Facts, Report, problems, read, remarks, table
 
 ADDRESSES = ("h0:9000", "h1:9000", "h2:9000")
 
@@ -15,6 +16,8 @@ def report(k: int, **changes) -> Report:
         "versions": {"python": "3.11.7", "tensorflow": "2.21.0"},
         "gpus": 2,
         "flags": {"steps": 10, "towers": 0, "tower_devices": ""},
+        "exposed": [],
+        "keyed": True,
     }
     of_facts = {name: changes.pop(name) for name in list(changes) if name in facts or name == "problems"}
     others = [j for j in range(3) if j != k]
@@ -113,3 +116,49 @@ def test_the_table_has_a_row_for_every_worker_also_for_those_without_a_word():
         "1       h1:9000  h1    by all   +0.10 s  its own        2",
         "2       h2:9000  ?     refused  ?        ?              ?",
     ]
+
+
+def test_who_listens_on_a_network_is_told_with_the_remedy():
+    [_, told] = remarks(three(exposed=["10.0.0.2:9000", "[fd00::2]:9000"]))
+    assert told.startswith(
+        "listening on a network: worker 2 (h2) at 10.0.0.2:9000, [fd00::2]:9000: TensorFlow's runtime"
+    )
+    assert "launch/ssh.sh --dry_run prints a firewall's rules" in told
+
+
+def test_messages_without_a_seal_are_told():
+    [_, told] = remarks(three(keyed=False))
+    assert told.startswith(
+        "the workers' own messages are not sealed: start the job with a launcher, or give all workers"
+    )
+    assert remarks({0: report(0, keyed=False)})[1:] == [], "one worker alone sends none"
+
+
+def as_sent(**changes) -> dict:
+    return json.loads(json.dumps(dataclasses.asdict(report(2, **changes))))
+
+
+def test_a_report_comes_as_it_was_sent():
+    sent = report(2, problems=[(74, "the disk is gone")], exposed=["10.0.0.2:9000"], addresses=list(ADDRESSES))
+    assert read(json.loads(json.dumps(dataclasses.asdict(sent)))) == sent
+
+
+@pytest.mark.parametrize("name", ["host", "addresses", "versions", "gpus", "flags", "problems", "exposed"])
+@pytest.mark.parametrize("value", [None, 5, [5], "x", {"a": 1}, [[1, 2]], [["x", "y"]]])
+def test_a_report_of_other_types_is_none(name, value):
+    sent = as_sent()
+    sent["facts"][name] = value
+    right = {"host": "x", "gpus": 5, "versions": {"a": 1}, "flags": {"a": 1}}
+    assert (read(sent) is not None) == (right.get(name, 0) == value or ((name, value) == ("problems", {})))
+
+
+@pytest.mark.parametrize(
+    "told", [None, 5, "x", [], {}, {"facts": {}}, {"facts": {"host": "h"}, "ways": {}, "clocks": {}}]
+)
+def test_what_is_no_report_is_none(told):
+    assert read(told) is None
+
+
+@pytest.mark.parametrize("change", [{"ways": 5}, {"ways": {"a": "ok"}}, {"clocks": {"0": "x"}}, {"clocks": None}])
+def test_ways_and_clocks_of_other_types_make_it_none(change):
+    assert read(as_sent() | change) is None
