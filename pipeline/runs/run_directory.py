@@ -1,6 +1,7 @@
 """The run directory: who owns it, what was recorded in it, and what it says of its own end."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline import config as configuration
+from pipeline import sources
 from pipeline.runs.settings import check
 from pipeline.config import Config
 from pipeline.errors import StorageError, UsageError
 from pipeline.runs.ownership import Ownership
-from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.files import expand, replacing, storage_errors
 from pipeline.workers.slurm import JobAttempt
 
 
@@ -35,7 +37,7 @@ class RunDirectory:
         """A run directory to read from. Raises UsageError if there is no run."""
         if not path:
             raise UsageError("no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME")
-        run = cls(Path(os.path.expanduser(path)))
+        run = cls(Path(expand(path, "run_dir")))
         if not run.config.is_file():
             raise UsageError(f"run_dir={path} holds no run (no config.flags); {run._nearby()}")
         return run
@@ -140,6 +142,7 @@ def _read_flagfile(path: Path) -> Config:
         lines = [line.strip() for line in path.read_text().splitlines()]
         values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
         config = Config(**values)
+        config = dataclasses.replace(config, source=sources.normalized(config.source))
         check(config)
     except (UnicodeDecodeError, UsageError) as error:
         raise StorageError(f"{path} is damaged: {error}; bring the original back, or use another --run_dir") from None

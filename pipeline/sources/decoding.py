@@ -19,10 +19,12 @@ SEARCH_S = 5.0  # seconds for which the other examples of a split are searched, 
 _AT_A_TIME = 64
 _REMEDY = "bring the original back; a run that has a checkpoint cannot go on without"
 
-# What libjpeg writes to stderr about a file that it decodes all the same. Where pixels are made up, and where it only
-# skips bytes, which some cameras' files have too many of.
-_MADE_UP = re.compile(r"Corrupt JPEG data: (?!\d+ extraneous bytes)|Premature end of JPEG|Inconsistent progression")
-_SKIPPED = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes")
+# What libjpeg writes to stderr about a file that it decodes all the same. Too many bytes before the end of the image
+# (marker d9) are also in whole files of some cameras. With every other complaint, pixels are made up.
+_SKIPPED = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
+_MADE_UP = re.compile(
+    rf"(?!{_SKIPPED.pattern})Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression sequence"
+)
 
 
 class Extremes(NamedTuple):
@@ -36,7 +38,7 @@ class Damage(NamedTuple):
     """Examples whose JPEG files libjpeg decodes and complains of: what it says of each, by index."""
 
     made_up: dict[int, str]  # pixels are missing, others stand in their place
-    skipped: dict[int, str]  # bytes were skipped; the picture may be whole
+    skipped: dict[int, str]  # bytes at the end were skipped; the picture may be whole
 
 
 def find_broken(source: Source, indices: Sequence[int]) -> None:

@@ -45,10 +45,17 @@ def pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 def _on_white(png: tf.Tensor, channels: int) -> tf.Tensor:
     """A PNG file of any kind, laid on white; where it is opaque, the pixels are those of `tf.io.decode_image`."""
-    with_alpha = tf.io.decode_png(png, channels=4)
-    colours = with_alpha[..., :3] if channels == 3 else tf.io.decode_png(png, channels=channels)
-    alpha, colours = tf.cast(with_alpha[..., 3:], tf.int32), tf.cast(colours, tf.int32)
-    return tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+    # As it is stored: with an alpha channel only where there is one. Asked for one that is not there, TensorFlow 2.21
+    # makes up another than 255 for palettes of fewer than 8 bits.
+    stored = tf.io.decode_png(png, channels=0)
+    num_colours = (tf.shape(stored)[-1] - 1) // 2 * 2 + 1  # 1 or 3, of 1 to 4 channels
+    alpha = tf.concat([stored[..., num_colours:], tf.fill(tf.shape(stored[..., :1]), tf.constant(255, tf.uint8))], -1)
+    colours = stored[..., :num_colours]
+    if channels == 1:
+        colours = tf.cond(num_colours == 1, lambda: colours, lambda: tf.io.decode_png(png, channels=1))
+    colours, alpha = tf.cast(colours, tf.int32), tf.cast(alpha[..., :1], tf.int32)
+    shown = tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+    return tf.broadcast_to(shown, [*tf.unstack(tf.shape(shown)[:2]), channels])
 
 
 def decode_batch(

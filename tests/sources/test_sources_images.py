@@ -118,8 +118,9 @@ def drawn_in_alpha(colour: int, mode: str) -> Image.Image:
     alpha[6:18, 8:20] = 255
     alpha[18:20, 8:20] = 100
     grey = np.full_like(alpha, colour)
-    if mode == "P":
-        picture = Image.fromarray((alpha > 0).astype(np.uint8)).convert("P")
+    if mode.startswith("P"):
+        levels = (alpha > 0).astype(np.uint8)
+        picture = Image.fromarray(levels).convert("P") if mode == "P" else Image.fromarray(255 * levels).quantize(2)
         picture.putpalette([colour] * 6)
         picture.info["transparency"] = bytes([0, 200])
         return picture
@@ -128,7 +129,7 @@ def drawn_in_alpha(colour: int, mode: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "P of 2 colours"])
 def test_what_is_drawn_in_the_alpha_channel_alone_is_seen_on_white(mode, channels):
     content = as_file(drawn_in_alpha(0, mode), "PNG")
     expected = on_white(Image.open(io.BytesIO(content)))
@@ -140,12 +141,16 @@ def test_what_is_drawn_in_the_alpha_channel_alone_is_seen_on_white(mode, channel
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "LA", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "P of 8 colours", "P of 2 colours", "RGB", "LA", "RGBA", "I;16"])
 def test_opaque_files_have_the_pixels_that_tensorflow_decodes(mode, channels):
     """To the bit: what was trained on yesterday is the same today."""
     picture = Image.fromarray(PIXELS)
     if mode == "I;16":
         picture = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 250)
-    content = as_file(picture if mode == "I;16" else picture.convert(mode), "PNG")
+    elif "of" in mode:
+        picture = picture.quantize(int(mode.split()[2]))
+    else:
+        picture = picture.convert(mode)
+    content = as_file(picture, "PNG")
     expected = tf.io.decode_image(content, channels=channels, expand_animations=False)
     np.testing.assert_array_equal(decoded(content, 24, 36, channels), expected)
