@@ -48,8 +48,11 @@ def require_directory(path: str, remedy: str) -> None:
 
 
 def directories(directory: str) -> list[str]:
-    """The names of the directories in `directory` that are not hidden, sorted. Raises BadDataError."""
-    return sorted(entry.name for entry in _entries(directory) if _kind(entry) == "directory")
+    """The names of the directories in `directory` that are not hidden, sorted, and of links that lead nowhere.
+
+    Raises BadDataError if `directory` cannot be read.
+    """
+    return sorted(entry.name for entry in _entries(directory) if _kind(entry) not in ("file", "special"))
 
 
 def class_directories(directory: str) -> list[str]:
@@ -128,8 +131,7 @@ def pictures_below(directory: str) -> Iterator[str]:
 
 
 def _below(directory: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    status = os.stat(directory)
-    own = (status.st_dev, status.st_ino)
+    own = _identity(directory)
     if own in above:
         return
     kinds = {entry.name: _kind(entry) for entry in _entries(directory)}
@@ -138,6 +140,15 @@ def _below(directory: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
             yield os.path.join(directory, name)
     for name in sorted(names_of(kinds, "directory")):
         yield from _below(os.path.join(directory, name), (*above, own))
+
+
+def _identity(directory: str) -> tuple[int, int]:
+    """Two numbers that a directory has under all its names."""
+    try:
+        status = os.stat(directory)
+    except OSError as error:
+        raise BadDataError(f"{printable(directory)} cannot be read ({_reason(error)}); make it readable") from None
+    return status.st_dev, status.st_ino
 
 
 def _kinds(directory: str) -> dict[str, str]:
@@ -184,7 +195,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 
 def _nested(directory: str, name: str) -> str:
     """What to say of the image files in a directory that lies in a class directory; '' if there are none."""
-    number = sum(1 for _ in pictures_below(os.path.join(directory, name)))
+    number = sum(1 for _ in _below(os.path.join(directory, name), (_identity(directory),)))
     return f"its directory {printable(name)} holds {count(number, 'image file')}" if number else ""
 
 

@@ -7,29 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import logging
+from picture_folders import fill, picture, write
 
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import folder, samples
 from pipeline.sources.base import find_broken
-
-
-def picture(value, shape=(6, 5, 1)):
-    return np.full(shape, value, np.uint8)
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encode = tf.io.encode_png if path.suffix == ".png" else tf.io.encode_jpeg
-    path.write_bytes(encode(pixels).numpy())
-
-
-def fill(directory, count=6, shape=(6, 5, 1)):
-    """Classes ant and bee, whose images' pixels are all 10, 11, ... and 200, 201, ..."""
-    for name, first in (("ant", 10), ("bee", 200)):
-        for i in range(count):
-            write(directory / name / f"{i}.png", picture(first + i, shape))
 
 
 @pytest.fixture
