@@ -55,6 +55,28 @@ def test_check_refuses(spec, said):
     assert [words for words in said if words not in str(caught.value)] == []
 
 
+@pytest.mark.parametrize(
+    ("spec", "plain"),
+    [
+        ("folder:data/", "folder:data"),
+        ("folder:./data", "folder:data"),
+        ("folder:.//data/./x///", "folder:data/x"),
+        ("idx:/data/mnist/", "idx:/data/mnist"),
+        ("folder:./", "folder:."),
+        ("folder:/", "folder:/"),
+        ("folder:~/data/", "folder:~/data"),
+        ("folder:./~/data", "folder:./~/data"),  # a directory of that name
+        # These are their own plain spelling: a link may lie before "..", and these are no paths.
+        *(
+            (same, same)
+            for same in ("folder:data", "folder:a/../b/", "folder:", "digits:60", "tfds:a/b", "folder", "x:y/")
+        ),
+    ],
+)
+def test_a_directory_has_one_spelling(spec, plain):
+    assert sources.normalized(spec) == sources.normalized(plain) == plain
+
+
 def test_carve_holds_out_the_first_examples_rounded():
     train, validation = carve(Fake(60_000, 0), 0.0833333)
     assert (len(train), len(validation)) == (55_000, 5_000)
