@@ -2,9 +2,11 @@
 
 from __future__ import annotations  # Source is a name for the type checker alone: base imports this module
 
+import contextlib
+import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
@@ -35,10 +37,10 @@ class Extremes(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Examples whose JPEG files libjpeg decodes and complains of: what it says of each, by index."""
+    """JPEG files that libjpeg decodes and complains of: what it says of each, by path."""
 
-    made_up: dict[int, str]  # pixels are missing, others stand in their place
-    skipped: dict[int, str]  # bytes at the end were skipped; the picture may be whole
+    made_up: dict[str, str]  # pixels are missing, others stand in their place
+    skipped: dict[str, str]  # bytes at the end were skipped; the picture may be whole
 
 
 def find_broken(source: Source, indices: Sequence[int]) -> None:
@@ -78,34 +80,36 @@ def search(source: Source, indices: Sequence[int]) -> Search:
 def undecodable(source: Source, indices: Iterable[int]) -> list[int]:
     """Those of these examples that cannot be read or decoded."""
     chosen = list(dict.fromkeys(indices))
-    decoded = extremes(source, chosen)
-    return [index for index in chosen if index not in decoded]
+    decoded = extremes(lambda index: source.decode(source.fetch(index[None])[0]), tf.constant(chosen, tf.int64))
+    return [index for number, index in enumerate(chosen) if number not in decoded]
 
 
-def extremes(source: Source, indices: Sequence[int]) -> dict[int, Extremes]:
-    """The least and greatest value of each of these examples that can be decoded, by index."""
+def extremes(decode: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor) -> dict[int, Extremes]:
+    """The least and greatest value of the image that `decode` makes of each element, by its number.
 
-    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        raw, _ = source.fetch(index[None])
-        image = source.decode(raw)
-        return index, tf.reduce_min(image), tf.reduce_max(image)
+    An element that cannot be decoded has none.
+    """
+
+    def look(number: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        image = decode(element)
+        return number, tf.reduce_min(image), tf.reduce_max(image)
 
     options = tf.data.Options()
     options.autotune.enabled = False  # with it on, deleting an iterator stalls at times (TensorFlow 2.21)
-    dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, tf.int64)).with_options(options)
-    dataset = dataset.map(tf.autograph.experimental.do_not_convert(read), num_parallel_calls=8).ignore_errors()
+    dataset = tf.data.Dataset.from_tensor_slices(elements).enumerate().with_options(options)
+    dataset = dataset.map(tf.autograph.experimental.do_not_convert(look), num_parallel_calls=8).ignore_errors()
     return {int(i): Extremes(int(least), int(greatest)) for i, least, greatest in dataset.as_numpy_iterator()}
 
 
-def damage(source: Source, indices: Sequence[int]) -> Damage:
-    """What libjpeg says of these examples, all of which can be decoded. TensorFlow reports none of it."""
+def damage(paths: Sequence[str]) -> Damage:
+    """What libjpeg says of these files, all of which can be decoded. TensorFlow reports none of it."""
     found = Damage({}, {})
-    for index in indices:
-        with standard_error.kept() as lines:
-            extremes(source, [index])
+    for path in paths:
+        with standard_error.kept() as lines, contextlib.suppress(tf.errors.OpError):
+            tf.io.decode_image(tf.io.read_file(os.fsencode(path)), expand_animations=False)
         for kind, pattern in ((found.made_up, _MADE_UP), (found.skipped, _SKIPPED)):
             if said := next(filter(pattern.search, lines), None):
-                kind[index] = said
+                kind[path] = said
                 break
     return found
 

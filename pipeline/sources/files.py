@@ -85,13 +85,16 @@ def shape(path: str) -> tuple[int, int, int]:
 
 
 def largest_of_16_bits(path: str) -> int | None:
-    """The largest value in a PNG file of 16 bits a channel; None for every other file. Raises OSError or OpError."""
-    with open(path, "rb") as file:
-        header = file.read(_PNG_BITS + 1)
-        if not header.startswith(_PNG) or header[_PNG_BITS] != 16:
-            return None
-        content = header + file.read()
-    values = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+    """The largest value in a PNG file of 16 bits a channel; None for every other file, or one that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_PNG_BITS + 1)
+            if not header.startswith(_PNG) or header[_PNG_BITS:] != b"\x10":
+                return None
+            content = header + file.read()
+        values = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+    except (OSError, tf.errors.OpError):
+        return None
     return int(values[..., : values.shape[-1] - (values.shape[-1] + 1) % 2].max())  # without its alpha channel
 
 

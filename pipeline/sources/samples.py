@@ -1,15 +1,17 @@
 """A look at the first pictures of a folder as the model will see them, before training starts."""
 
 import itertools
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
 from absl import logging
 
 from pipeline.errors import BadDataError
 from pipeline.process import standard_error
-from pipeline.sources import decoding, files, listing
+from pipeline.sources import decoding, files, images, listing
 from pipeline.sources.decoding import Extremes
 
 if TYPE_CHECKING:
@@ -23,20 +25,29 @@ _FEW_LEVELS = 4096  # below it, 16 levels of 256 are left
 def check(splits: Mapping[str, "Folder"]) -> None:
     """Raises BadDataError if first pictures of splits cannot be decoded whole, or those of a split show nothing.
 
-    splits: by what each is called to the user. Pictures that may be damaged, or are very dark, are told.
+    splits: by what each is called to the user; all have one image shape. Pictures that may be damaged, or are very
+    dark, are told.
     """
-    indices = {name: _first(split.sizes) for name, split in splits.items()}
-    seen = {}
+    paths = {name: [split.path(index) for index in _first(split.sizes)] for name, split in splits.items()}
+    channels = next(iter(splits.values())).image_shape[2]
     with standard_error.kept() as lines:
-        for name, split in splits.items():
-            seen[name] = decoding.extremes(split, indices[name])
+        seen = _looks(list(itertools.chain(*paths.values())), channels)
     _write_back([line for line in lines if not decoding.complains(line)])
-    _check_decodable([(split, indices[name]) for name, split in splits.items() if len(seen[name]) < len(indices[name])])
+    _check_decodable([split for name, split in splits.items() if not seen.keys() >= set(paths[name])])
     if any(map(decoding.complains, lines)):
-        _check_damage([(split, indices[name]) for name, split in splits.items()])
-    for name, split in splits.items():
-        _check_16_bits([split.path(index) for index in indices[name]], name)
-        _check_levels(list(seen[name].values()), split, name)
+        _check_damage(list(seen))
+    for name in splits:
+        _check_16_bits(paths[name], name)
+        _check_levels({path: seen[path] for path in paths[name] if path in seen}, name)
+
+
+def _looks(paths: Sequence[str], channels: int) -> dict[str, Extremes]:
+    """What is seen of each of these files that can be decoded."""
+    if not paths:
+        return {}
+    encoded = tf.constant([os.fsencode(path) for path in paths], tf.string)
+    seen = decoding.extremes(lambda path: images.pixels(tf.io.read_file(path), channels), encoded)
+    return {path: seen[number] for number, path in enumerate(paths) if number in seen}
 
 
 def _first(sizes: Sequence[int]) -> list[int]:
@@ -51,22 +62,20 @@ def _write_back(lines: Sequence[str]) -> None:
         print(line, file=sys.stderr)
 
 
-def _check_decodable(suspects: "Sequence[tuple[Folder, Sequence[int]]]") -> None:
-    """Raises BadDataError naming the pictures that cannot be decoded. suspects: splits, and which of their pictures."""
-    found = [decoding.search(split, indices) for split, indices in suspects]
+def _check_decodable(suspects: "Sequence[Folder]") -> None:
+    """Raises BadDataError naming the pictures that cannot be decoded in splits of which one cannot."""
+    found = [decoding.search(split, range(min(FILES, len(split)))) for split in suspects]
     if faults := [fault for search in found for fault in search.faults]:
         raise files.refusal(faults, "replace or remove", at_least=not all(search.is_whole for search in found))
 
 
-def _check_damage(suspects: "Sequence[tuple[Folder, Sequence[int]]]") -> None:
+def _check_damage(paths: Sequence[str]) -> None:
     """Raises BadDataError naming JPEG files of which parts are made up; warns of those that may be whole."""
-    faults = []
-    for split, indices in suspects:
-        found = decoding.damage(split, indices)
-        faults += [f"{split.where(index)} is damaged inside ({line})" for index, line in found.made_up.items()]
-        for index, line in found.skipped.items():
-            logging.warning("%s may be damaged inside (%s); look at it", split.where(index), line)
-    if faults:
+    found = decoding.damage(paths)
+    for path, line in found.skipped.items():
+        logging.warning("%s may be damaged inside (%s); look at it", listing.printable(path), line)
+    if found.made_up:
+        faults = [f"{listing.printable(path)} is damaged inside ({line})" for path, line in found.made_up.items()]
         raise files.refusal(faults, "replace or remove")
 
 
@@ -87,12 +96,12 @@ def _check_16_bits(paths: Sequence[str], directory: str) -> None:
     logging.warning("%s, which leaves %d of 256 levels; %s", said, most // 256 + 1, remedy)
 
 
-def _check_levels(seen: Sequence[Extremes], split: "Folder", directory: str) -> None:
+def _check_levels(seen: Mapping[str, Extremes], directory: str) -> None:
     """Raises BadDataError if all of several pictures are of one and the same level."""
-    levels = {value for extremes in seen for value in extremes}
+    levels = {value for extremes in seen.values() for value in extremes}
     if len(seen) > 1 and len(levels) == 1:
         raise BadDataError(
-            f"{listing.printable(directory)}: all {len(seen):,} pictures looked at, as {split.where(0)}, are of the "
-            f"one level {levels.pop()} once decoded (transparent parts show white), so nothing can be learned from "
-            "them; replace them"
+            f"{listing.printable(directory)}: all {len(seen):,} pictures looked at, as "
+            f"{listing.printable(next(iter(seen)))}, are of the one level {levels.pop()} once decoded (transparent "
+            "parts show white), so nothing can be learned from them; replace them"
         )
