@@ -1,7 +1,6 @@
 """Entry point: python -m pipeline.evaluate --run_dir=R. Scores checkpoints on a split, every example once."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.process.preemption import Preemption
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
+from pipeline.storage.files import expand
 
 SHOWN_CLASSES = 20
 
@@ -39,7 +39,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
         raise UsageError("--watch scores every checkpoint; leave out --checkpoint, or --watch")
     if not flags.value("run_dir"):
         raise UsageError("--watch needs --run_dir=R, the directory that a training has or will have")
-    run = RunDirectory(Path(os.path.expanduser(flags.value("run_dir"))))
+    run = RunDirectory(Path(expand(flags.value("run_dir"), "run_dir")))
     with Preemption.listening() as stop:
         import_tensorflow()
         from pipeline.serving.watch import watch

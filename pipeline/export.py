@@ -1,7 +1,6 @@
 """Entry point: python -m pipeline.export --run_dir=R --format=F. Takes a trained model elsewhere."""
 
 import json
-import os
 from pathlib import Path
 
 from absl.flags import DEFINE_enum, DEFINE_string
@@ -10,6 +9,7 @@ from pipeline.cli import command, flags
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.serving import formats
+from pipeline.storage.files import expand
 
 # On any machine that can read the run; the export is the same wherever it was made.
 ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
@@ -27,7 +27,7 @@ def main() -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     formats.check(name)
     output = flags.value("output")
-    versions = Path(os.path.expanduser(output)) if output else directory.path / "exports" / name
+    versions = Path(expand(output, "output")) if output else directory.path / "exports" / name
     import_tensorflow()
     from pipeline.runs.saved_run import SavedRun
     from pipeline.serving.exporting import NUM_PROBES, export

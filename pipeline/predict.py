@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pipeline.cli import command, flags
 from pipeline.errors import BadDataError, UsageError
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.files import expand, replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.serving.images import Images
@@ -76,7 +75,7 @@ def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) 
     """Writes each image with its verdict to --draw; returns the paths. Raises StorageError."""
     from pipeline.serving import verdicts as pictures
 
-    directory, paths = Path(os.path.expanduser(flags.value("draw"))), []
+    directory, paths = Path(expand(flags.value("draw"), "draw")), []
     with storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for number, (index, said) in enumerate(zip(indices, verdicts, strict=True), start=1):

@@ -1,6 +1,5 @@
 """Entry point: python -m pipeline.report --run_dir=R [R2 ...]. One HTML page on a run, or on several compared."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from pipeline.cli import command, flags
 from pipeline.errors import PipelineError, UsageError
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.files import expand, replacing, storage_errors
 
 if TYPE_CHECKING:
     from pipeline.reporting.scored import Scored
@@ -60,7 +59,7 @@ def _output(directories: list[RunDirectory]) -> Path:
     asked = flags.value("output")
     if not asked:
         return directories[0].path / NAME if len(directories) == 1 else Path(NAME)
-    output = Path(os.path.expanduser(asked))
+    output = Path(expand(asked, "output"))
     if output.is_dir():
         raise UsageError(f"output={asked} is a directory; name a file in it, as --output={output / NAME}")
     if not output.parent.is_dir():

@@ -17,7 +17,7 @@ from pipeline.experiments.grid import Run
 from pipeline.experiments.results import RunResult
 from pipeline.monitoring.history import DIVERGED, FINISHED
 from pipeline.process.preemption import Preemption
-from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.files import expand, replacing, storage_errors
 from pipeline.workers.slurm import array_task
 
 EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
@@ -72,7 +72,7 @@ def _sweep_dir() -> Path:
         raise UsageError(
             f"run_dir={flags.value('run_dir')}: a sweep names its runs' directories; give --sweep_dir alone"
         )
-    return Path(os.path.expanduser(flags.value("sweep_dir")))
+    return Path(expand(flags.value("sweep_dir"), "sweep_dir"))
 
 
 def _runs(directory: Path) -> list[Run]:

@@ -1,7 +1,6 @@
 """Flags: one of every field of Config, and those of the entry points that read a run."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from absl import flags
 from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.runs import settings
+from pipeline.storage.files import expand
 
 _DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,
@@ -86,7 +86,8 @@ def execution() -> dict[str, Any]:
 def asked() -> Config:
     """The configuration that the parsed flags give, as it stands there."""
     config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
-    return dataclasses.replace(config, source="fake", fake_data=False) if config.fake_data else config
+    source = "fake" if config.fake_data else sources.normalized(config.source)
+    return dataclasses.replace(config, source=source, fake_data=False)
 
 
 def configuration() -> Config:
@@ -94,5 +95,5 @@ def configuration() -> Config:
     config = asked()
     settings.check(config)
     # The shell leaves the ~ in --run_dir=~/runs to us.
-    run_dir = os.path.expanduser(config.run_dir or config.default_run_dir())
-    return dataclasses.replace(config, run_dir=str(run_dir))
+    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
+    return dataclasses.replace(config, run_dir=run_dir)

@@ -4,7 +4,6 @@ This acts at step 0 alone: what was taken lies in the first checkpoint, and no r
 parameters_sha256 is kept with the configuration, so that a start that finds another one there is refused.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from pipeline.errors import BadDataError, UsageError
 from pipeline.models.variables import statistics_of
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_directory import RunDirectory
+from pipeline.storage.files import expand
 
 SHOWN_CHARACTERS = 200  # of Keras' own explanations, which fill screens
 
@@ -105,7 +105,7 @@ def match(initial: state.Values, source: Source) -> Imported:
 
 
 def _path(config: Config) -> Path:
-    return Path(os.path.expanduser(config.init_from))
+    return Path(expand(config.init_from, "init_from"))
 
 
 def _of_run(config: Config) -> Source:

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.engine.state import Values
 from pipeline.errors import BadDataError, StorageError
 from pipeline.runs.checkpoints import Restored
+from pipeline.sources import fingerprints
 
 
 def fitted(restored: Restored, initial: Values) -> Restored:
@@ -22,14 +23,21 @@ def fitted(restored: Restored, initial: Values) -> Restored:
 
 
 def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
-    """Raises BadDataError if the examples are not those that the checkpoint was trained on, as far as can be told."""
+    """Raises BadDataError if the examples are not those that the checkpoint was trained on, as far as can be told.
+
+    A manifest that was written before examples had a fingerprint has none to compare.
+    """
     for name, now in about["examples"].items():
-        then = restored.manifest.examples[name]
-        if then != now:
-            raise BadDataError(
-                f"the examples changed since ckpt-{restored.manifest.step}: {name} was {then} and is {now}, so that "
-                "other steps would follow; bring the old examples back, or start another --run_dir"
-            )
+        then = restored.manifest.examples.get(name, "")
+        if then == now or (name == "fingerprint" and not then):
+            continue
+        what = f"{name} was {then} and is {now}"
+        if name == "fingerprint":
+            what = f"other {fingerprints.differences(then, now)}"
+        raise BadDataError(
+            f"the examples changed since ckpt-{restored.manifest.step}: {what}, so that other steps would follow; "
+            "bring the old examples back, or start another --run_dir"
+        )
 
 
 def _described(values: Values, name: str) -> str:

@@ -1,6 +1,7 @@
 """The run directory: who owns it, what was recorded in it, and what it says of its own end."""
 
 import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline import config as configuration
+from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StorageError, UsageError
 from pipeline.monitoring.history import History
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.settings import check
-from pipeline.storage.files import replacing, storage_errors
+from pipeline.storage.files import expand, replacing, storage_errors
 from pipeline.storage.reading import read_small
 from pipeline.workers.slurm import JobAttempt
 
@@ -36,7 +38,7 @@ class RunDirectory:
         """A run directory to read from. Raises UsageError if there is no run."""
         if not path:
             raise UsageError("no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME")
-        run = cls(Path(os.path.expanduser(path)))
+        run = cls(Path(expand(path, "run_dir")))
         if not run.config.is_file():
             raise UsageError(f"run_dir={path} holds no run (no config.flags); {run._nearby()}")
         return run
@@ -137,6 +139,7 @@ def _read_flagfile(path: Path) -> Config:
         lines = [line.strip() for line in read_small(path).decode().splitlines()]
         values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
         config = Config(**values)
+        config = dataclasses.replace(config, source=sources.normalized(config.source))
         check(config)
     except (UnicodeDecodeError, UsageError) as error:
         raise StorageError(f"{path} is damaged: {error}; bring the original back, or use another --run_dir") from None

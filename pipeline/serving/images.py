@@ -1,17 +1,19 @@
 """Images from users' files, made what a model takes: [n, height, width, channels] uint8."""
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.errors import BadDataError
 from pipeline.sources import images as encoded
-
-ImageShape = tuple[int, int, int]  # height, width, channels
+from pipeline.sources.images import ImageShape
+from pipeline.sources.listing import printable
 
 _PICTURE = -1  # in place of a row: to be decoded from its file
 
@@ -26,27 +28,29 @@ class Images:
     """The images in PNG and JPEG files and .npy batches, in order; pictures are decoded when they are asked for.
 
     A batch is [n, height, width] or [n, height, width, channels], uint8 or floats in [0, 1]; its images are
-    named FILE[i]. Grey and colour are converted, an alpha channel is dropped, and any size is cropped around the
+    named FILE[i]. Grey and colour are converted, transparent parts show white, and any size is cropped around the
     middle and resized, as the model needs and as a folder source does it.
     """
 
-    def __init__(self, paths: Sequence[str], image_shape: ImageShape):
+    def __init__(self, paths: Sequence[str], image_shape: ImageShape) -> None:
         self._shape = image_shape
         self._images: list[_Image] = []
-        self._refused: dict[int, BadDataError] = {}  # of .npy files that cannot be read, which count as one image
-        batches: list[np.ndarray] = []
+        self._refused: dict[int, BadDataError] = {}  # of what is not to be opened; a .npy file counts as one image
+        batches: list[npt.NDArray[np.uint8]] = []
         rows = 0
         for path in paths:
-            if not path.lower().endswith(".npy"):
-                self._images.append(_Image(path, path, _PICTURE))
-                continue
+            name = printable(path)
             try:
+                _require_regular(path)
+                if not path.lower().endswith(".npy"):
+                    self._images.append(_Image(name, path, _PICTURE))
+                    continue
                 batches.append(_fitted(_batch(path), image_shape))
             except BadDataError as error:
                 self._refused[len(self._images)] = error
-                self._images.append(_Image(path, "", _PICTURE))
+                self._images.append(_Image(name, "", _PICTURE))
                 continue
-            self._images += [_Image(f"{path}[{i}]", path, rows + i) for i in range(len(batches[-1]))]
+            self._images += [_Image(f"{name}[{i}]", path, rows + i) for i in range(len(batches[-1]))]
             rows += len(batches[-1])
         # A row that is never taken lets `dataset` make its graph where there are no .npy files.
         self._rows = np.concatenate([*batches, np.zeros([1, *image_shape], np.uint8)])
@@ -59,17 +63,17 @@ class Images:
         """What each is called to the user."""
         return [image.name for image in self._images]
 
-    def dataset(self, indices: np.ndarray) -> tf.data.Dataset:
+    def dataset(self, indices: npt.NDArray[np.int64]) -> tf.data.Dataset:
         """Those of these images that can be read, in this order: its index [] int64, and it [*image_shape] uint8."""
         chosen = [self._images[index] for index in indices]
         paths = tf.constant([os.fsencode(image.path) for image in chosen], tf.string)
         rows = tf.constant([image.row for image in chosen], tf.int64)
         table = tf.constant(self._rows)
 
-        def decode(path):
+        def decode(path: tf.Tensor) -> tf.Tensor:
             return encoded.decode(tf.io.read_file(path), self._shape)
 
-        def read(index, path, row):
+        def read(index: tf.Tensor, path: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return index, tf.cond(row == _PICTURE, lambda: decode(path), lambda: table[row])
 
         entries = tf.data.Dataset.from_tensor_slices((tf.constant(indices, tf.int64), paths, rows))
@@ -85,24 +89,36 @@ class Images:
             return error
         return BadDataError(f"{self._images[index].name} changed while it was read; start the same command again")
 
-    def original(self, index: int) -> np.ndarray:
+    def original(self, index: int) -> npt.NDArray[np.uint8]:
         """An image that can be read, at its own size, to be shown: [height, width, 1 or 3] uint8."""
         image = self._images[index]
         if image.row != _PICTURE:
             return self._rows[image.row]
-        return tf.io.decode_image(Path(image.path).read_bytes(), channels=3, expand_animations=False).numpy()
+        return encoded.pixels(tf.constant(Path(image.path).read_bytes()), channels=3).numpy()
 
 
-def _picture(path: str, image_shape: ImageShape) -> np.ndarray:
+def _require_regular(path: str) -> None:
+    """Raises BadDataError for a pipe or a device, which might never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # whoever opens it says why it cannot be read
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise BadDataError(f"{printable(path)} is not a regular file; give the path of a PNG, JPEG or .npy file")
+
+
+def _picture(path: str, image_shape: ImageShape) -> npt.NDArray[np.uint8]:
     try:
         return encoded.decode(tf.constant(Path(path).read_bytes()), image_shape).numpy()
     except OSError as error:
-        raise BadDataError(f"{path}: {error.strerror}; give the path of a PNG, JPEG or .npy file") from None
+        raise BadDataError(f"{printable(path)}: {error.strerror}; give the path of a PNG, JPEG or .npy file") from None
     except tf.errors.InvalidArgumentError:
-        raise BadDataError(f"{path} is not an image that can be decoded; give a PNG, JPEG or .npy file") from None
+        raise BadDataError(
+            f"{printable(path)} is not an image that can be decoded; give a PNG, JPEG or .npy file"
+        ) from None
 
 
-def _batch(path: str) -> np.ndarray:
+def _batch(path: str) -> npt.NDArray[np.uint8]:
     """The images in a .npy file: [n, height, width, 1 or 3] uint8."""
     try:
         with open(path, "rb") as file:
@@ -120,7 +136,8 @@ def _batch(path: str) -> np.ndarray:
     return _as_uint8(path, batch)
 
 
-def _as_uint8(path: str, batch: np.ndarray) -> np.ndarray:
+def _as_uint8(path: str, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Levels from 0 to 255, from floats in [0, 1] too. Raises BadDataError for all others."""
     if batch.dtype == np.uint8:
         return batch
     if not np.issubdtype(batch.dtype, np.floating):
@@ -132,7 +149,7 @@ def _as_uint8(path: str, batch: np.ndarray) -> np.ndarray:
     return np.round(batch.astype(np.float64) * 255).astype(np.uint8)
 
 
-def _fitted(batch: np.ndarray, image_shape: ImageShape) -> np.ndarray:
+def _fitted(batch: npt.NDArray[np.uint8], image_shape: ImageShape) -> npt.NDArray[np.uint8]:
     """[n, any, any, 1 or 3] uint8 -> [n, *image_shape] uint8."""
     height, width, channels = image_shape
     images = tf.constant(batch)

@@ -2,19 +2,20 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline.errors import BadDataError
-from pipeline.sources.files import SUFFIXES
+from pipeline.sources.listing import SUFFIXES, pictures_below, printable
 
 
 def expand(words: Sequence[str], stdin: Iterable[str]) -> list[str]:
     """The paths, in the order of the words; those of a folder or a glob sorted by name.
 
-    A folder stands for the image files below it, at any depth, hidden ones left out. A word that names nothing is
-    taken for a glob if it looks like one (** for any depth), else for a path, so that whoever reads it says what is
-    wrong. `-` stands for the lines of `stdin`, which are paths and no globs.
-    Raises BadDataError for a folder or a glob that stands for no file.
+    A folder stands for the image files below it, at any depth, through links too, hidden ones left out. A word that
+    names nothing is taken for a glob if it looks like one (** for any depth), else for a path, so that whoever reads it
+    says what is wrong. A folder that is there is no glob, also at the start of one: `a[1]/*.png` are the files of the
+    folder a[1]. `-` stands for the lines of `stdin`, which are paths and no globs.
+    Raises BadDataError for a folder or a glob that stands for no file, and a folder that cannot be read.
     """
     paths: list[str] = []
     for word in words:
@@ -29,7 +30,7 @@ def expand(words: Sequence[str], stdin: Iterable[str]) -> list[str]:
 
 
 def _matching(pattern: str) -> list[str]:
-    matches = sorted(glob.glob(pattern, recursive=True))
+    matches = sorted(glob.glob(_literal_start(pattern), recursive=True))
     if "**" in pattern:  # it goes into folders itself
         matches = [path for path in matches if not os.path.isdir(path)]
     if not matches:
@@ -37,18 +38,19 @@ def _matching(pattern: str) -> list[str]:
     return [path for match in matches for path in _files(match)]
 
 
+def _literal_start(pattern: str) -> str:
+    """The pattern with the folders at its start that are there under just these names freed of their meaning."""
+    start, slash, rest = pattern.rpartition("/")
+    while slash and not os.path.isdir(start):
+        start, slash, _ = start.rpartition("/")
+        rest = pattern[len(start) + len(slash) :]
+    return glob.escape(start + slash) + rest
+
+
 def _files(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
-    found = list(_below(path))
+    found = list(pictures_below(path))
     if not found:
-        raise BadDataError(f"{path} holds no {', '.join(SUFFIXES)} files; give a folder that does")
+        raise BadDataError(f"{printable(path)} holds no {', '.join(SUFFIXES)} files; give a folder that does")
     return found
-
-
-def _below(directory: str) -> Iterator[str]:
-    for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(parent, name)

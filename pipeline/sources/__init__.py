@@ -56,6 +56,21 @@ def check(spec: str) -> None:
         raise UsageError(f"source={spec}: '{argument}' is not a number of training examples; use one, as {name}:6000")
 
 
+def normalized(spec: str) -> str:
+    """`spec` with its directory in one spelling: 'folder:./data/' is 'folder:data'. Every other spec as it is.
+
+    Where a path goes up (..), nothing is taken out of it: links may lie on the way.
+    """
+    name, colon, path = spec.partition(":")
+    if name not in KINDS or KINDS[name].argument != "DIR" or not path or ".." in path.split("/"):
+        return spec
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    plain = "/" * path.startswith("/") + "/".join(parts)
+    if plain.startswith("~") and not path.startswith("~"):
+        plain = f"./{plain}"  # a directory of that name, and no home
+    return f"{name}{colon}{plain or '.'}"
+
+
 def open_splits(config: Config) -> Splits:
     """The three splits of `config.source`, none of them empty, all with the same classes and image shape.
 

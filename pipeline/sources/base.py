@@ -1,14 +1,16 @@
 """What every source of examples offers: the protocol, and the slices that make a validation split."""
 
 import dataclasses
-import re
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
 
-from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import images
+from pipeline.errors import UsageError
+from pipeline.sources import fingerprints, images
+from pipeline.sources.decoding import find_broken
+from pipeline.sources.fingerprints import Fingerprint
+
+__all__ = ["ExampleSpec", "Resized", "Slice", "Source", "Splits", "carve", "find_broken"]
 
 
 class Source(Protocol):
@@ -20,6 +22,7 @@ class Source(Protocol):
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels (1 or 3)
+    fingerprint: Fingerprint  # equal for equal examples in the same order, wherever they lie
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -30,11 +33,11 @@ class Source(Protocol):
         ...
 
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
-        """Raw records of n examples -> images [n, *image_shape] uint8: each whole, or the window of it, resized."""
+        """Raw records of n examples -> images [n, *image_shape] uint8: each whole, or its window, resized."""
         ...
 
     def where(self, index: int) -> str:
-        """What a person would look for to find this example: a file's path, or a record's number."""
+        """Where a person finds this example: a file's path, or a record's number. Text that can be printed."""
         ...
 
 
@@ -45,6 +48,7 @@ class ExampleSpec:
     image_shape: tuple[int, int, int]  # height, width, channels
     class_names: tuple[str, ...]
     num_train: int  # examples in the training split: with the seed, they decide what each step trains on
+    fingerprint: str = ""  # of all three splits; "" in a manifest that was written before there was one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +61,25 @@ class Splits:
 
     @property
     def spec(self) -> ExampleSpec:
-        """What they have in common."""
-        return ExampleSpec(self.train.image_shape, self.train.class_names, len(self.train))
+        """What a run must know of them."""
+        fingerprint = fingerprints.text({name: split.fingerprint for name, split in vars(self).items()})
+        return ExampleSpec(self.train.image_shape, self.train.class_names, len(self.train), fingerprint)
 
 
 class Slice:
     """Examples [start, stop) of another source, in its order."""
 
-    def __init__(self, source: Source, start: int, stop: int):
+    def __init__(self, source: Source, start: int, stop: int) -> None:
         self._source, self._start, self._length = source, start, stop - start
         self.class_names = source.class_names
         self.image_shape = source.image_shape
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return fingerprints.of_slice(self._source.fingerprint, self._start, self._start + self._length)
 
     def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
         return self._source.fetch(indices + self._start)
@@ -85,7 +94,7 @@ class Slice:
 class Resized:
     """Another source, its images made to fit height x width."""
 
-    def __init__(self, source: Source, height: int, width: int):
+    def __init__(self, source: Source, height: int, width: int) -> None:
         self._source = source
         self.class_names = source.class_names
         self.image_shape = (height, width, source.image_shape[2])
@@ -93,6 +102,10 @@ class Resized:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._source.fingerprint
 
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
         pictures = self._source.decode(raw)
@@ -113,22 +126,3 @@ def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
             "each needs at least 1: use another --validation_fraction, or more examples"
         )
     return Slice(source, held_out, length), Slice(source, 0, held_out)
-
-
-def find_broken(source: Source, indices: Sequence[int]) -> None:
-    """Raises BadDataError naming the first of these examples that cannot be read or decoded, if one cannot.
-
-    For use after tf.data reported an error, whose message does not say which example it was about.
-    """
-    try:
-        raw, _ = source.fetch(tf.constant(indices, tf.int64))
-        source.decode(raw)
-    except tf.errors.OpError as error:
-        if len(indices) == 1:
-            reason = re.sub(r".*}} | \[Op:.*", "", error.message.strip().splitlines()[-1])
-            raise BadDataError(
-                f"{source.where(indices[0])} cannot be decoded ({reason}); replace or remove it"
-            ) from None
-        middle = len(indices) // 2
-        find_broken(source, indices[:middle])
-        find_broken(source, indices[middle:])

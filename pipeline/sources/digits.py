@@ -1,4 +1,4 @@
-"""digits[:NUMBER]: handwritten digits drawn by `drawing`; no download, and the same bits everywhere."""
+"""digits[:NUMBER]: handwritten digits drawn by `digit_drawing`; no download, and the same bits everywhere."""
 
 import contextlib
 import hashlib
@@ -9,9 +9,11 @@ import numpy as np
 from absl import logging
 
 from pipeline.config import Config
+from pipeline.errors import UsageError
 from pipeline.sources import digit_drawing
 from pipeline.sources.base import Splits, carve
 from pipeline.sources.memory import InMemory
+from pipeline.storage.files import expand
 
 CLASS_NAMES = tuple("0123456789")
 TEST_START = 10**12  # the test examples' first index: the same ones for every number of training examples
@@ -24,7 +26,8 @@ def open_splits(argument: str, config: Config) -> Splits:
         "train": np.arange(int(argument)),
         "test": TEST_START + np.arange(max(1, int(argument) // 6)),
     }
-    images = _cached(_cache_path(config, argument), indices)
+    cache = _cache_path(config, argument)
+    images = _cached(cache, indices) if cache else _drawn(indices)
     splits = {name: _in_memory(images[name], indices[name], name) for name in indices}
     train, validation = carve(splits["train"], config.validation_fraction)
     return Splits(train, validation, splits["test"])
@@ -35,14 +38,22 @@ def _in_memory(images: np.ndarray, indices: np.ndarray, name: str) -> InMemory:
 
 
 def draw_all(indices: np.ndarray) -> np.ndarray:
-    """`drawing.draw` of any number of examples."""
+    """`digit_drawing.draw` of any number of examples: [n, height, width, 1] uint8."""
     return np.concatenate([digit_drawing.draw(indices[i : i + _CHUNK]) for i in range(0, len(indices), _CHUNK)])
 
 
-def _cache_path(config: Config, argument: str) -> Path:
+def _cache_path(config: Config, argument: str) -> Path | None:
+    """Where the digits are kept; None where that is in a home directory, and none is known."""
+    if config.data_dir:
+        directory = expand(config.data_dir, "data_dir")
+    else:
+        try:
+            directory = expand("~/.cache/pipeline", "data_dir")
+        except UsageError:
+            logging.warning("no home directory is known: the digits are not cached, but drawn at every start")
+            return None
     # A hash of some digits is in the name, so that no version of the drawing reads the cache of another.
     sample = hashlib.sha256(digit_drawing.draw(np.arange(50)).tobytes()).hexdigest()
-    directory = os.path.expanduser(config.data_dir or "~/.cache/pipeline")
     return Path(directory) / f"digits-{argument}-{sample[:12]}.npz"
 
 
@@ -54,9 +65,13 @@ def _cached(path: Path, indices: dict[str, np.ndarray]) -> dict[str, np.ndarray]
                 return {name: file[name] for name in indices}
         except Exception as error:  # whatever is wrong with a cache, drawing again mends it
             logging.warning("%s is damaged (%s); drawing the digits again", path, error)
-    images = {name: draw_all(indices[name]) for name in indices}
+    images = _drawn(indices)
     _write(path, images)
     return images
+
+
+def _drawn(indices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: draw_all(indices[name]) for name in indices}
 
 
 def _write(path: Path, images: dict[str, np.ndarray]) -> None:

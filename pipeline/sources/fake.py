@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from pipeline.config import Config
 from pipeline.random.keys import Purpose, fold_in
-from pipeline.sources import images
+from pipeline.sources import fingerprints, images
 from pipeline.sources.base import Splits, carve
 
 SIDE = 28  # pixels, height and width
@@ -22,8 +22,9 @@ class Fake:
     class_names = tuple("0123456789")
     image_shape = (SIDE, SIDE, 1)
 
-    def __init__(self, length: int, stream: int):
+    def __init__(self, length: int, stream: int) -> None:
         self._length, self._stream = length, stream
+        self.fingerprint = {"numbers": fingerprints.digest(length, stream)}
 
     def __len__(self) -> int:
         return self._length

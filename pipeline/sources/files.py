@@ -2,36 +2,70 @@
 
 import os
 import struct
-from typing import BinaryIO
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, NamedTuple
 
 import tensorflow as tf
 
 from pipeline.errors import BadDataError
+from pipeline.sources import listing
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 # What files of the two kinds begin and end with (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
 
 
-def check(path: str) -> None:
-    """Raises BadDataError for a file that cannot be read, is of another kind whatever its name, or was cut off.
+class Look(NamedTuple):
+    """What a look at a file found."""
 
-    Reads no more than its ends, where those are as they should be. What is damaged inside, only decoding can tell.
+    size: int  # bytes
+    fault: str = ""  # why it cannot be used, to follow its path in a sentence
+
+
+def looks(paths: Sequence[str], opened: int) -> list[Look]:
+    """A look at each file; the first `opened` are opened, of others only the size is asked for.
+
+    Reads no more than the ends of a file, where those are as they should be. Damage inside is left for decoding.
     """
+    with ThreadPoolExecutor(16) as threads:
+        return [*threads.map(look, paths[:opened]), *threads.map(_look_from_outside, paths[opened:])]
+
+
+def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: str = "file") -> BadDataError:
+    """The error that names files that cannot be used, the first of them if there are many.
+
+    faults: each begins with a path. remedy: what to do with "it" or "them". at_least: whether there may be more.
+    """
+    if len(faults) == 1 and not at_least:
+        return BadDataError(f"{faults[0]}; {remedy} it")
+    number = f"{'at least ' if at_least else ''}{listing.count(len(faults), kind)}"
+    return BadDataError(f"{number} cannot be used: {listing.some(faults)}; {remedy} {listing.them(len(faults))}")
+
+
+def look(path: str) -> Look:
+    """The size of an image file, and what its first and last bytes say is wrong with it."""
     try:
         with open(path, "rb") as file:
             start = file.read(len(_PNG))
+            size = file.seek(0, os.SEEK_END)
             if not start.startswith((_PNG, _JPEG)):
-                raise BadDataError(
-                    f"{path} begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG; replace or remove it"
-                )
-            if not _is_whole(file, _PNG_END if start == _PNG else _JPEG_END):
-                raise BadDataError(f"{path} was cut off: it has no end of its image; replace or remove it")
+                return Look(size, f"begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG")
+            if not _is_whole(file, size, _PNG_END if start == _PNG else _JPEG_END):
+                return Look(size, "was cut off: it has no end of its image")
+            return Look(size)
     except OSError as error:
-        raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
+        return Look(0, f"cannot be read ({error.strerror})")
+
+
+def _look_from_outside(path: str) -> Look:
+    try:
+        return Look(os.stat(path).st_size)
+    except OSError as error:
+        return Look(0, f"cannot be read ({error.strerror})")
 
 
 def shape(path: str) -> tuple[int, int, int]:
@@ -45,14 +79,27 @@ def shape(path: str) -> tuple[int, int, int]:
         height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
         return height, width, 1 if channels == 1 else 3
     except OSError as error:
-        raise BadDataError(f"{path} cannot be read ({error.strerror}); make it readable or remove it") from None
+        raise refusal([f"{listing.printable(path)} cannot be read ({error.strerror})"], "replace or remove") from None
     except (struct.error, tf.errors.InvalidArgumentError):
-        raise BadDataError(f"{path} has no header that can be read; replace or remove it") from None
+        raise refusal([f"{listing.printable(path)} has no header that can be read"], "replace or remove") from None
 
 
-def _is_whole(file: BinaryIO, end: bytes) -> bool:
+def largest_of_16_bits(path: str) -> int | None:
+    """The largest value in a PNG file of 16 bits a channel; None for every other file, or one that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_PNG_BITS + 1)
+            if not header.startswith(_PNG) or header[_PNG_BITS:] != b"\x10":
+                return None
+            content = header + file.read()
+        values = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+    except (OSError, tf.errors.OpError):
+        return None
+    return int(values[..., : values.shape[-1] - (values.shape[-1] + 1) % 2].max())  # without its alpha channel
+
+
+def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
     """Whether the end mark is there; some programs write more behind it."""
-    size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - len(end)))
     if file.read() == end:
         return True

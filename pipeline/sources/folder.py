@@ -6,31 +6,57 @@ are read when their turn comes.
 """
 
 import hashlib
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import files, images
+from pipeline.sources import files, fingerprints, images, listing, samples
 from pipeline.sources.base import Splits, carve
+from pipeline.storage.files import expand
 from pipeline.text.spelling import did_you_mean
 
 CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
+SPLITS = ("train", "test", "validation")
+_MEANT = {"validation": ("val", "valid", "dev", "eval"), "test": ("testing",), "train": ("training",)}
+
+
+class Example(NamedTuple):
+    """An image file and what it is of."""
+
+    name: str  # its path below the split's directory
+    path: str
+    label: int
 
 
 class Folder:
     """One split: the files, in an order that depends on nothing but their names."""
 
-    def __init__(self, paths: Sequence[str], labels: Sequence[int], class_names: tuple[str, ...], image_shape):
-        self.class_names, self.image_shape = class_names, image_shape
-        self._paths = tf.constant([os.fsencode(path) for path in paths], tf.string)
-        self._labels = tf.constant(labels, tf.int32)
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        sizes: Sequence[int],
+        class_names: tuple[str, ...],
+        image_shape: images.ImageShape,
+    ) -> None:
+        """sizes: of each example's file, in bytes."""
+        self.class_names, self.image_shape, self.sizes = class_names, image_shape, sizes
+        self._paths = tf.constant([os.fsencode(example.path) for example in examples], tf.string)
+        self._labels = tf.constant([example.label for example in examples], tf.int32)
+        labels = np.array([example.label for example in examples], np.int32)
+        self.fingerprint = {
+            "file names": fingerprints.digest("\0".join(example.name for example in examples)),
+            "labels": fingerprints.digest(labels, *class_names),
+            "file sizes": fingerprints.digest(np.array(sizes, np.int64)),
+        }
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -41,78 +67,91 @@ class Folder:
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
 
-    def where(self, index: int) -> str:
+    def path(self, index: int) -> str:
+        """The path of an example's file, as the operating system takes it."""
         return os.fsdecode(self._paths[index].numpy())
+
+    def where(self, index: int) -> str:
+        return listing.printable(self.path(index))
 
 
 def open_splits(argument: str, config: Config) -> Splits:
     """The splits that lie in the directory `argument`, those it lacks carved off its training examples."""
-    root = Path(os.path.expanduser(argument))
-    if not root.is_dir():
-        raise BadDataError(f"{root} is not a directory; give one that holds a sub-directory for each class")
-    if not (root / "train").is_dir():
-        rest, held_out = carve(_open(root, config), config.validation_fraction)
+    root = expand(argument, "source=folder")
+    listing.require_directory(root, "give one that holds a sub-directory for each class")
+    directories = {split: os.path.join(root, split) for split in SPLITS}
+    there = [split for split in SPLITS if os.path.lexists(directories[split])]
+    if "train" not in there:
+        [split] = _open([root], config)
+        rest, held_out = carve(split, config.validation_fraction)
         return Splits(*carve(rest, config.validation_fraction), held_out)
-    if not (root / "test").is_dir():
+    if "test" not in there:
         raise BadDataError(
-            f"{root} has train but no test; add {root / 'test'}, or give {root / 'train'} to carve it off"
+            f"{root} has train but no test; add {directories['test']}, or give {directories['train']} to carve it off"
         )
-    split = _open(root / "train", config)
-    test = _open(root / "test", config, split)
-    if (root / "validation").is_dir():
-        return Splits(split, _open(root / "validation", config, split), test)
-    return Splits(*carve(split, config.validation_fraction), test)
+    for split in there:
+        listing.require_directory(directories[split], "put a directory of class directories there or remove it")
+    _name_others(root)
+    train, test, *validation = _open([directories[split] for split in there], config)
+    return Splits(train, *validation, test) if validation else Splits(*carve(train, config.validation_fraction), test)
 
 
-def _open(directory: Path, config: Config, train: Folder | None = None) -> Folder:
-    """The split in `directory`, with the classes and image shape of `train` where that is given."""
-    found = _class_names(directory)
-    class_names = train.class_names if train else found
+def _name_others(root: str) -> None:
+    """Warns of directories beside train, test and validation: none of them is read."""
+    for name in sorted(set(listing.directories(root)) - set(SPLITS)):
+        meant = next((split for split, names in _MEANT.items() if name.lower() in (split, *names)), None)
+        remedy = f"rename it to {meant}, if it is that split" if meant else f"only {', '.join(SPLITS)} are"
+        logging.warning("%s is not read; %s", listing.printable(os.path.join(root, name)), remedy)
+
+
+def _open(directories: Sequence[str], config: Config) -> list[Folder]:
+    """The splits in these directories, all with the classes and the image shape of the first, which is train."""
+    class_names: tuple[str, ...] = ()
+    listed = []
+    for directory in directories:
+        found = listing.class_directories(directory)
+        class_names = class_names or tuple(found)
+        _check_classes(directory, found, class_names)
+        listed.append(_examples(directory, found, class_names))
+    looks = [files.looks([example.path for example in examples], opened=CHECKED_FILES) for examples in listed]
+    _check_files(itertools.chain(*listed), itertools.chain(*looks))
+    image_shape = _image_shape([example.path for example in listed[0]], config.image_size)
+    splits = [
+        Folder(examples, [look.size for look in seen], class_names, image_shape)
+        for examples, seen in zip(listed, looks, strict=True)
+    ]
+    samples.check(dict(zip(directories, splits, strict=True)))
+    return splits
+
+
+def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[str]) -> None:
+    """Raises BadDataError for a class that has no training images, or too few classes."""
     if strange := sorted(set(found) - set(class_names)):
         raise BadDataError(
-            f"{directory / strange[0]} is a class without training images; "
+            f"{os.path.join(directory, strange[0])} is a class without training images; "
             f"{did_you_mean(strange[0], class_names)}rename or remove it, or add images to train on"
         )
     if len(class_names) < 2:
         raise BadDataError(f"{directory} holds {len(class_names)} class directories; at least 2 are needed")
-    labelled = [(path, class_names.index(name)) for name in found for path in _files(directory / name)]
-    start = len(os.fspath(directory)) + 1
-    labelled.sort(key=lambda example: hashlib.sha256(os.fsencode(example[0][start:])).digest())
-    paths, labels = [path for path, _ in labelled], [label for _, label in labelled]
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(files.check, paths[:CHECKED_FILES]))
-    return Folder(paths, labels, class_names, train.image_shape if train else _image_shape(paths, config.image_size))
 
 
-def _class_names(directory: Path) -> tuple[str, ...]:
-    return tuple(sorted(entry.name for entry in _entries(directory) if entry.is_dir()))
+def _check_files(examples: Iterable[Example], looks: Iterable[files.Look]) -> None:
+    """Raises BadDataError naming all files that cannot be read, are no PNG or JPEG whatever their name, or cut off."""
+    pairs = zip(examples, looks, strict=True)
+    if faults := [f"{listing.printable(example.path)} {look.fault}" for example, look in pairs if look.fault]:
+        raise files.refusal(faults, "replace or remove")
 
 
-def _files(directory: Path) -> list[str]:
-    """The images of one class."""
-    entries = _entries(directory)
-    found = [entry.path for entry in entries if entry.name.lower().endswith(files.SUFFIXES) and entry.is_file()]
-    if not found:
-        raise BadDataError(f"{directory} holds no {', '.join(files.SUFFIXES)} files; put images there or remove it")
-    if len(found) < len(entries):
-        other = min({entry.path for entry in entries} - set(found))
-        logging.warning(
-            "%s: %d entries are no %s files and are left out, as %s",
-            directory, len(entries) - len(found), ", ".join(files.SUFFIXES), other,
-        )  # fmt: skip
-    return found
+def _examples(directory: str, found: Sequence[str], class_names: Sequence[str]) -> list[Example]:
+    """The image files of the classes `found`, in the order of a hash of their names."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    start = len(os.path.join(directory, ""))
+    paths = listing.pictures_of([os.path.join(directory, name) for name in found])
+    examples = [Example(path[start:], path, numbers[path[start:].split("/")[0]]) for path in paths]
+    return sorted(examples, key=lambda example: hashlib.sha256(os.fsencode(example.name)).digest())
 
 
-def _entries(directory: Path) -> list[os.DirEntry]:
-    """What is not hidden in a directory."""
-    try:
-        with os.scandir(directory) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise BadDataError(f"{directory} cannot be read ({error.strerror}); make it readable") from None
-
-
-def _image_shape(paths: Sequence[str], image_size: int) -> tuple[int, int, int]:
+def _image_shape(paths: Sequence[str], image_size: int) -> images.ImageShape:
     """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
     with ThreadPoolExecutor(16) as threads:
         shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))

@@ -6,7 +6,6 @@ integer, then the data (LeCun, Cortes & Burges, "The MNIST database").
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -16,7 +15,9 @@ import numpy as np
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.sources.base import Splits, carve
+from pipeline.sources.listing import require_directory
 from pipeline.sources.memory import InMemory
+from pipeline.storage.files import expand
 
 CLASS_NAMES = tuple("0123456789")
 _UNSIGNED_BYTE = 8
@@ -25,9 +26,8 @@ _GZIP = b"\x1f\x8b"  # what every gzip file begins with
 
 def open_splits(argument: str, config: Config) -> Splits:
     """Train and validation from the train files of the directory `argument`, test from its t10k files."""
-    directory = Path(os.path.expanduser(argument))
-    if not directory.is_dir():
-        raise BadDataError(f"{directory} is not a directory; give the one with the idx files, as idx:DIR")
+    directory = Path(expand(argument, "source=idx"))
+    require_directory(str(directory), "give the one with the idx files, as idx:DIR")
     train, validation = carve(_open(directory, "train"), config.validation_fraction)
     return Splits(train, validation, _open(directory, "t10k"))
 

@@ -6,6 +6,10 @@ import tensorflow as tf
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
+# A PNG file's first bytes, and the byte behind them that says which colours follow (ISO/IEC 15948, section 11.2.2).
+_PNG_SIGNATURE, _PNG_COLOUR_TYPE = tuple(b"\x89PNG\r\n\x1a\n"), 25
+_MAY_BE_TRANSPARENT = (3, 4, 6)  # a palette, grey with alpha, colour with alpha
+
 # (number in the batch, height, width of its picture) -> the part to take: top, left, height, width, [4] int32
 Window = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -13,20 +17,56 @@ Window = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 def decode(encoded: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
     """The bytes of one image file, a scalar string -> [height, width, channels] uint8.
 
-    Colours become grey, or grey three equal colours, as `image_shape` says; an alpha channel is dropped; a picture of
+    Colours become grey, or grey three equal colours, as `image_shape` says; transparent parts show white; a picture of
     another size is made to `fit`.
     Raises tf.errors.InvalidArgumentError for bytes that are no whole image.
     """
     height, width, channels = image_shape
-    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+    image = pixels(encoded, channels)
     fits = tf.reduce_all(tf.shape(image) == image_shape)
     return tf.ensure_shape(tf.cond(fits, lambda: image, lambda: fit(image, height, width)), image_shape)
 
 
-def decode_batch(raw: tf.Tensor, image_shape: ImageShape, window: Window | None = None, read=tf.identity) -> tf.Tensor:
+def pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """The bytes of one image file, a scalar string -> [its height, its width, channels] uint8.
+
+    A PNG file with an alpha channel, or with transparent colours in its palette, is shown on white. Of 16 bits a
+    channel, the upper 8 are taken.
+    """
+
+    def opaque() -> tf.Tensor:
+        return tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+
+    header = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_PNG_COLOUR_TYPE + 1)
+    is_png = tf.reduce_all(header[: len(_PNG_SIGNATURE)] == tf.constant(_PNG_SIGNATURE, tf.uint8))
+    may_be = tf.reduce_any(header[_PNG_COLOUR_TYPE] == tf.constant(_MAY_BE_TRANSPARENT, tf.uint8))
+    return tf.cond(is_png & may_be, lambda: _on_white(encoded, channels), opaque)
+
+
+def _on_white(png: tf.Tensor, channels: int) -> tf.Tensor:
+    """A PNG file of any kind, laid on white; where it is opaque, the pixels are those of `tf.io.decode_image`."""
+    # As it is stored: with an alpha channel only where there is one. Asked for one that is not there, TensorFlow 2.21
+    # makes up another than 255 for palettes of fewer than 8 bits.
+    stored = tf.io.decode_png(png, channels=0)
+    num_colours = (tf.shape(stored)[-1] - 1) // 2 * 2 + 1  # 1 or 3, of 1 to 4 channels
+    alpha = tf.concat([stored[..., num_colours:], tf.fill(tf.shape(stored[..., :1]), tf.constant(255, tf.uint8))], -1)
+    colours = stored[..., :num_colours]
+    if channels == 1:
+        colours = tf.cond(num_colours == 1, lambda: colours, lambda: tf.io.decode_png(png, channels=1))
+    colours, alpha = tf.cast(colours, tf.int32), tf.cast(alpha[..., :1], tf.int32)
+    shown = tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+    return tf.broadcast_to(shown, [*tf.unstack(tf.shape(shown)[:2]), channels])
+
+
+def decode_batch(
+    raw: tf.Tensor,
+    image_shape: ImageShape,
+    window: Window | None = None,
+    read: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> tf.Tensor:
     """n image files, [n] strings -> [n, height, width, channels] uint8: each whole, or a window of it.
 
-    read: what makes one of the strings, [], the bytes of its file.
+    read: makes one of the strings, [], the bytes of its file.
     """
     if window is None:
         return map_images(lambda i: decode(read(raw[i]), image_shape), raw, image_shape)
@@ -41,7 +81,7 @@ def _decode_window(encoded: tf.Tensor, image_shape: ImageShape, window: Window, 
         return tf.image.decode_and_crop_jpeg(encoded, window(i, shape[0], shape[1]), channels=channels)
 
     def other() -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+        image = pixels(encoded, channels)
         return _part(image, window(i, *size_of(image)))
 
     return resize(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), height, width)

@@ -6,7 +6,6 @@ random. A split whose images are all of the size asked for, and few enough, is h
 
 import difflib
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,9 +16,11 @@ from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import images
+from pipeline.sources import fingerprints, images
 from pipeline.sources.base import Source, Splits, carve, find_broken
+from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
+from pipeline.storage.files import expand
 
 try:
     import tensorflow_datasets
@@ -45,9 +46,17 @@ class Features(NamedTuple):
 class Records:
     """A split whose records, serialized tf.train.Example messages, are read by number and decoded in the graph."""
 
-    def __init__(self, read: Callable[[Sequence[int]], Sequence[bytes]], length: int, features: Features, name: str):
+    def __init__(
+        self,
+        read: Callable[[Sequence[int]], Sequence[bytes]],
+        length: int,
+        features: Features,
+        name: str,
+        fingerprint: Fingerprint,
+    ) -> None:
         self.class_names, self.image_shape = features.class_names, features.image_shape
         self._read, self._length, self._features, self.name = read, length, features, name
+        self.fingerprint = fingerprint
 
     def __len__(self) -> int:
         return self._length
@@ -96,7 +105,7 @@ def open_splits(argument: str, config: Config) -> Splits:
 
 def _builder(name: str, argument: str, config: Config) -> Any:
     """TFDS's builder of the data set."""
-    data_dir = os.path.expanduser(config.data_dir) if config.data_dir else None
+    data_dir = expand(config.data_dir, "data_dir") if config.data_dir else _default_data_dir()
     try:
         return tensorflow_datasets.builder(argument, data_dir=data_dir)
     except tensorflow_datasets.core.DatasetNotFoundError:
@@ -106,6 +115,11 @@ def _builder(name: str, argument: str, config: Config) -> Any:
         raise UsageError(f"source={name} is no data set of TFDS; {hint}") from None
     except Exception as error:  # each data set is a program of its own, and may fail in its own way
         raise UsageError(f"source={name} cannot be opened ({_line(error)}); choose another name or version") from None
+
+
+def _default_data_dir() -> str:
+    """Where TFDS looks by itself. Raises UsageError where that is in a home directory, and none is known."""
+    return expand(tensorflow_datasets.core.constants.DATA_DIR, "data_dir")
 
 
 def _prepared(name: str, argument: str, config: Config) -> Any:
@@ -155,7 +169,9 @@ def _only(info: Any, kind: type) -> str | None:
 def _open(name: str, builder: Any, split: str, features: Features) -> Source | None:
     """A split of a prepared data set, or None where it has no examples or no labels."""
     length = builder.info.splits[split].num_examples
-    source = Records(_reader(name, builder, split), length, features, f"{name} {split}")
+    stored = (builder.info.full_name, split, length, builder.info.splits[split].num_bytes)
+    fingerprint = {"data set": fingerprints.digest(*stored), "labels": fingerprints.digest(*features.class_names)}
+    source = Records(_reader(name, builder, split), length, features, f"{name} {split}", fingerprint)
     try:
         if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
             return None

@@ -1,11 +1,24 @@
-"""Writing to a disk that may be full, or lose power: whole or not at all, and errors that a user can act on."""
+"""Paths as users write them, and writing to a disk that may be full or lose power: whole or not at all."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, UsageError
+
+
+def expand(path: str, flag: str) -> str:
+    """The path with a leading ~ or ~USER replaced by that home directory.
+
+    flag: what the path was given as, to be named. Raises UsageError where no such home is known: a directory that is
+    called ~ would be made otherwise. A path that lies there under just this name is left as it is.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and not os.path.lexists(expanded.split("/")[0]):
+        user = expanded.split("/")[0]
+        raise UsageError(f"{flag}={path}: no home directory is known for {user}; give the path without {user}")
+    return expanded
 
 
 @contextlib.contextmanager

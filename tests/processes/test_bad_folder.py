@@ -1,6 +1,7 @@
 """What can be wrong with a user's folder of images, as command lines: one line naming the file, and exit code 65."""
 
 import io
+import os
 
 import commands
 import numpy as np
@@ -56,6 +57,10 @@ def test_a_file_that_is_no_whole_image_is_named_before_training(kind, folder):
         (
             lambda folder: (folder / "train" / "warm_rnig").mkdir(),
             "shapes/train/warm_rnig holds no .png, .jpg, .jpeg files; put images there or remove it",
+        ),
+        (
+            lambda folder: os.mkdir(os.fsencode(folder / "train") + b"/r\xe9d"),
+            r"shapes/train: the class directory b'r\xe9d' has a name that is not UTF-8 text of one line; rename it",
         ),
     ],
 )

@@ -182,7 +182,19 @@ def test_other_examples_are_refused():
         resume.check_examples(restored({}, num_train=50, image_shape=[28, 28, 1]), about)
 
 
+def test_examples_of_another_fingerprint_are_refused_by_their_kind():
+    then, now = ({"num_train": 5, "fingerprint": f"train labels={labels}; train images=1"} for labels in "12")
+    resume.check_examples(restored({}, **then), {"examples": then})
+    with pytest.raises(BadDataError, match="examples changed since ckpt-50: other labels in train, so that other"):
+        resume.check_examples(restored({}, **then), {"examples": now})
+
+
+def test_a_manifest_without_a_fingerprint_is_accepted():
+    resume.check_examples(restored({}, num_train=5), {"examples": {"num_train": 5, "fingerprint": "train labels=1"}})
+
+
 def test_an_assemblys_examples_are_those_of_its_own_checkpoint():
     about = assembly().about()
     resume.check_examples(restored({}, **about["examples"]), assembly(towers=4).about())
+    assert about["examples"].pop("fingerprint").startswith("train numbers=")
     assert about["examples"] == {"image_shape": [28, 28, 1], "class_names": list("0123456789"), "num_train": 92}

@@ -1,6 +1,7 @@
 """Users' image files: read as a folder source would read them, or refused by name."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -63,8 +64,8 @@ def refusal(path, image_shape) -> str:
 WHOLE = {  # what is written; it shows PIXELS, or SHADES, as they are
     "colour": (PIXELS, COLOUR),
     "grey": (SHADES, GREY),
-    "alpha": (np.dstack([PIXELS, SHADES]), COLOUR),
-    "grey_with_alpha": (np.dstack([SHADES, SHADES]), GREY),
+    "alpha": (np.dstack([PIXELS, np.full_like(SHADES, 255)]), COLOUR),
+    "grey_with_alpha": (np.dstack([SHADES, np.full_like(SHADES, 255)]), GREY),
     "sixteen_bits": (SHADES.astype(np.uint16) * 257, GREY),
 }
 
@@ -74,6 +75,13 @@ def test_every_kind_of_png(kind, tmp_path):
     written, image_shape = WHOLE[kind]
     shown = read(tmp_path / "image.png", png(written), image_shape)
     np.testing.assert_array_equal(shown, PIXELS[..., : image_shape[2]])
+
+
+def test_what_is_transparent_is_white_for_the_model_and_for_people(tmp_path):
+    drawn = np.dstack([np.zeros_like(PIXELS), 255 - SHADES])  # nothing is drawn but in the alpha channel
+    np.testing.assert_array_equal(read(tmp_path / "image.png", png(drawn), COLOUR), np.repeat(SHADES, 3, axis=2))
+    found = images.Images([str(tmp_path / "image.png")], GREY)
+    np.testing.assert_array_equal(found.original(0), np.repeat(SHADES, 3, axis=2))
 
 
 def test_a_palette_is_looked_up(tmp_path):
@@ -162,6 +170,22 @@ def test_a_file_that_was_cut_off_is_refused(name, tmp_path):
     with open(path, "r+b") as file:
         file.truncate(len(file.read()) // 2)
     assert refusal(path, GREY).startswith(path)
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.npy", "zero.png"])
+def test_what_would_never_end_is_not_opened(name, tmp_path):
+    path = tmp_path / name
+    path.symlink_to("/dev/zero") if name == "zero.png" else os.mkfifo(path)
+    assert refusal(path, GREY) == f"{path} is not a regular file; give the path of a PNG, JPEG or .npy file"
+
+
+def test_names_of_any_bytes_can_be_printed(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    with open(path, "wb") as file:
+        file.write(png(SHADES))
+    names, read = read_all([path], GREY)
+    assert names == [f"{tmp_path}/\\xff.png"] and (read[0] == SHADES).all()
+    assert refusal(path.replace("\udcff", "\udcfe"), GREY).startswith(f"{tmp_path}/\\xfe.png: No such file")
 
 
 def test_a_directory_is_no_image(tmp_path):

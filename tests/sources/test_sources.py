@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import images
+from pipeline.sources import decoding, images
 from pipeline.sources.base import Slice, Splits, carve, find_broken
 from pipeline.sources.fake import Fake
 from pipeline.sources.memory import InMemory
@@ -53,6 +53,28 @@ def test_check_refuses(spec, said):
     with pytest.raises(UsageError) as caught:
         sources.check(spec)
     assert [words for words in said if words not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "plain"),
+    [
+        ("folder:data/", "folder:data"),
+        ("folder:./data", "folder:data"),
+        ("folder:.//data/./x///", "folder:data/x"),
+        ("idx:/data/mnist/", "idx:/data/mnist"),
+        ("folder:./", "folder:."),
+        ("folder:/", "folder:/"),
+        ("folder:~/data/", "folder:~/data"),
+        ("folder:./~/data", "folder:./~/data"),  # a directory of that name
+        # These are their own plain spelling: a link may lie before "..", and these are no paths.
+        *(
+            (same, same)
+            for same in ("folder:data", "folder:a/../b/", "folder:", "digits:60", "tfds:a/b", "folder", "x:y/")
+        ),
+    ],
+)
+def test_a_directory_has_one_spelling(spec, plain):
+    assert sources.normalized(spec) == sources.normalized(plain) == plain
 
 
 def test_carve_holds_out_the_first_examples_rounded():
@@ -136,8 +158,17 @@ class Brittle(Fake):
         return super().decode(raw, window)
 
 
-def test_find_broken_names_the_first_example_that_cannot_be_decoded():
+def test_find_broken_names_all_examples_that_cannot_be_decoded_once_one_is_met():
     source = Slice(Brittle(30, 0), 3, 30)
     find_broken(source, range(10))
-    with pytest.raises(BadDataError, match=r"^fake: example 13 cannot be decoded"):
-        find_broken(source, range(27))
+    with pytest.raises(
+        BadDataError, match=r"^2 examples cannot be used: fake: example 13 cannot be decoded \("
+    ) as told:
+        find_broken(source, range(9, 11))
+    assert ", fake: example 17 cannot be decoded (" in str(told.value)
+
+
+def test_a_search_for_broken_examples_ends_in_time_and_says_so(monkeypatch):
+    monkeypatch.setattr(decoding, "SEARCH_S", 0)
+    with pytest.raises(BadDataError, match=r"^at least 1 example cannot be used: fake: example 13 cannot be decoded"):
+        find_broken(Brittle(30, 0), range(12, 14))

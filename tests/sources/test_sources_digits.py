@@ -1,6 +1,7 @@
 """The embedded digits: frozen, independent of how many are drawn, cached whole or not at all."""
 
 import hashlib
+import os
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from absl import logging
 
 from pipeline import sources
 from pipeline.config import Config
+from pipeline.errors import UsageError
 from pipeline.sources import digit_drawing, digits
 
 # Of digits 0 to 99 of the training examples and of the test examples. To change the drawing is to change what every
@@ -98,6 +100,19 @@ def test_digits_are_drawn_where_no_cache_can_be_written(tmp_path, monkeypatch):
     splits = open_splits(tmp_path / "file" / "below")
     np.testing.assert_array_equal(all_of(splits.test)[0], digits.draw_all(digits.TEST_START + np.arange(100)))
     assert len(said) == 1 and "not cached" in said[0]
+
+
+def test_digits_are_drawn_where_no_home_directory_is_known(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    splits = sources.open_splits(Config(source="digits:600"))
+    np.testing.assert_array_equal(all_of(splits.test)[0], digits.draw_all(digits.TEST_START + np.arange(100)))
+    assert said == ["no home directory is known: the digits are not cached, but drawn at every start"]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match=r"^data_dir=~/x: no home directory is known for ~; give the path without ~"):
+        sources.open_splits(Config(source="digits:600", data_dir="~/x"))
 
 
 def test_softmax_regression_finds_them_neither_easy_nor_hopeless():

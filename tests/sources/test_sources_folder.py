@@ -7,29 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl import logging
+from picture_folders import fill, picture, write
 
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import folder
+from pipeline.sources import folder, samples
 from pipeline.sources.base import find_broken
-
-
-def picture(value, shape=(6, 5, 1)):
-    return np.full(shape, value, np.uint8)
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encode = tf.io.encode_png if path.suffix == ".png" else tf.io.encode_jpeg
-    path.write_bytes(encode(pixels).numpy())
-
-
-def fill(directory, count=6, shape=(6, 5, 1)):
-    """Classes ant and bee, whose images' pixels are all 10, 11, ... and 200, 201, ..."""
-    for name, first in (("ant", 10), ("bee", 200)):
-        for i in range(count):
-            write(directory / name / f"{i}.png", picture(first + i, shape))
 
 
 @pytest.fixture
@@ -117,17 +101,18 @@ def test_jpeg_and_capitals_are_read_and_other_files_left_out(root, monkeypatch):
     assert len(open_splits(root).test) == 6 and said == []
     (root / "test" / "ant" / "notes.txt").write_text("")
     assert len(open_splits(root).test) == 6
-    assert len(said) == 1 and "1 entries are no .png, .jpg, .jpeg files and are left out, as" in said[0]
+    assert len(said) == 1 and "ant: 1 entry is no .png, .jpg, .jpeg file and is left out, as" in said[0]
     assert said[0].endswith("notes.txt")
 
 
 def test_sizes_and_colours_follow_the_first_image_or_the_flag(root):
     write(root / "test" / "ant" / "wide.png", picture((90, 90, 90), (12, 20, 3)))
     write(root / "test" / "ant" / "clear.png", picture((91, 91, 91, 128), (6, 5, 4)))
-    assert values(open_splits(root).test) == [10, 11, 90, 91, 200, 201]
+    # Half transparent, on white: (91 * 128 + 255 * 127) / 255.
+    assert values(open_splits(root).test) == [10, 11, 90, 173, 200, 201]
     splits = open_splits(root, image_size=7)
     assert splits.train.image_shape == (7, 7, 1)
-    assert all_of(splits.train)[0].shape == (9, 7, 7, 1) and values(splits.test) == [10, 11, 90, 91, 200, 201]
+    assert all_of(splits.train)[0].shape == (9, 7, 7, 1) and values(splits.test) == [10, 11, 90, 173, 200, 201]
 
 
 def test_colour_images_stay_in_colour(tmp_path):
@@ -254,5 +239,6 @@ def test_a_first_image_that_cannot_be_decoded(root):
 
 def test_only_so_many_files_are_looked_into_before_training(root, monkeypatch):
     monkeypatch.setattr(folder, "CHECKED_FILES", 0)
+    monkeypatch.setattr(samples, "BYTES", 0)
     (root / "test" / "bee" / "1.png").write_bytes(b"")
     assert len(open_splits(root).test) == 4

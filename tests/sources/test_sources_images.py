@@ -88,7 +88,7 @@ KINDS = {
     "colours at half the size": lambda: jpeg(SMOOTH, subsampling="4:2:0", quality=95),
     "print colours": lambda: as_file(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=95),
     "sixteen bits": lambda: tf.io.encode_png(SMOOTH.astype(np.uint16) * 257).numpy(),
-    "transparency": lambda: png(np.dstack([SMOOTH, SMOOTH[..., :1]])),
+    "an opaque alpha channel": lambda: png(np.dstack([SMOOTH, np.full_like(SMOOTH[..., :1], 255)])),
     "interlaced": lambda: png(SMOOTH),
 }
 
@@ -104,3 +104,53 @@ def test_a_file_of_two_levels_shows_black_and_white():
     picture = Image.fromarray(PIXELS).convert("1")
     expected = np.asarray(picture)[..., None] * np.uint8(255)
     np.testing.assert_array_equal(decoded(as_file(picture, "PNG"), 24, 36, 1), expected)
+
+
+def on_white(picture: Image.Image) -> np.ndarray:
+    """What Pillow shows of a picture with transparency."""
+    background = Image.new("RGBA", picture.size, "white")
+    return np.asarray(Image.alpha_composite(background, picture.convert("RGBA")).convert("RGB"))
+
+
+def drawn_in_alpha(colour: int, mode: str) -> Image.Image:
+    """A white square on nothing: all pixels have one colour, and only their alpha tells what is drawn."""
+    alpha = np.zeros((24, 36), np.uint8)
+    alpha[6:18, 8:20] = 255
+    alpha[18:20, 8:20] = 100
+    grey = np.full_like(alpha, colour)
+    if mode.startswith("P"):
+        levels = (alpha > 0).astype(np.uint8)
+        picture = Image.fromarray(levels).convert("P") if mode == "P" else Image.fromarray(255 * levels).quantize(2)
+        picture.putpalette([colour] * 6)
+        picture.info["transparency"] = bytes([0, 200])
+        return picture
+    channels = [grey, alpha] if mode == "LA" else [grey, grey, grey, alpha]
+    return Image.fromarray(np.dstack(channels))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "P of 2 colours"])
+def test_what_is_drawn_in_the_alpha_channel_alone_is_seen_on_white(mode, channels):
+    content = as_file(drawn_in_alpha(0, mode), "PNG")
+    expected = on_white(Image.open(io.BytesIO(content)))
+    assert len(np.unique(expected)) > 1
+    found = decoded(content, 24, 36, channels).astype(int)
+    assert np.abs(found - expected[..., :channels]).max() <= 1
+    windowed = images.decode_batch(tf.constant([content]), (24, 36, channels), lambda i, h, w: tf.stack([0, 0, h, w]))
+    np.testing.assert_array_equal(windowed[0], found)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "P of 8 colours", "P of 2 colours", "RGB", "LA", "RGBA", "I;16"])
+def test_opaque_files_have_the_pixels_that_tensorflow_decodes(mode, channels):
+    """To the bit: what was trained on yesterday is the same today."""
+    picture = Image.fromarray(PIXELS)
+    if mode == "I;16":
+        picture = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 250)
+    elif "of" in mode:
+        picture = picture.quantize(int(mode.split()[2]))
+    else:
+        picture = picture.convert(mode)
+    content = as_file(picture, "PNG")
+    expected = tf.io.decode_image(content, channels=channels, expand_animations=False)
+    np.testing.assert_array_equal(decoded(content, 24, 36, channels), expected)

@@ -145,6 +145,33 @@ def test_records_are_read_at_random_where_they_are_too_many_to_hold(data_dir, mo
     np.testing.assert_array_equal(labels, all_of(held)[1])
 
 
+def test_a_data_dir_is_never_a_pattern(tmp_path, monkeypatch):
+    for held_bytes in (2**20, 0):
+        monkeypatch.setattr(tfds, "HELD_BYTES", held_bytes)
+        splits = open_splits(tmp_path / "a[1]*", "pipeline_pictures/plain")
+        assert sorted(values(splits.train) + values(splits.validation)) == TRAIN and values(splits.test) == TEST
+    assert [path.name for path in tmp_path.iterdir()] == ["a[1]*"]
+
+
+def test_without_a_home_directory_a_data_dir_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr(tensorflow_datasets.core.constants, "DATA_DIR", "~/tensorflow_datasets")
+    message = refusal(UsageError, "", "pipeline_pictures/plain")
+    assert message.startswith("data_dir=~/tensorflow_datasets: no home directory is known for ~; give")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("held_bytes", [0, 2**20])
+def test_the_fingerprint_depends_on_the_examples_and_not_on_where_they_lie(data_dir, tmp_path, monkeypatch, held_bytes):
+    monkeypatch.setattr(tfds, "HELD_BYTES", held_bytes)
+
+    def of(directory, form):
+        return open_splits(directory, f"pipeline_pictures/{form}").spec.fingerprint
+
+    assert of(data_dir, "plain") == of(tmp_path, "plain") != of(data_dir, "validation")
+
+
 def test_images_of_varying_size_need_a_size(data_dir):
     message = refusal(UsageError, data_dir, "pipeline_pictures/varying")
     assert "images of varying size" in message and "--image_size=N" in message
