@@ -100,7 +100,7 @@ class Comparison:
         lines = [Line(run.label, points(run.record.history, split, curve.name), run.colour) for run in self._runs]
         most = [max(value for _, value in line.points) for line in lines if line.points]
         far_apart = bool(most) and max(most) >= LOGARITHMIC_FROM * min(most)
-        return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).drawn(title, lines)
+        return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).chart(title, lines)
 
 
 def _results(run: RunView) -> tuple[Any, ...]:

@@ -59,11 +59,13 @@ class Curve:
         """Whether two of them fill a row, or three."""
         return len(self.splits) > 1
 
-    def drawn(self, title: str, lines: Sequence[Line], marks: Sequence[Mark] = (), legend: Sequence[Entry] = ()):
+    def chart(
+        self, title: str, lines: Sequence[Line], marks: Sequence[Mark] = (), legend: Sequence[Entry] = ()
+    ) -> Chart | None:
         """The chart of these lines; None if they have no point."""
         width = charts.WIDE if self.is_wide else charts.NARROW
         svg = charts.curves(title, lines, marks, self.form, self.may_be_logarithmic, width)
-        return svg and Chart(title, svg, self.is_wide, tuple(legend))
+        return Chart(title, svg, self.is_wide, tuple(legend)) if svg else None
 
 
 CURVES = (
@@ -155,7 +157,7 @@ class RunView:
         ]
         form = accuracy if curve.is_share else number
         legend = [Entry(line.label, line.colour, form(line.points[-1][1])) for line in lines if line.points]
-        return curve.drawn(curve.title, lines, self._marks, legend if curve.is_wide else ())
+        return curve.chart(curve.title, lines, self._marks, legend if curve.is_wide else ())
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -110,11 +110,11 @@ def test_the_exact_all_reduce_takes_just_those_workers_whose_sums_are_nodes_of_t
 
 
 def test_workers_whose_sums_are_no_nodes_are_refused_with_the_counts_that_fit():
-    with pytest.raises(UsageError, match="12 shards over 2 workers are 6 a worker, which is no power of two, as the "):
+    with pytest.raises(UsageError, match="12 shards over 2 workers are 6 a worker; the exact all-reduce needs a "):
         of_workers(2).check_shards(12)
-    with pytest.raises(UsageError, match="needs; use 1, 3, 6, 12 workers, or --all_reduce=fast"):
+    with pytest.raises(UsageError, match="a power of two; use 1, 3, 6, 12 workers, or --all_reduce=fast"):
         of_workers(2).check_shards(12)
-    with pytest.raises(UsageError, match="needs; use 1, 3, 6 workers, or --all_reduce=fast"):
+    with pytest.raises(UsageError, match="a power of two; use 1, 3, 6 workers, or --all_reduce=fast"):
         of_workers(2, towers=2).check_shards(12)
 
 

@@ -21,7 +21,7 @@ from pipeline.runs.run_directory import RunDirectory
 HOSTILE = "<script>alert('&')</script>"
 PNG = "data:image/png;base64," + base64.b64encode(b"not really").decode()
 PLACEMENT = """\
-What lies and runs on each device.
+The variables and operations of each device.
 
 /job:localhost/replica:0/task:0/device:CPU:0
   variables                 bytes
