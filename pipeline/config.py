@@ -38,7 +38,16 @@ MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are st
 LARGEST_FLOAT32 = 3.4028234e38
 
 
-def _field(default, help_text: str, *, topic: str, role: str = MATHEMATICS, choices=None, least=None, most=None):
+def _field(
+    default: Any,
+    help_text: str,
+    *,
+    topic: str,
+    role: str = MATHEMATICS,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
     metadata = {"help": help_text, "topic": topic, "role": role, "choices": choices, "least": least, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
 

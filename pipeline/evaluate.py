@@ -18,6 +18,7 @@ SHOWN_CLASSES = 20
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
     DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, beside the training; end with it.")

@@ -16,6 +16,7 @@ ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=False)
     DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "What to export to.")
     DEFINE_string("output", "", "The directory in which it becomes the next version (default: R/exports/FORMAT).")

@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")

@@ -19,6 +19,7 @@ NAME = "report.html"
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
     DEFINE_string("output", "", f"Where the page goes (default: {NAME} in the run's directory; of several runs, here).")
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples of the confusion matrix.")

@@ -24,6 +24,7 @@ EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
 
 
 def define_flags() -> None:
+    """Defines the flags of this command, and those of train."""
     DEFINE_multi_string(
         "vary",
         [],

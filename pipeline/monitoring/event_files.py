@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
@@ -51,7 +52,7 @@ class EventFile:
         self.add(file_version="brain.Event:2")  # the first to know session logs
         self.add(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
 
-    def add(self, **fields) -> None:
+    def add(self, **fields: Any) -> None:
         """Appends one Event of these fields (step, and summary or graph_def), at the present time."""
         with _storage_errors(self._path):
             self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
@@ -63,6 +64,7 @@ class EventFile:
             sync(self._path)
 
     def close(self) -> None:
+        """Closes the file."""
         with _storage_errors(self._path):
             self._records.close()
 

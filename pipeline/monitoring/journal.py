@@ -180,7 +180,7 @@ class _Nowhere(EventFile):
     def __init__(self) -> None:
         pass
 
-    def add(self, **fields) -> None:
+    def add(self, **fields: Any) -> None:
         """Forgets an event."""
 
 

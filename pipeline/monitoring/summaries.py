@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram import metadata as histograms
 from tensorboard.plugins.image import metadata as images
@@ -81,5 +81,5 @@ def picture(tag: str, image: Image.Image) -> Summary:
     return _summary(tag, tensor, images.create_summary_metadata(display_name=None, description=None))
 
 
-def _summary(tag: str, tensor: TensorProto, metadata) -> Summary:
+def _summary(tag: str, tensor: TensorProto, metadata: SummaryMetadata) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])

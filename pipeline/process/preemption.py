@@ -29,8 +29,8 @@ def sigterm_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _told_unless_of_a_late_signal(unraisable) -> None:
-    """Says what Python cannot raise, but for a signal that came a moment before it was ignored, by another thread."""
+def _print_unless_late_signal(unraisable: sys.UnraisableHookArgs) -> None:
+    """Prints an error that Python cannot raise, unless its cause is a signal that came just before it was ignored."""
     if "ignored due to race condition" not in str(unraisable.exc_value):  # as CPython words it, from 3.10 on
         sys.__unraisablehook__(unraisable)
 
@@ -59,7 +59,7 @@ class Preemption:
         try:
             yield preemption
         finally:
-            sys.unraisablehook = _told_unless_of_a_late_signal
+            sys.unraisablehook = _print_unless_late_signal
             # As Python ends it puts its handlers back to the default, by which a late signal would kill the process
             # and so replace its exit code; those that are ignored stay so.
             for number in SIGNALS:

@@ -4,7 +4,7 @@ Every image is computed in a batch of one size, filled up with zeros, so that wh
 others or on how many there are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -67,7 +67,7 @@ class Predictor:
         padding = tf.data.Dataset.from_tensors((tf.constant(_PADDING, tf.int64), blank)).repeat()
         return own.concatenate(padding).batch(self._batch, drop_remainder=True)
 
-    def _compute_round(self, iterators) -> tuple[tf.Tensor, tf.Tensor]:
+    def _compute_round(self, iterators: Sequence[tf.data.Iterator]) -> tuple[tf.Tensor, tf.Tensor]:
         """The next batch of every tower: indices [num_towers * batch], probabilities [num_towers * batch, classes]."""
         indices, probabilities = [], []
         for tower, iterator in enumerate(iterators):

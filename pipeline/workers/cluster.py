@@ -5,6 +5,7 @@ Every worker must call the same methods in the same order. With one worker they 
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -149,9 +150,13 @@ class Cluster:
         return self._collective(value, group, size, instance, self._token, communication)
 
     @staticmethod
-    def _collective(value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str):
-        """The sum over the members of a group. `token` puts a device's collectives into one order: two at a time can
-        wait for each other."""
+    def _collective(
+        value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str
+    ) -> tf.Tensor:
+        """The sum over the members of a group.
+
+        `token` puts a device's collectives into one order: two at a time can wait for each other.
+        """
         return tf.raw_ops.CollectiveReduceV2(
             input=value,
             group_size=size,
@@ -200,7 +205,7 @@ class Cluster:
             )
             return total.numpy()
 
-    def gather_json(self, value) -> list:
+    def gather_json(self, value: Any) -> list[Any]:
         """Every worker's value, of types that JSON has, in the order of their indices."""
         return [json.loads(part) for part in self.gather(json.dumps(value).encode())]
 

@@ -62,7 +62,7 @@ def with_keras_layers(model: keras.Model) -> keras.Model:
         pools[id(convolution)] = layers.MaxPooling2D(2, name=f"{layer.name}_pool", **options)
         return convolution
 
-    def call(layer: keras.Layer, *arguments, **options):
+    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
         outputs = layer(*arguments, **options)
         return pools[id(layer)](outputs) if id(layer) in pools else outputs
 

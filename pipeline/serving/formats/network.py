@@ -60,7 +60,7 @@ class Predictor(tf.Module):
         self.parameters = [tf.Variable(v.numpy(), name=v.path) for v in model.trainable_variables]
         self.statistics = [tf.Variable(v.numpy(), name=v.path, trainable=False) for v in statistics_of(model)]
 
-        def probabilities(images):
+        def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images)}
 
         # A closure, since an attribute that is a Keras model would be saved with this module.

@@ -28,12 +28,12 @@ def write(network: Network, directory: Path) -> list[str]:
 def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     names = tf.constant(network.class_names)
 
-    def answer(images):
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         answers = predictor.predict(images)
         index = tf.argmax(answers["probabilities"], axis=-1)
         return {**answers, "class_index": index, "class_name": tf.gather(names, index)}
 
-    def answer_bytes(image_bytes):
+    def answer_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(encoded.decode_batch(image_bytes, network.image_shape))
 
     pixels = tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")

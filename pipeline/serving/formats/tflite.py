@@ -6,6 +6,7 @@ TensorFlow Lite has no bfloat16, so the network computes in float32 here, whatev
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.serving.formats.network import Network, Predictor, Runner, cannot_be_converted
@@ -35,7 +36,7 @@ def load(directory: Path) -> Runner:
         interpreter = tf.lite.Interpreter(str(directory / NAME), experimental_op_resolver_type=kernels)
     [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(images):
+    def run(images: np.ndarray) -> np.ndarray:
         interpreter.resize_tensor_input(taken["index"], images.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images)
