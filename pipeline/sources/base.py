@@ -22,7 +22,11 @@ class Source(Protocol):
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels (1 or 3)
-    fingerprint: Fingerprint  # equal for equal examples in the same order, wherever they lie
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Hashes that are equal for equal examples in the same order, wherever they lie."""
+        ...
 
     def __len__(self) -> int:
         """Number of examples."""
