@@ -8,7 +8,7 @@ so that an image's last bit would depend on its place in the batch.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -101,7 +101,10 @@ def _draws(names: Sequence[str], positions: tf.Tensor, seed: int) -> dict[str, l
     return {name: [draws[:, column] for column in _COLUMNS[name]] for name in names}
 
 
-def _affine(like: tf.Tensor, a=1.0, b=0.0, tx=0.0, c=0.0, d=1.0, ty=0.0) -> Affine:
+def _affine(
+    like: tf.Tensor, a: Any = 1.0, b: Any = 0.0, tx: Any = 0.0, c: Any = 0.0, d: Any = 1.0, ty: Any = 0.0
+) -> Affine:
+    """The map of these numbers or tensors, each of the shape of `like`; without any, nothing is moved."""
     return Affine(*(value + tf.zeros_like(like) for value in (a, b, tx, c, d, ty)))
 
 

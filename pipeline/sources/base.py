@@ -25,7 +25,7 @@ class Source(Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Equal for equal examples in the same order, wherever they lie."""
+        """Hashes that are equal for equal examples in the same order, wherever they lie."""
         ...
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ def digest(*parts: bytes | str | int | npt.NDArray[np.generic]) -> str:
     """16 hexadecimal digits that depend on every byte of the parts, and on where each of them ends."""
     total = hashlib.sha256()
     for part in parts:
-        content = memoryview(np.ascontiguousarray(part)).cast("B") if isinstance(part, np.ndarray) else _bytes(part)
+        content = np.ascontiguousarray(part).view(np.uint8).data if isinstance(part, np.ndarray) else _bytes(part)
         total.update(f"{len(content)}:".encode())
         total.update(content)
     return total.hexdigest()[:16]
