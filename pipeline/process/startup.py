@@ -65,5 +65,5 @@ def _check_surroundings() -> None:
     if value.lower() in ("1", "true"):
         raise UsageError(
             f"TF_DETERMINISTIC_OPS={value} is not allowed: with it TensorFlow refuses the clock that every step reads; "
-            "unset it, since the order of all sums is fixed without it"
+            "unset it"
         )
