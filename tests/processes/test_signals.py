@@ -14,7 +14,7 @@ def events(run: RunDirectory, name: str) -> list[dict]:
     return [event for event in run.history().events if event["event"] == name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_a_storm_of_more_does_no_harm(straight, tmp_path, number):
     run = RunDirectory(tmp_path)
     with training(run.path, "--towers=2", f"--steps={STEPS}") as live:
