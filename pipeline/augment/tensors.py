@@ -8,7 +8,7 @@ so that an image's last bit would depend on its place in the batch.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -101,12 +101,15 @@ def _draws(names: Sequence[str], positions: tf.Tensor, seed: int) -> dict[str, l
     return {name: [draws[:, column] for column in _COLUMNS[name]] for name in names}
 
 
-def _affine(like: tf.Tensor, a=1.0, b=0.0, tx=0.0, c=0.0, d=1.0, ty=0.0) -> Affine:
+def _affine(
+    like: tf.Tensor, a: Any = 1.0, b: Any = 0.0, tx: Any = 0.0, c: Any = 0.0, d: Any = 1.0, ty: Any = 0.0
+) -> Affine:
+    """The map of these numbers or tensors, each of the shape of `like`; without any, nothing is moved."""
     return Affine(*(value + tf.zeros_like(like) for value in (a, b, tx, c, d, ty)))
 
 
 def _shift(pixels: float, draws: list[tf.Tensor]) -> Affine:
-    """By a whole number of pixels in [-pixels, pixels], along both axes: the same as zero padding and a random crop."""
+    """By a whole number of pixels in [-pixels, pixels] along both axes, as zero padding and a random crop would do."""
     tx, ty = (tf.floor(draw * (2 * pixels + 1)) - pixels for draw in draws)
     return _affine(draws[0], tx=tx, ty=ty)
 
@@ -118,7 +121,7 @@ def _rotate(degrees: float, draws: list[tf.Tensor]) -> Affine:
 
 
 def _shear(degrees: float, draws: list[tf.Tensor]) -> Affine:
-    """Rows slid along each other, so that what stood upright leans by one of _NUM_ANGLES angles, as for _rotate."""
+    """Rows slid along each other, so that upright lines lean by one of _NUM_ANGLES angles, as for _rotate."""
     return _affine(draws[0], b=_of_angle(math.tan, degrees, draws[0]))
 
 

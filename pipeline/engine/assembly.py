@@ -10,6 +10,7 @@ import keras
 from pipeline import models, sources
 from pipeline.config import Config
 from pipeline.engine import optimizers, state
+from pipeline.engine.hardware import conditions
 from pipeline.engine.plan import Plan
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
@@ -55,5 +56,6 @@ class Assembly:
         return Towers(self.topology, self.config.variables, values)
 
     def about(self) -> dict[str, Any]:
-        """The fields of a checkpoint's manifest that describe the run, `config` and `examples`, in types of JSON."""
-        return json.loads(json.dumps({"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}))
+        """The fields of a manifest that describe the run: `config`, `examples` and `hardware`, in types of JSON."""
+        about = {"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}
+        return json.loads(json.dumps(about | {"hardware": conditions()}))

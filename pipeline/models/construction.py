@@ -1,4 +1,4 @@
-"""Builds a model so that only (seed, name, shapes, precision) decide what comes out, and checks what came."""
+"""Builds a model as a function of (seed, name, shapes, precision) alone, and checks it."""
 
 import collections
 import contextlib
@@ -8,19 +8,21 @@ import random
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import keras
 import numpy as np
 
 from pipeline.errors import UsageError
+from pipeline.models.layers import ImageShape
 from pipeline.models.variables import is_seed
 from pipeline.random.keys import Purpose, fold_in
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def build(name: str, target: str, image_shape, num_classes: int, seed: int, precision: str) -> keras.Model:
-    """What `target` (module:function) makes, on the CPU; `name` is what the user called it. See `models.build`."""
+def build(name: str, target: str, image_shape: ImageShape, num_classes: int, seed: int, precision: str) -> keras.Model:
+    """The model that `target` (module:function) makes, on the CPU; the user called it `name`. See `models.build`."""
     function = load(name, target)
     with keras.device("cpu:0"), _fence(seed, precision):
         try:
@@ -54,18 +56,17 @@ def load(name: str, target: str) -> Callable[..., keras.Model]:
             f"model={name}: module {module_name} has no function {function_name}; "
             f"define `def {function_name}(image_shape, num_classes)` there"
         )
-    return function
+    return cast("Callable[..., keras.Model]", function)
 
 
 @contextlib.contextmanager
 def _fence(seed: int, precision: str) -> Iterator[None]:
-    """Makes everything that Keras takes from global state a function of the arguments.
+    """Makes all that Keras takes from global state a function of the arguments.
 
     A Keras initializer without a seed draws one from Python's `random` when it is constructed, and a layer
     without a name takes its number from a counter of the process: both would make a second build differ from the
-    first. Hence a fresh session and our own seed. What has a public way back is put back: Python's and NumPy's
-    generators and the dtype policy. TensorFlow's and Keras' own seeds stay set, as neither can be read; nothing
-    in this package draws from them.
+    first. Hence a fresh session and our own seed. Python's and NumPy's generators and the dtype policy are put back.
+    TensorFlow's and Keras' own seeds stay set, as neither can be read; nothing in this package draws from them.
     """
     generators, policy = (random.getstate(), np.random.get_state()), keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=False)
@@ -79,7 +80,7 @@ def _fence(seed: int, precision: str) -> Iterator[None]:
         np.random.set_state(generators[1])
 
 
-def _described(error: Exception, function: Callable) -> str:
+def _described(error: Exception, function: Callable[..., keras.Model]) -> str:
     """The error, and the line of the function's own file that led to it."""
     code = getattr(function, "__code__", None)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
@@ -87,7 +88,7 @@ def _described(error: Exception, function: Callable) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _check(name: str, model, logits, num_classes: int) -> None:
+def _check(name: str, model: Any, logits: Any, num_classes: int) -> None:
     """Raises UsageError unless this is a model that can be trained and kept in a checkpoint."""
     if not isinstance(model, keras.Model):
         raise UsageError(f"model={name} returned a {type(model).__name__}; return a keras.Model")
@@ -104,5 +105,5 @@ def _check(name: str, model, logits, num_classes: int) -> None:
         )
 
 
-def _shapes(outputs) -> str:
+def _shapes(outputs: Any) -> str:
     return str(keras.tree.map_structure(lambda x: getattr(x, "shape", type(x).__name__), outputs))

@@ -1,15 +1,20 @@
 """Layers that compute what Keras' own do, in less time; and how networks with batch normalization are made."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
 
-MOMENTUM = 0.9  # what batch normalization keeps of its statistics at each step
+ImageShape = tuple[int, int, int]  # height, width, channels
+
+MOMENTUM = 0.9  # the share of its statistics that batch normalization keeps at each step
 EPSILON = 1e-5
 
 
 @tf.custom_gradient
-def rectified_and_pooled(convolved: tf.Tensor, bias: tf.Tensor):
+def rectified_and_pooled(convolved: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """max_pool(relu(convolved + bias)) over windows of 2 x 2, with a gradient that passes over less memory.
 
     convolved: [n, height, width, filters]. bias: [filters]. Returns [n, ceil(height / 2), ceil(width / 2), filters].
@@ -37,25 +42,26 @@ class PooledConvolution(keras.layers.Layer):
     Conv2D: kernel [size, size, channels, filters] and bias [filters].
     """
 
-    def __init__(self, filters: int, size: int, kernel_initializer, bias_initializer, **options):
+    def __init__(self, filters: int, size: int, kernel_initializer: Any, bias_initializer: Any, **options: Any) -> None:
+        """The initializers are whatever Keras takes for one; options are a layer's."""
         super().__init__(**options)
         self.filters, self.size = filters, size
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the variables."""
         shape = (self.size, self.size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=self.bias_initializer)
 
-    def call(self, images):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
         """The rectified maxima of the convolution over windows of 2 x 2."""
         convolved = ops.conv(images, self.kernel, padding="same")
         return rectified_and_pooled(convolved, tf.convert_to_tensor(self.bias))
 
-    def get_config(self):
-        """What the constructor needs to make it again."""
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, from which Keras makes the layer again."""
         return super().get_config() | {
             "filters": self.filters,
             "size": self.size,
@@ -73,7 +79,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     the unbiased estimate, n / (n - 1) of what Keras keeps, as in cuDNN.
     """
 
-    def call(self, images, training=None, mask=None):
+    def call(self, images: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """The normalized images; in training by their own moments, which the running ones then move towards."""
         if not training or not self.trainable:
             return super().call(images, training=False)
@@ -92,7 +98,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return fused.y
 
 
-def normalized(x, name: str, momentum: float = MOMENTUM):
+def normalized(x: keras.KerasTensor, name: str, momentum: float = MOMENTUM) -> keras.KerasTensor:
     """Batch normalization of images, with the settings of every network here."""
     return FusedBatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from pipeline.models.layers import MOMENTUM, he_normal, normalized
+from pipeline.models.layers import MOMENTUM, ImageShape, he_normal, normalized
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """What tells the networks of the family apart."""
+    """One network of the family."""
 
     stages: Sequence[Sequence[int]]  # the filters of every convolution
     padding: str  # of the first convolution; the others' is "same"
@@ -23,13 +23,13 @@ class _Layout:
     dropout: float
 
 
-def cnn_bn(image_shape, num_classes) -> keras.Model:
+def cnn_bn(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """Three convolutions, of 16, 32 and 64 filters."""
     layout = _Layout([[16], [32], [64]], padding="same", momentum=MOMENTUM, dropout=0.0)
     return _network("cnn_bn", image_shape, num_classes, layout)
 
 
-def cnn_bn_large(image_shape, num_classes) -> keras.Model:
+def cnn_bn_large(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """Seven convolutions, of 32, three times 64 and three times 128 filters, and dropout 0.3.
 
     The first one gives 24 x 24 of MNIST's 28 x 28 pixels: a quarter less to compute, and all are seen. Statistics are
@@ -39,7 +39,7 @@ def cnn_bn_large(image_shape, num_classes) -> keras.Model:
     return _network("cnn_bn_large", image_shape, num_classes, layout)
 
 
-def _network(name: str, image_shape, num_classes, layout: _Layout) -> keras.Model:
+def _network(name: str, image_shape: ImageShape, num_classes: int, layout: _Layout) -> keras.Model:
     """Convolutions stage by stage; a stage's last one is pooled."""
     images = x = keras.Input(image_shape, name="images")
     for i, (filters, last_of_stage) in enumerate(_in_order(layout.stages), start=1):
@@ -59,7 +59,7 @@ def _in_order(stages: Sequence[Sequence[int]]) -> list[tuple[int, bool]]:
     return [(filters, i == len(stage)) for stage in stages for i, filters in enumerate(stage, start=1)]
 
 
-def _convolution(x, filters: int, size: int, padding: str, name: str):
+def _convolution(x: keras.KerasTensor, filters: int, size: int, padding: str, name: str) -> keras.KerasTensor:
     # fmt: off
     return layers.Conv2D(
         filters, size, padding=padding, use_bias=False, kernel_initializer=he_normal(), name=name)(x)

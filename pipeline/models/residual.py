@@ -4,13 +4,13 @@ import keras
 from keras import layers, ops
 
 from pipeline.errors import UsageError
-from pipeline.models.layers import he_normal, normalized
+from pipeline.models.layers import ImageShape, he_normal, normalized
 
 _BLOCKS = 3  # in each stage of resnet20: 3 stages of 3 blocks of 2 convolutions, one before and the logits behind
 _LEAST_SIDE = 32  # of resnet50's images: with less, nothing is left of them before the last stage
 
 
-def resnet20(image_shape, num_classes) -> keras.Model:
+def resnet20(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """The network of 20 layers and 0.27 million parameters for images of 32 x 32 (He et al. 2016, section 4.2).
 
     Shortcuts have no parameters (option A). The paper subtracts the data's mean; here 0.5 stands for it.
@@ -26,7 +26,7 @@ def resnet20(image_shape, num_classes) -> keras.Model:
     return keras.Model(images, logits, name="resnet20")
 
 
-def _block(x, filters: int, stride: int, name: str):
+def _block(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
     """relu(shortcut(x) + two normalized convolutions of x)."""
     shortcut = x
     if stride > 1:
@@ -38,7 +38,7 @@ def _block(x, filters: int, stride: int, name: str):
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([shortcut, x]))
 
 
-def _convolution(x, filters: int, stride: int, name: str):
+def _convolution(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
     """A window of 3 x 3 around every stride-th pixel."""
     if stride > 1:  # "same" would pad the last edge alone, and shift the windows away from the shortcut's pixels
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
@@ -46,7 +46,7 @@ def _convolution(x, filters: int, stride: int, name: str):
     return layers.Conv2D(filters, 3, stride, padding, use_bias=False, kernel_initializer=he_normal(), name=name)(x)
 
 
-def resnet50(image_shape, num_classes) -> keras.Model:
+def resnet50(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """Keras' own ResNet-50 (He et al. 2016) from fresh values, behind the preprocessing that it is published with.
 
     Images in [0, 1] become BGR levels around ImageNet's mean; grey ones are taken as three equal colours.

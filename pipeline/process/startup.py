@@ -2,12 +2,22 @@
 
 import logging
 import os
+import resource
+import traceback
 
+from pipeline.errors import UsageError
 from pipeline.process import environment, preemption
+
+LEAST_ADDRESS_SPACE = 5 << 29  # bytes; with less, TensorFlow 2.21 aborts as it starts its threads
 
 
 def import_tensorflow(log_device_placement: bool = False) -> None:
-    """Imports TensorFlow with its own log lines kept off stderr, unless they were asked for."""
+    """Imports TensorFlow and Keras, as every command needs them, whatever the user has set for other projects.
+
+    TensorFlow's own log lines are kept off stderr unless they were asked for. Raises UsageError for surroundings that
+    neither of both can work in.
+    """
+    _check_surroundings()
     if log_device_placement:
         environment.set_variable("TF_CPP_MIN_LOG_LEVEL", "0")
     else:
@@ -15,14 +25,45 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     # Workers reach each other directly: gRPC would send their traffic through a proxy that is there for the web.
     # Empty, it means none; only without it gRPC looks at https_proxy and http_proxy, which downloads go on using.
     environment.set_variable("grpc_proxy", "")
+    # Our models are made of TensorFlow's variables: a choice that was made for other projects cannot hold here.
+    environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         with preemption.sigterm_held_back():
+            import keras
             import tensorflow
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(frame.filename.endswith("keras/src/backend/config.py") for frame in frames):
+            raise UsageError(
+                f"Keras cannot use its configuration ({error or type(error).__name__}); correct or remove "
+                "~/.keras/keras.json and the variables KERAS_*"
+            ) from None
+        raise
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
     tensorflow.get_logger().setLevel(logging.CRITICAL)  # what users need to know of it, we say
+    # ~/.keras/keras.json may say otherwise, and then layers that do not say it themselves compute other numbers.
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+
+
+def _check_surroundings() -> None:
+    """Raises UsageError for surroundings in which TensorFlow would end the process, or refuse to tell the time."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY and most < LEAST_ADDRESS_SPACE:
+        raise UsageError(
+            f"ulimit -v allows this process {most // 2**20:,} MiB of addresses, and TensorFlow alone takes "
+            f"{LEAST_ADDRESS_SPACE // 2**20:,} MiB; raise it, or limit memory by a cgroup"
+        )
+    value = environment.variables().get("TF_DETERMINISTIC_OPS", "")
+    if value.lower() in ("1", "true"):
+        raise UsageError(
+            f"TF_DETERMINISTIC_OPS={value} is not allowed: with it TensorFlow refuses the clock that every step reads; "
+            "unset it"
+        )

@@ -6,12 +6,13 @@ integer operations for one key or for a batch of them.
 """
 
 import enum
+from typing import Any
 
 import tensorflow as tf
 
 
 class Purpose(enum.IntEnum):
-    """What a random key is for; one number each, so that no two uses share a stream."""
+    """The uses of random keys; one number each, so that no two uses share a stream."""
 
     PERMUTATION = 1
     AUGMENTATION = 2
@@ -20,7 +21,7 @@ class Purpose(enum.IntEnum):
     EXAMPLE = 5
 
 
-def _uint64(value) -> tf.Tensor:
+def _uint64(value: Any) -> tf.Tensor:
     if isinstance(value, tf.Tensor | tf.Variable):
         return tf.cast(value, tf.uint64)
     return tf.constant(int(value) % 2**64, tf.uint64)
@@ -34,8 +35,8 @@ def _splitmix64(x: tf.Tensor) -> tf.Tensor:
     return x ^ tf.bitwise.right_shift(x, _uint64(31))
 
 
-def fold_in(seed, *data) -> tf.Tensor:
-    """The key for `data` under `seed`: uint64, of the shape that the integers in `data` broadcast to."""
+def fold_in(seed: Any, *data: Any) -> tf.Tensor:
+    """The key for `data` under `seed`, all of them integers or tensors of integers: uint64, of their common shape."""
     key = _splitmix64(_uint64(seed))
     for item in data:
         key = _splitmix64(key + _uint64(item))  # not symmetric: (1, 2) and (2, 1) are other keys

@@ -203,6 +203,11 @@ class RunView:
         for event in self.record.history.events:
             if event["event"] == "reshard":
                 told.append(f"From step {event['step']:,} on: {event['grad_shards']} shards, before {event['before']}.")
+            if event["event"] == "hardware":
+                changed = [name for name, now in event["now"].items() if now != event["before"].get(name, now)]
+                told.append(
+                    f"From step {event['step']:,} on: other hardware ({', '.join(changed)}), so other last bits."
+                )
             told += [f"Passed over at step {event['step']:,}: {why}." for why in event.get("passed_over") or ()]
         if self.record.status == UNFINISHED and self.record.history.events:
             heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.record.history.events[-1]["time"]))

@@ -1,7 +1,9 @@
 """The first words of a launch: what was restored or imported, where it runs, what changed."""
 
 import dataclasses
+from collections.abc import Mapping
 
+from pipeline.engine.hardware import conditions
 from pipeline.monitoring import hparams
 from pipeline.monitoring.journal import markdown_table
 from pipeline.runs.checkpoints import Restored
@@ -14,6 +16,7 @@ def tell(run: Run, restored: Restored | None, imported: Imported | None) -> None
     _tell_start(run, restored)
     if restored:
         _tell_reshard(run, restored.manifest.config["grad_shards"])
+        _tell_hardware(run, restored.manifest.hardware)
     if imported:
         run.journal.event("import", 0, **imported.as_event())
         for line in imported.lines():
@@ -45,3 +48,20 @@ def _tell_reshard(run: Run, before: int) -> None:
     now, step = run.config.grad_shards, run.start.step
     if before != now and not run.journal.history.has("reshard", step):
         run.journal.event("reshard", step, grad_shards=now, before=before)
+
+
+def _tell_hardware(run: Run, before: Mapping[str, str]) -> None:
+    """Tells from which step on other hardware computes: its bits may be others. An older manifest knows of none."""
+    now, step = conditions(), run.start.step
+    changed = [
+        f"{name}: {before[name] or 'none'} -> {now[name] or 'none'}"
+        for name in now
+        if before.get(name, now[name]) != now[name]
+    ]
+    if changed:
+        run.journal.event("hardware", step, before=dict(before), now=now)
+        run.journal.text("run/hardware", markdown_table(now), step)
+        run.journal.progress(
+            f"from step {step} on other hardware computes ({'; '.join(changed)}): "
+            "the last bits may differ from those of a run that stayed where it was"
+        )

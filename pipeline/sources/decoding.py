@@ -1,4 +1,4 @@
-"""What only decoding tells of examples: which cannot be decoded, which only in part, and which show nothing."""
+"""Faults of examples that only decoding finds: some cannot be decoded, or only in part, and some show nothing."""
 
 from __future__ import annotations  # Source is a name for the type checker alone: base imports this module
 
@@ -21,8 +21,8 @@ SEARCH_S = 5.0  # seconds for which the other examples of a split are searched, 
 _AT_A_TIME = 64
 _REMEDY = "bring the original back; a run that has a checkpoint cannot go on without"
 
-# What libjpeg writes to stderr about a file that it decodes all the same. Too many bytes before the end of the image
-# (marker d9) are also in whole files of some cameras. With every other complaint, pixels are made up.
+# Complaints that libjpeg writes to stderr about a file that it decodes nevertheless. Whole files of some cameras have
+# too many bytes before the end of the image (marker d9), too. With every other complaint, pixels are made up.
 _SKIPPED = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
 _MADE_UP = re.compile(
     rf"(?!{_SKIPPED.pattern})Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression sequence"
@@ -37,7 +37,7 @@ class Extremes(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """JPEG files that libjpeg decodes and complains of: what it says of each, by path."""
+    """JPEG files that libjpeg decodes and complains of: its complaint, by path."""
 
     made_up: dict[str, str]  # pixels are missing, others stand in their place
     skipped: dict[str, str]  # bytes at the end were skipped; the picture may be whole
@@ -54,7 +54,7 @@ def find_broken(source: Source, indices: Sequence[int]) -> None:
 
 
 class Search(NamedTuple):
-    """What a search for examples that cannot be decoded found."""
+    """The result of a search for examples that cannot be decoded."""
 
     faults: list[str]  # where each lies, and why it cannot be decoded
     is_whole: bool  # whether all examples of the source were looked at
@@ -102,7 +102,7 @@ def extremes(decode: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor) -> d
 
 
 def damage(paths: Sequence[str]) -> Damage:
-    """What libjpeg says of these files, all of which can be decoded. TensorFlow reports none of it."""
+    """The complaints of libjpeg about these files, all of which can be decoded. TensorFlow reports none of them."""
     found = Damage({}, {})
     for path in paths:
         with standard_error.kept() as lines, contextlib.suppress(tf.errors.OpError):

@@ -1,4 +1,4 @@
-"""What an image file tells without being decoded: whether it is a PNG or JPEG file, if its end is there, its size."""
+"""Properties of an image file that need no decoding: PNG or JPEG, cut off or whole, its size."""
 
 import os
 import struct
@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import listing
 
-# What files of the two kinds begin and end with (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
+# The first and last bytes of files of the two kinds (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
@@ -20,7 +20,7 @@ _START_OF_SCAN, _FILL = 0xDA, 0xFF
 
 
 class Look(NamedTuple):
-    """What a look at a file found."""
+    """The result of a look at a file."""
 
     size: int  # bytes
     fault: str = ""  # why it cannot be used, to follow its path in a sentence
@@ -47,7 +47,7 @@ def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: st
 
 
 def look(path: str) -> Look:
-    """The size of an image file, and what its first and last bytes say is wrong with it."""
+    """The size of an image file, and the fault that its first and last bytes show."""
     try:
         with open(path, "rb") as file:
             start = file.read(len(_PNG))
@@ -109,7 +109,7 @@ def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
 
 
 def _pixels(jpeg: bytes) -> bytes:
-    """What follows the first header of a scan. Headers before may hold a small picture with an end mark of its own."""
+    """The bytes behind the first header of a scan. A header before may hold a small picture with an end mark."""
     place = 2
     while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
         marker = jpeg[place + 1]

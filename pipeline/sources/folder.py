@@ -79,21 +79,24 @@ def open_splits(argument: str, config: Config) -> Splits:
     """The splits that lie in the directory `argument`, those it lacks carved off its training examples."""
     root = expand(argument, "source=folder")
     listing.require_directory(root, "give one that holds a sub-directory for each class")
-    directories = {split: os.path.join(root, split) for split in SPLITS}
-    there = [split for split in SPLITS if os.path.lexists(directories[split])]
+    there = [split for split in SPLITS if os.path.lexists(os.path.join(root, split))]
     if "train" not in there:
         [split] = _open([root], config)
         rest, held_out = carve(split, config.validation_fraction)
         return Splits(*carve(rest, config.validation_fraction), held_out)
     if "test" not in there:
+        directory = os.path.join(root, "train")
         raise BadDataError(
-            f"{root} has train but no test; add {directories['test']}, or give {directories['train']} to carve it off"
+            f"{root} has train but no test; add {os.path.join(root, 'test')}, or give {directory} to carve it off"
         )
-    for split in there:
-        listing.require_directory(directories[split], "put a directory of class directories there or remove it")
+    directories = [os.path.join(root, name) for name in there]
+    for directory in directories:
+        listing.require_directory(directory, "put a directory of class directories there or remove it")
     _name_others(root)
-    train, test, *validation = _open([directories[split] for split in there], config)
-    return Splits(train, *validation, test) if validation else Splits(*carve(train, config.validation_fraction), test)
+    train, test, *validation = _open(directories, config)
+    if validation:
+        return Splits(train, validation[0], test)
+    return Splits(*carve(train, config.validation_fraction), test)
 
 
 def _name_others(root: str) -> None:

@@ -42,7 +42,7 @@ def check(splits: Mapping[str, "Folder"]) -> None:
 
 
 def _looks(paths: Sequence[str], channels: int) -> dict[str, Extremes]:
-    """What is seen of each of these files that can be decoded."""
+    """The extremes of each of these files that can be decoded, by path."""
     if not paths:
         return {}
     encoded = tf.constant([os.fsencode(path) for path in paths], tf.string)

@@ -17,7 +17,7 @@ from pipeline.process.preemption import Preemption, sigterm_held_back
 from pipeline.workers.cluster import Cluster
 from pipeline.workers.peers import Peers
 from pipeline.workers.phases import Phases
-from pipeline.workers.versions import versions
+from pipeline.workers.versions import REMEDIES, versions
 from pipeline.workers.watchdog import GRACE_S, Watchdog
 
 FINISHED_S = 10.0  # for which the chief of a finished run waits for others, to tell them
@@ -128,5 +128,10 @@ class Job:
         different = [name for name in mine if mine[name] != theirs.get(name)]
         if different:
             own, each = self._topology.workers.index, {"asked": "flags", "versions": "versions"}[what]
-            told = "; ".join(f"{name} {mine[name]} and {theirs.get(name)}" for name in different)
-            raise UsageError(f"workers {own} and {index} were started with different {each}: {told}; make them equal")
+            told = "; ".join(f"{name} {_shown(mine[name])} and {_shown(theirs.get(name))}" for name in different)
+            remedy = "; ".join(dict.fromkeys(REMEDIES.get(name, "make them equal") for name in different))
+            raise UsageError(f"workers {own} and {index} were started with different {each}: {told}; {remedy}")
+
+
+def _shown(value: object) -> object:
+    return "none" if value == "" else value

@@ -143,7 +143,11 @@ class Peers:
 
     def _tell(self) -> None:
         while not self._closed.is_set():
-            self._send()
+            try:
+                self._send()
+            except Exception:
+                if not self._closed.is_set():  # else the process ends, and with it what a status is made of
+                    raise
             self._closed.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
 
     def _all_met(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.errors import ExitCode
 from pipeline.text.tables import aligned
+from pipeline.workers.versions import REMEDIES
 
 CLOCKS_S = 2.0  # by which clocks may differ
 OK = "ok"
@@ -94,21 +95,36 @@ def _silent(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Pro
 
 def _differences(name: str, facts: Facts, chief: Facts) -> list[Problem]:
     """In what a worker differs from the chief, and must not."""
-    pairs = {f"its version of {key}": (facts.versions.get(key), value) for key, value in chief.versions.items()}
+    pairs = {_version(key): (facts.versions.get(key), value) for key, value in chief.versions.items()}
+    remedies = {_version(key): remedy for key, remedy in REMEDIES.items()}
     pairs |= {f"its --{key}": (facts.flags.get(key), value) for key, value in chief.flags.items()}
     pairs["its list of workers"] = (",".join(facts.addresses), ",".join(chief.addresses))
     if not (chief.flags.get("towers") or chief.flags.get("tower_devices")):
         pairs["its number of GPUs"] = (str(facts.gpus), str(chief.gpus))
     return [
-        (ExitCode.USAGE, f"{name} differs from the chief: {what} is {its}, the chief's {chiefs}; make them equal")
+        (
+            ExitCode.USAGE,
+            f"{name} differs from the chief: {what} is {_shown(its)}, the chief's {_shown(chiefs)}; "
+            f"{remedies.get(what, 'make them equal')}",
+        )
         for what, (its, chiefs) in pairs.items()
         if its != chiefs
     ]
 
 
+def _version(key: str) -> str:
+    """How a key of `versions` is named."""
+    return f"its {key}" if key in REMEDIES else f"its version of {key}"
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value == "" else str(value)
+
+
 def remarks(reports: Mapping[int, Report]) -> list[str]:
     """What is no problem, but good to know."""
-    said = ["the chief has " + ", ".join(f"{name} {version}" for name, version in reports[0].facts.versions.items())]
+    told = {name: version for name, version in reports[0].facts.versions.items() if version}
+    said = ["the chief has " + ", ".join(f"{name} {version}" for name, version in told.items())]
     apart = [_name(k, reports[k].facts) for k in sorted(reports) if not reports[k].sees_run_dir]
     if apart:
         said.append(

@@ -1,4 +1,4 @@
-"""A full disk, a damaged checkpoint, a kill and other workers, by tests/chaos.py; more: python -m tests.chaos --events=50"""
+"""A full disk, a damaged checkpoint, a kill and other workers. More of it: python -m tests.chaos --events=50"""
 
 import subprocess
 import sys

@@ -28,6 +28,7 @@ def preflights(addresses: list[str], *flags, indices=None, own=None) -> list[sub
 
 
 def ended(processes) -> list[tuple[int, str, str]]:
+    processes = list(processes)
     out = [process.communicate(timeout=60) for process in processes]
     return [(process.returncode, *texts) for process, texts in zip(processes, out, strict=True)]
 
@@ -64,6 +65,31 @@ def test_flags_that_differ_are_named_with_both_values(tmp_path):
     results = ended(preflights(local_addresses(2), f"--run_dir={tmp_path}", own={1: ["--seed=2"]}))
     assert [code for code, _, _ in results] == [ExitCode.USAGE] * 2
     assert "its --seed is 2, the chief's 1; make them equal" in results[0][2]
+
+
+def test_hardware_that_differs_is_named_with_both_values_and_the_remedy(tmp_path):
+    older, newer = (commands.environment(**changes) for changes in ({"ONEDNN_MAX_CPU_ISA": "AVX"}, {"XLA_FLAGS": "x"}))
+    addresses = ",".join(local_addresses(2))
+    results = ended(
+        commands.start(
+            "preflight", f"--worker_addresses={addresses}", f"--worker_index={k}", f"--run_dir={tmp_path}", env=env
+        )
+        for k, env in enumerate((newer, older))
+    )
+    assert [code for code, _, _ in results] == [ExitCode.USAGE] * 2
+    assert re.search(
+        "its instructions is AVX, the chief's AVX2?.*; give all workers the same ONEDNN_MAX", results[0][2]
+    )
+    assert "its variables is none, the chief's XLA_FLAGS=x; set these variables for all workers alike" in results[0][2]
+
+
+def test_unsealed_messages_and_listening_on_a_network_are_told_and_a_private_network_has_neither(tmp_path):
+    (code, out, _), _ = ended(preflights(local_addresses(2), f"--run_dir={tmp_path}"))
+    assert code == 0 and "the workers' own messages are not sealed" in out
+    assert ("listening on a network: " in out) == bool(ports.exposed(1))
+    private = commands.run("supervise", "--preflight", "--workers=2", f"--run_dir={tmp_path}")
+    assert private.returncode == 0 and "not sealed" not in private.stdout
+    assert "listening on a network" not in private.stdout or "no private network (" in private.stderr
 
 
 def test_a_worker_that_is_not_there_is_named(tmp_path):

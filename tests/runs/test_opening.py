@@ -25,12 +25,13 @@ FLAGS = {
 }  # fmt: skip
 
 
-def train(run_dir: Path, stop: Preemption | None = None, **fields) -> dict:
-    """Trains as the command does; the result line."""
+def train(run_dir: Path, stop: Preemption | None = None, when_open=lambda: None, **fields) -> dict:
+    """Trains as the command does; the result line. when_open: called between the start and the first step."""
     asked = Config(**(FLAGS | fields), run_dir=str(run_dir))
     asked.validate()
     with opening.opened(asked, stop or Preemption()) as run:
         if run:
+            when_open()
             loop.train(run)
     return RunDirectory(run_dir).history().result
 
@@ -138,9 +139,9 @@ def damage(path: Path) -> None:
 
 
 def test_the_checkpoint_that_is_due_is_saved_before_a_broken_validation_split_is_read(tmp_path, pictures):
-    damage(pictures / "validation" / "red" / "3.png")
+    victim = pictures / "validation" / "red" / "3.png"
     with pytest.raises(BadDataError, match=r"red/3\.png"):
-        train(tmp_path / "run", source=f"folder:{pictures}", eval_every=4)
+        train(tmp_path / "run", when_open=lambda: damage(victim), source=f"folder:{pictures}", eval_every=4)
     assert Checkpoints(tmp_path / "run" / "checkpoints").verify(4).step == 4
 
 
@@ -150,9 +151,8 @@ def test_the_last_good_state_is_saved_before_a_broken_example_ends_the_run(tmp_p
     straight = train(tmp_path / "straight", **flags)
     victim = pictures / "train" / "blue" / "7.png"
     sound = victim.read_bytes()
-    damage(victim)
     with pytest.raises(BadDataError, match=r"blue/7\.png"):
-        train(tmp_path / "run", **flags)
+        train(tmp_path / "run", when_open=lambda: damage(victim), **flags)
     [step] = Checkpoints(tmp_path / "run" / "checkpoints").steps()
     assert 0 < step < 12
     victim.write_bytes(sound)
@@ -160,3 +160,22 @@ def test_the_last_good_state_is_saved_before_a_broken_example_ends_the_run(tmp_p
     saved, short = (Checkpoints(tmp_path / name / "checkpoints").read(step) for name in ("run", "short"))
     assert state.state_sha256(saved.values, step) == state.state_sha256(short.values, step)
     assert train(tmp_path / "run", **flags)["parameters_sha256"] == straight["parameters_sha256"]
+
+
+# --- other hardware ---
+
+
+def test_a_resume_on_other_hardware_says_from_which_step_on(run_dir, monkeypatch, capsys):
+    manifest = Checkpoints(run_dir / "checkpoints").manifest(12)
+    assert manifest.hardware["machine"] and manifest.hardware["variables"] == ""
+    assert not any(event["event"] == "hardware" for event in RunDirectory(run_dir).history().events)
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")  # read anew at every start; too late for this process
+    train(run_dir, steps=16, quiet=False)
+    [event] = [event for event in RunDirectory(run_dir).history().events if event["event"] == "hardware"]
+    assert (event["step"], event["now"]["variables"]) == (12, "ONEDNN_DEFAULT_FPMATH_MODE=BF16")
+    assert "from step 12 on other hardware computes (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE")
+    train(run_dir, steps=20)
+    assert [e["step"] for e in RunDirectory(run_dir).history().events if e["event"] == "hardware"] == [12, 16]

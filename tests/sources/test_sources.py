@@ -42,6 +42,7 @@ def test_check_accepts(spec):
     [
         ("minst", ["source=minst is unknown", "did you mean mnist?", "digits, mnist, tfds, idx, folder, fake"]),
         ("", ["source= is unknown"]),
+        ("folder:r\udce9d", [r"source=b'folder:r\xe9d' is not UTF-8 text; rename that directory"]),
         ("mnist:x", ["source=mnist:x", "takes no argument", "--source=mnist"]),
         ("idx", ["source=idx lacks its DIR", "--source=idx:DIR"]),
         ("tfds:", ["source=tfds: lacks its NAME"]),

@@ -1,0 +1,111 @@
+"""What decides the bits of a computation besides flags, data and versions: the processor, its instructions, the GPUs.
+
+TensorFlow is not asked, so that a supervisor can be told it too.
+"""
+
+import hashlib
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.process import environment
+
+# The instruction sets for which oneDNN has kernels of their own, the least first, as ONEDNN_MAX_CPU_ISA names them, and
+# the flags in /proc/cpuinfo that each adds. Another set means other blocks, and so another order of sums.
+_X86 = {
+    "SSE41": {"sse4_1"},
+    "AVX": {"avx"},
+    "AVX2": {"avx2", "fma"},
+    "AVX2_VNNI": {"avx_vnni"},
+    "AVX512_CORE": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "AVX512_CORE_VNNI": {"avx512_vnni"},
+    "AVX512_CORE_BF16": {"avx512_bf16"},
+    "AVX512_CORE_FP16": {"avx512_fp16"},
+    "AVX512_CORE_AMX": {"amx_tile", "amx_int8", "amx_bf16"},
+    "AVX512_CORE_AMX_FP16": {"amx_fp16"},
+}
+_SAME = {"AVX10_1_512": "AVX512_CORE_FP16", "AVX10_1_512_AMX": "AVX512_CORE_AMX"}
+_SAME["AVX10_1_512_AMX_FP16"] = "AVX512_CORE_AMX_FP16"
+_ARM = {"asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "svebf16", "svei8mm"}
+_OPTIONAL = {"AVX2_VNNI"}  # a processor may have what follows without it
+
+# Variables of libraries that change numbers; those of these families that do not are named after them.
+_FAMILIES = re.compile(r"(ONEDNN|DNNL|TF_ONEDNN|TF_CUDNN|CUDNN|CUBLAS)_\w+")
+_VARIABLES = {
+    "TF_ENABLE_ONEDNN_OPTS",
+    "NVIDIA_TF32_OVERRIDE",
+    "XLA_FLAGS",
+    "TF_XLA_FLAGS",
+}
+_HARMLESS = re.compile(r"\w*(VERBOSE|DUMP|PROFILE|LOG|CACHE_CAPACITY|MAX_CPU_ISA|SYSTEM_ALLOCATOR)\w*")
+_DEFAULTS = {"TF_ENABLE_ONEDNN_OPTS": {"1", "true"}}
+_LONGEST = 300  # characters of all variables; of more, a hash stands for the rest
+
+
+def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), gpus: Path = Path("/proc/driver/nvidia/gpus")) -> dict[str, str]:
+    """What must be equal for equal bits, by name; always the same names. Whatever this machine does not tell is ''.
+
+    machine: its kind. processor: maker, family and model. instructions: the most that oneDNN will use. gpus: the models
+    of the GPUs that this process may use. variables: those of the environment that change numbers, NAME=VALUE.
+    """
+    told = _first_processor(cpuinfo)
+    variables = environment.variables()
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(told),
+        "instructions": _instructions(told, variables),
+        "gpus": _gpus(gpus) if environment.visible_gpus() else "",
+        "variables": _changing(variables),
+    }
+
+
+def _first_processor(cpuinfo: Path) -> dict[str, str]:
+    """What proc(5) says of the first processor."""
+    try:
+        text = cpuinfo.read_text().partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = [line.partition(":") for line in text.splitlines()]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _processor(told: Mapping[str, str]) -> str:
+    names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part", "CPU variant")
+    return " ".join(told[name] for name in names if name in told)
+
+
+def _instructions(told: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    """The largest set of instructions that the processor has and ONEDNN_MAX_CPU_ISA allows."""
+    if "Features" in told:
+        return " ".join(sorted(_ARM & set(told["Features"].split())))
+    flags, found = set(told.get("flags", "").split()), ""
+    asked = variables.get("ONEDNN_MAX_CPU_ISA") or variables.get("DNNL_MAX_CPU_ISA") or ""
+    most = _SAME.get(asked.upper(), asked.upper())
+    for name, needed in _X86.items():
+        if needed <= flags:
+            found = name
+        elif name not in _OPTIONAL:
+            break
+        if name == most:
+            break
+    return found
+
+
+def _gpus(directory: Path) -> str:
+    """The models of this machine's GPUs, each once."""
+    texts = [path.read_text() for path in sorted(directory.glob("*/information"))]
+    models = {match[1].strip() for text in texts if (match := re.search(r"^Model:(.*)$", text, re.MULTILINE))}
+    return ", ".join(sorted(models))
+
+
+def _changing(variables: Mapping[str, str]) -> str:
+    """The variables that change numbers and are not as they are without being set."""
+    names = [name for name in sorted(variables) if name in _VARIABLES or _FAMILIES.fullmatch(name)]
+    changing = [
+        f"{name}={variables[name]}"
+        for name in names
+        if not _HARMLESS.fullmatch(name) and variables[name].lower() not in _DEFAULTS.get(name, {""})
+    ]
+    text = " ".join(changing)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... {hashlib.sha256(text.encode()).hexdigest()[:8]}"

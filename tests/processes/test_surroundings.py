@@ -1,0 +1,49 @@
+"""What a user has set for other projects changes no number here."""
+
+import json
+
+import commands
+import pytest
+
+from pipeline.errors import ExitCode
+
+BRIEF = ("--source=fake:100", "--model=cnn", "--global_batch=20", "--steps=4", "--eval_every=0", "--intra_op_threads=2")
+
+
+def sha256(run_dir, **variables: str) -> str:
+    """Of the parameters on which a brief run ends under these variables."""
+    told = commands.succeed("train", *BRIEF, f"--run_dir={run_dir}", env=commands.environment(**variables))
+    return json.loads(told.splitlines()[-1])["parameters_sha256"]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Makes a home directory with a configuration of Keras; the variables that lead there."""
+
+    def make(text: str) -> dict[str, str]:
+        (tmp_path / "home" / ".keras").mkdir(parents=True)
+        (tmp_path / "home" / ".keras" / "keras.json").write_text(text)
+        return {"HOME": str(tmp_path / "home")}
+
+    return make
+
+
+def test_neither_keras_configuration_nor_its_backend_changes_a_number(tmp_path, home):
+    other = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "torch"}
+    theirs = sha256(tmp_path / "theirs", KERAS_BACKEND="torch", **home(json.dumps(other)))
+    assert theirs == sha256(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"epsilon": "small"}', '{"floatx": "float7"}'])
+def test_a_configuration_that_keras_cannot_use_is_named(tmp_path, home, text):
+    line = commands.refuse(
+        ExitCode.USAGE, "train", *BRIEF, f"--run_dir={tmp_path}/run", env=commands.environment(**home(text))
+    )
+    assert line.startswith("usage: Keras cannot use its configuration (") and "~/.keras/keras.json" in line
+
+
+@pytest.mark.parametrize("value", ["1", "true"])
+def test_a_variable_that_takes_the_clock_away_is_named_at_once(tmp_path, value):
+    env = commands.environment(TF_DETERMINISTIC_OPS=value)
+    line = commands.refuse(ExitCode.USAGE, "train", *BRIEF, f"--run_dir={tmp_path}/run", env=env)
+    assert line.startswith(f"usage: TF_DETERMINISTIC_OPS={value} is not allowed") and "unset it" in line
