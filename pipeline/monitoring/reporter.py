@@ -1,4 +1,4 @@
-"""A run's figures for people: the progress of each call, a line at each --log_every, the table at the end."""
+"""A run's figures for people: progress after each call, a line every --log_every steps, a table at the end."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ class Reporter:
         self._journal.terminal.move(step, self._config.steps, "  ".join(parts))
 
     def log(self, step: int, outcome: Outcome) -> None:
-        """Tells a step's figures: a line in metrics.jsonl, points in TensorBoard, a line for people."""
+        """Reports a step's figures: a line in metrics.jsonl, points in TensorBoard, a line for people."""
         rate = self._clock.images_per_second_lately()
         values = {
             "loss": float(outcome.loss),
@@ -49,7 +49,7 @@ class Reporter:
         )
 
     def ending(self, step: int, tally: Tally, where: Mapping[str, str]) -> str:
-        """The table at the end of a run. where: names and places of its files."""
+        """The table at the end of a run. where: the names and paths of its files."""
         accuracy = self._journal.history.validation_accuracy
         best = max(accuracy.items(), key=lambda item: (item[1], -item[0]), default=None)
         wrong = int(tally.confusion.sum() - tally.confusion.trace())
