@@ -1,4 +1,4 @@
-"""What a run would do: its towers, their batches, and the first steps' examples and rates."""
+"""--dry_run: the towers of a run, their batches, and the examples and rates of its next steps."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ STEPS_SHOWN, EXAMPLES_SHOWN = 5, 10
 
 
 def show(asked: Config) -> None:
-    """Prints the configuration as it would be settled, and the plan of the next steps; writes and trains nothing.
+    """Prints the settled configuration and the plan of the next steps. Nothing is written, nothing trained.
 
     Raises PipelineError where the run could not start.
     """

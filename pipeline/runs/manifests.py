@@ -1,16 +1,16 @@
-"""Where a checkpoint's manifest lies: whoever only asks how far a run came needs no TensorFlow for it."""
+"""The paths of manifests, and the newest step among them. A reader of these needs no TensorFlow."""
 
 import re
 from pathlib import Path
 
 
 def path(directory: Path, step: int) -> Path:
-    """The manifest of a step's checkpoint; it is moved there last, so where it lies, the checkpoint is whole."""
+    """The path of a step's manifest. It is written last: if it exists, the checkpoint is whole."""
     return directory / f"ckpt-{step}.manifest.json"
 
 
 def newest_step(directory: Path) -> int:
-    """The highest step with a manifest; -1 if there is none, or nobody can look. Costs one listing."""
+    """The highest step with a manifest; -1 if there is none, or the directory cannot be listed. Costs one listing."""
     try:
         names = [entry.name for entry in directory.iterdir()]
     except OSError:

@@ -173,7 +173,7 @@ def test_a_resume_on_other_hardware_says_from_which_step_on(run_dir, monkeypatch
     train(run_dir, steps=16, quiet=False)
     [event] = [event for event in RunDirectory(run_dir).history().events if event["event"] == "hardware"]
     assert (event["step"], event["now"]["variables"]) == (12, "ONEDNN_DEFAULT_FPMATH_MODE=BF16")
-    assert "from step 12 on other hardware computes (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
+    assert "from step 12 on the run uses other hardware (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
         capsys.readouterr().out
     )
     monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE")
