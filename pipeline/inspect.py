@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.inspect --run_dir=R. Lists checkpoints, and what is in one."""
+"""Entry point: python -m pipeline.inspect --run_dir=R. Lists the checkpoints of a run, and the contents of one."""
 
 import time
 from typing import TYPE_CHECKING

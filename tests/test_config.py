@@ -57,7 +57,7 @@ BROKEN_RULES = [
     ({"tower_devices": "gpu0"}, "tower_devices=gpu0: 'gpu0' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1"),
     ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
-    ({"augment_steps": 9}, "augment_steps=9 is of --augment, which is not given; give both, or leave it out"),
+    ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
     ({"quiet": True, "verbose": True}, "--quiet and --verbose exclude each other; give one of them"),
