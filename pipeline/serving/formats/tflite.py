@@ -1,6 +1,6 @@
-"""tflite: one model.tflite for phones and small boards; it takes uint8 images and gives probabilities.
+"""tflite: one model.tflite for phones and small boards, which takes uint8 images and returns probabilities.
 
-TensorFlow Lite has no bfloat16, so the network computes in float32 here, whatever it was trained in.
+TensorFlow Lite has no bfloat16, so the export always computes in float32.
 """
 
 import warnings
@@ -28,8 +28,8 @@ def write(network: Network, directory: Path) -> list[str]:
 
 
 def load(directory: Path) -> Runner:
-    """The model as TensorFlow Lite's interpreter runs it."""
-    # Its own kernels, without the delegate that logs a line when it is made.
+    """The model, loaded by TensorFlow Lite's interpreter."""
+    # The built-in kernels, without the default delegate, which logs a line.
     kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow 2.21 announces its move to the package ai_edge_litert
