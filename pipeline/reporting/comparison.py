@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from pipeline.config import OF_ONE_START, Config
 from pipeline.reporting.charts import Line
+from pipeline.reporting.curves import CURVES, Chart, Curve, points
 from pipeline.reporting.scales import LOGARITHMIC_FROM
-from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, setting
+from pipeline.reporting.views import NONE, RunView, setting
 from pipeline.text.numbers import accuracy, duration, number
 
 SHA_SHOWN = 8

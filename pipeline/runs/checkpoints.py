@@ -24,52 +24,12 @@ import tensorflow as tf
 from pipeline.engine import state
 from pipeline.errors import StorageError
 from pipeline.runs import manifests
+from pipeline.runs.manifests import Manifest
 from pipeline.storage.files import storage_errors, sync
 from pipeline.storage.reading import open_regular, parse_json, read_small, without_patterns
 
 GLOBAL_STEP = "global_step"
 BLOCK = 1 << 20  # bytes that are read and hashed together
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """The description of a checkpoint, which lies beside its files."""
-
-    step: int
-    saved: float  # unix time
-    parameters_sha256: str
-    state_sha256: str
-    files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
-    config: dict[str, Any]
-    examples: dict[str, Any]  # an ExampleSpec
-    hardware: dict[str, str] = dataclasses.field(default_factory=dict)  # see hardware.conditions; {} before 0.2.0
-
-    def check(self) -> None:
-        """Raises ValueError unless every field has its type, and `files` names exactly the files of one checkpoint.
-
-        No manifest can make a reader open another path, or leave a data file out.
-        """
-        numbers = type(self.step) is int and self.step >= 0 and isinstance(self.saved, int | float)
-        hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
-        objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
-        if not (numbers and hashes and objects):
-            raise ValueError("a field is of another type")
-        for name, said in self.files.items():
-            if (
-                not isinstance(said, dict)
-                or type(said.get("bytes")) is not int
-                or not isinstance(said.get("sha256"), str)
-            ):
-                raise ValueError(f"it does not say the bytes and the sha256 of {name}")
-        total = max(len(self.files) - 1, 1)
-        data = {f"ckpt-{self.step}.data-{i:05d}-of-{total:05d}" for i in range(total)}
-        if self.files.keys() != {f"ckpt-{self.step}.index", *data}:
-            raise ValueError(f"it names {', '.join(sorted(self.files)) or 'no files'}, which is no whole checkpoint")
-
-    @property
-    def num_bytes(self) -> int:
-        """The size of the checkpoint's files."""
-        return sum(file["bytes"] for file in self.files.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +59,7 @@ class Checkpoints:
         """The manifest of a step, its files unverified. Raises StorageError if it is missing or damaged."""
         path = self._manifest(step)
         try:
-            manifest = _opened(parse_json(read_small(path)))
+            manifest = manifests.opened(parse_json(read_small(path)))
         except FileNotFoundError:
             raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
         except (ValueError, TypeError, KeyError) as error:
@@ -244,7 +204,7 @@ class Checkpoints:
         files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
         hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
         manifest = Manifest(step, time.time(), *hashes, files, **about)
-        (hidden / self._manifest(step).name).write_text(json.dumps(_sealed(manifest), indent=1) + "\n")
+        (hidden / self._manifest(step).name).write_text(json.dumps(manifests.sealed(manifest), indent=1) + "\n")
         return manifest
 
     def _names(self) -> list[str]:
@@ -265,26 +225,6 @@ class Checkpoints:
 
     def _manifest(self, step: int) -> Path:
         return manifests.path(self.directory, step)
-
-
-def _sealed(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as a JSON object, with the hash of its other fields."""
-    fields = dataclasses.asdict(manifest)
-    return {**fields, "sha256": _sha256_of(fields)}
-
-
-def _opened(sealed: dict[str, Any]) -> Manifest:
-    """The manifest that `_sealed` made. Raises ValueError, TypeError or KeyError for anything else."""
-    fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}
-    if sealed["sha256"] != _sha256_of(fields):
-        raise ValueError("its own hash is another")
-    manifest = Manifest(**fields)
-    manifest.check()
-    return manifest
-
-
-def _sha256_of(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _described(path: Path, most: int | None = None) -> dict[str, Any]:

@@ -150,9 +150,7 @@ def _started(
 
 def _check_same_examples(assembly: Assembly, cluster: Cluster) -> None:
     """Raises BadDataError naming the workers whose examples are not those of worker 0."""
-    chiefs, *others = cluster.gather_json(assembly.about()["examples"])
-    wrong = [f"worker {index}" for index, own in enumerate(others, start=1) if own != chiefs]
-    if wrong:
+    if wrong := cluster.unequal(assembly.about()["examples"]):
         raise BadDataError(
             f"{', '.join(wrong)} found other examples in source={assembly.config.source} than worker 0; "
             "give every host the same files"

@@ -205,9 +205,10 @@ class Cluster:
             )
             return total.numpy()
 
-    def gather_json(self, value: Any) -> list[Any]:
-        """Every worker's value, of types that JSON has, in the order of their indices."""
-        return [json.loads(part) for part in self.gather(json.dumps(value).encode())]
+    def unequal(self, value: Any) -> list[str]:
+        """The names of the workers whose value, of types of JSON, is not the chief's. All workers call it."""
+        chiefs, *others = map(json.loads, self.gather(json.dumps(value).encode()))
+        return [f"worker {index}" for index, own in enumerate(others, start=1) if own != chiefs]
 
     def barrier(self) -> None:
         """Returns when every worker has called it."""
