@@ -98,7 +98,11 @@ def extremes(decode: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor) -> d
     options.autotune.enabled = False  # with it on, deleting an iterator stalls at times (TensorFlow 2.21)
     dataset = tf.data.Dataset.from_tensor_slices(elements).enumerate().with_options(options)
     dataset = dataset.map(tf.autograph.experimental.do_not_convert(look), num_parallel_calls=8).ignore_errors()
-    return {int(i): Extremes(int(least), int(greatest)) for i, least, greatest in dataset.as_numpy_iterator()}
+    return {
+        int(number): Extremes(int(least), int(greatest))
+        for batch in dataset.batch(_AT_A_TIME).as_numpy_iterator()
+        for number, least, greatest in zip(*batch, strict=True)
+    }
 
 
 def damage(paths: Sequence[str]) -> Damage:

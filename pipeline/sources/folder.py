@@ -67,12 +67,12 @@ class Folder:
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
 
-    def path(self, index: int) -> str:
-        """The path of an example's file, as the operating system takes it."""
-        return os.fsdecode(self._paths[index].numpy())
+    def paths(self, indices: Sequence[int]) -> list[str]:
+        """The paths of examples' files, as the operating system takes them."""
+        return [os.fsdecode(path) for path in tf.gather(self._paths, tf.constant(indices, tf.int64)).numpy()]
 
     def where(self, index: int) -> str:
-        return listing.printable(self.path(index))
+        return listing.printable(self.paths([index])[0])
 
 
 def open_splits(argument: str, config: Config) -> Splits:

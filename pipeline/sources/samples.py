@@ -28,7 +28,7 @@ def check(splits: Mapping[str, "Folder"]) -> None:
     splits: by what each is called to the user; all have one image shape. Pictures that may be damaged, or are very
     dark, are told.
     """
-    paths = {name: [split.path(index) for index in _first(split.sizes)] for name, split in splits.items()}
+    paths = {name: split.paths(_first(split.sizes)) for name, split in splits.items()}
     channels = next(iter(splits.values())).image_shape[2]
     with standard_error.kept() as lines:
         seen = _looks(list(itertools.chain(*paths.values())), channels)
