@@ -246,19 +246,19 @@ class Config:
     def to_flags(self) -> str:
         """An absl flagfile that repeats the run in another --run_dir."""
         recorded = [name for name in self.__dataclass_fields__ if name not in OF_ONE_START]
-        return "".join(f"--{name}={text(getattr(self, name))}\n" for name in recorded)
+        return "".join(f"--{name}={format_value(getattr(self, name))}\n" for name in recorded)
 
     def to_arguments(self) -> list[str]:
         """The arguments of a command line that gives this configuration."""
-        return [f"--{name}={text(getattr(self, name))}" for name in self.__dataclass_fields__]
+        return [f"--{name}={format_value(getattr(self, name))}" for name in self.__dataclass_fields__]
 
 
-def text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A field's value as its flag takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read(name: str, text: str) -> Any:
+def parse_value(name: str, text: str) -> Any:
     """The value of a field, from the text that its flag takes. Raises ValueError if it is not of the field's type."""
     kind: Any = type(Config.__dataclass_fields__[name].default)
     if kind is bool and text not in ("true", "false"):
@@ -289,7 +289,7 @@ def differences(recorded: Config, asked: Config) -> list[str]:
     return [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]
 
 
-def keep(recorded: Config, asked: Config) -> Config:
+def keep_recorded(recorded: Config, asked: Config) -> Config:
     """`asked`, with the recorded value in every KEPT field that it leaves at 0 or ""."""
     kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if not value}
     return dataclasses.replace(asked, **kept)

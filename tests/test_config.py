@@ -152,7 +152,7 @@ def test_differences_name_both_values():
 def test_a_zero_is_resolved_once_and_then_kept():
     first = configuration.resolve(Config(steps=300, intra_op_threads=2), num_towers=4)
     assert (first.grad_shards, first.decay_steps, first.intra_op_threads) == (4, 300, 2)
-    again = configuration.keep(first, Config(steps=500, intra_op_threads=3))
+    again = configuration.keep_recorded(first, Config(steps=500, intra_op_threads=3))
     assert (again.grad_shards, again.decay_steps, again.steps) == (4, 300, 500)
     assert configuration.differences(first, again) == ["intra_op_threads: 2 -> 3"]
 

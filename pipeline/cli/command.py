@@ -39,7 +39,7 @@ def run(
     positional: the name of the arguments without dashes, which main gets as a list; "" if there are none.
     own_topic: the topic in --help of the flags that are not in Config.
     """
-    preemption.let_interrupts_end_it()
+    preemption.end_on_interrupt()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     absl.logging.get_absl_handler().addFilter(_concerns_users)
     foreign = set(flags.FLAGS)
@@ -124,7 +124,7 @@ def _wrong_value(message: str) -> UsageError:
         return UsageError(f"{name}={value} holds a comment; give it a line of its own in the flagfile")
     wanted = _TYPES.get(flag.flag_type(), "a value of this flag")
     field = Config.__dataclass_fields__.get(name)
-    example = _default(flag) or (configuration.text(field.default) if field else "")
+    example = _default(flag) or (configuration.format_value(field.default) if field else "")
     return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={example}")
 
 

@@ -127,7 +127,7 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
+def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs.
 
     Raises UsageError for a device that does not exist, or for more towers than GPUs. CPU towers are logical devices, of

@@ -38,7 +38,7 @@ def parse(varies: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         _check_name(vary, name, bool(equals), known=varied)
         values = [_read(name, value.strip()) for value in text.split(";" if ";" in text else ",")]
         if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-            raise UsageError(f"vary={vary} gives {configuration.text(twice[0])} twice; give each value once")
+            raise UsageError(f"vary={vary} gives {configuration.format_value(twice[0])} twice; give each value once")
         varied[name] = tuple(values)
     return varied
 
@@ -61,9 +61,9 @@ def _check_name(vary: str, name: str, has_values: bool, known: Mapping[str, Any]
 def _read(name: str, text: str) -> Any:
     """The value of a field that a text means. Raises UsageError."""
     try:
-        return configuration.read(name, text)
+        return configuration.parse_value(name, text)
     except ValueError:
-        default = configuration.text(Config.__dataclass_fields__[name].default)
+        default = configuration.format_value(Config.__dataclass_fields__[name].default)
         raise UsageError(f"vary: {name}={text} cannot be read; write values as {name}={default}") from None
 
 
@@ -104,6 +104,6 @@ def seeds(config: Config) -> list[Run]:
 
 def _directory(point: Mapping[str, Any]) -> str:
     """A directory's name, as 'learning_rate=0.001,optimizer=adam', with a hash if it was shortened or cleaned."""
-    whole = ",".join(f"{name}={configuration.text(value)}" for name, value in point.items())
+    whole = ",".join(f"{name}={configuration.format_value(value)}" for name, value in point.items())
     plain = re.sub(r"[^\w.,=:+-]+", "_", whole)[:LONGEST_NAME]
     return plain if plain == whole else f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -30,7 +30,7 @@ def check(runs: Sequence[Run]) -> None:
         settings.check(run.config)
         _check_place(Path(run.config.run_dir))
         record = RunRecord.read(Path(run.config.run_dir))
-        asked = record and configuration.keep(record.config, run.config)
+        asked = record and configuration.keep_recorded(record.config, run.config)
         if record and asked and (changed := configuration.differences(record.config, asked)):
             raise UsageError(
                 f"{run.config.run_dir} was started with another configuration ({'; '.join(changed)}); "

@@ -50,7 +50,7 @@ class Clock:
         split |= {phase: seconds[phase] for phase in (*INSIDE_TRAINING, "saving", "evaluation", "start")}
         return split | {"other": self.elapsed() - sum(split.values())}
 
-    def shares_lately(self) -> dict[str, float]:
+    def recent_shares(self) -> dict[str, float]:
         """The share of each phase of `split` in the time since the last call of this method, in [0, 1]."""
         split = self.split()
         lately = {phase: seconds - self._split_before.get(phase, 0.0) for phase, seconds in split.items()}
@@ -61,7 +61,7 @@ class Clock:
         """The speed over all calls but the first, which traces; 0 before the second call."""
         return self.images / self.seconds["training"] if self.seconds["training"] else 0.0
 
-    def images_per_second_lately(self) -> float:
+    def recent_images_per_second(self) -> float:
         """The speed since the last call of this method; 0 without training since then."""
         images, seconds = self.images - self._lately[0], self.seconds["training"] - self._lately[1]
         self._lately = (self.images, self.seconds["training"])

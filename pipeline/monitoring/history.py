@@ -94,7 +94,7 @@ class History:
         whole, foreign = [], ""
         *texts, _torn = content.split(b"\n")
         for number, text in enumerate(texts, start=1):
-            event = parsed(text)
+            event = parse_line(text)
             if event is not None:
                 whole.append(Line(text, event))
             elif not foreign:
@@ -194,7 +194,7 @@ class History:
         return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
 
 
-def parsed(text: bytes) -> Event | None:
+def parse_line(text: bytes) -> Event | None:
     """The event of a line; None for bytes that no run wrote."""
     try:
         event = parse_json(text)

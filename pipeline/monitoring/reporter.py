@@ -27,7 +27,7 @@ class Reporter:
 
     def log(self, step: int, outcome: Outcome) -> None:
         """Reports a step's figures: a line in metrics.jsonl, points in TensorBoard, a line for people."""
-        rate = self._clock.images_per_second_lately()
+        rate = self._clock.recent_images_per_second()
         values = {
             "loss": float(outcome.loss),
             "accuracy": self._accuracy(outcome),
@@ -35,11 +35,11 @@ class Reporter:
             "gradient_norm": float(outcome.gradient_norm),
             "images_per_second": rate,
         }
-        shares = self._clock.shares_lately()
+        shares = self._clock.recent_shares()
         self._journal.scalars("train", step, values)
         self._journal.points("train", step, {f"speed/time_{phase}": share for phase, share in shares.items()})
         self._journal.points("train", step, {"restarts": self._restarts})
-        self._journal.terminal.still(
+        self._journal.terminal.milestone(
             f"step {step}/{self._config.steps} ({step / self._config.steps:.0%})  loss {values['loss']:.4f}  "
             f"accuracy {values['accuracy']:.1%}  {rate:,.0f} images/s"
         )

@@ -34,7 +34,7 @@ class Terminal:
         if not self._quiet:
             self._print(text)
 
-    def still(self, text: str) -> None:
+    def milestone(self, text: str) -> None:
         """Prints a line that repeats the moving line. Where there is one, only --verbose prints it."""
         if self._verbose or not self.is_live:
             self.line(text)

@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 _NOTHING = operator.is_
 
 
-def let_interrupts_end_it() -> None:
+def end_on_interrupt() -> None:
     """Lets Ctrl-C end this process at once and in silence, as in other commands, until a Preemption takes over."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -67,7 +67,7 @@ class Preemption:
             signal.set_wakeup_fd(-1)
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def sigterm_retaken(self) -> Iterator[None]:
         """Takes SIGTERM back from code inside that installs a handler, as TensorFlow's collective runtime does.
 
         No SIGTERM is lost, if all other threads were started inside of `sigterm_held_back`.

@@ -19,7 +19,7 @@ class Cadence:
     profile: Steps  # the traced steps; each needs its own call
 
     @classmethod
-    def of(cls, config: Config) -> "Cadence":
+    def from_config(cls, config: Config) -> "Cadence":
         """The intervals that a configuration asks for."""
         return cls(
             config.steps,

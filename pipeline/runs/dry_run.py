@@ -19,7 +19,7 @@ def show(asked: Config) -> None:
 
     Raises PipelineError where the run could not start.
     """
-    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     checkpoints = Checkpoints(directory.checkpoints)
     config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)

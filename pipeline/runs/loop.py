@@ -41,7 +41,7 @@ class Loop:
     """The work around the steps: report, evaluate, save, stop."""
 
     def __init__(self, run: Run):
-        self.cadence = Cadence.of(run.config)
+        self.cadence = Cadence.from_config(run.config)
         self._run, self._saver, self._scorer = run, Saver(run), Scorer(run)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)

@@ -34,7 +34,7 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
     Inside, this process owns the run directory and is connected with the other workers; an error that ends it is
     reported to them. Raises PipelineError.
     """
-    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     job = Job(asked, towers, stop, directory.stop_file)
     open_run = _opened_by_chief if towers.workers.is_chief else _opened_by_follower
@@ -43,7 +43,7 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
             yield None
             return
         try:
-            with job.together():
+            with job.explaining_failures():
                 yield run
         except PeerLostError as error:
             run.journal.event("peer_lost", job.phases.current.step, why=str(error))
@@ -119,7 +119,7 @@ def _started(
 ) -> Run:
     """The open run. The state may be large: at the end only the trainer's variables hold it."""
     cluster = Cluster(towers, config)
-    with stop.kept():
+    with stop.sigterm_retaken():
         devices.start(towers, config)
         cluster.start()
     is_fresh = job.is_chief and not checkpoints.steps()
@@ -133,7 +133,7 @@ def _started(
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None
     values = restored.values if restored else imported.values if imported else values
-    start, values = starting_point.of_chief(cluster, StartingPoint.at(step, history), values)
+    start, values = starting_point.from_chief(cluster, StartingPoint.at(step, history), values)
     trainer = Trainer(assembly, values, cluster.add)
     restarts = len(history.launches)
     journal = _opened_journal(config, towers, directory, history, start.step)

@@ -165,6 +165,6 @@ def _read_line(line: str) -> tuple[str, Any]:
     if name not in Config.__dataclass_fields__:
         raise UsageError(f"'{line}' is not a flag of this version")
     try:
-        return name, configuration.read(name, text)
+        return name, configuration.parse_value(name, text)
     except ValueError:
         raise UsageError(f"'{line}' has a value that cannot be read") from None

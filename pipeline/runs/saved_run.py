@@ -59,7 +59,7 @@ class SavedRun:
         config = dataclasses.replace(self.config, **execution)
         spec = restored.manifest.examples
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
-        towers = topology.of(config, devices.num_gpus())
+        towers = topology.from_config(config, devices.num_gpus())
         devices.start(towers, config)
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)

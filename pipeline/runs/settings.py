@@ -43,7 +43,7 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
 def _continued(asked: Config, recorded: Config) -> Config:
     if asked.reshard:  # take the asked number of shards; 0 is then resolved anew, to one per tower
         recorded = dataclasses.replace(recorded, grad_shards=asked.grad_shards)
-    settled = configuration.keep(recorded, asked)
+    settled = configuration.keep_recorded(recorded, asked)
     if changed := configuration.differences(recorded, settled):
         raise UsageError(
             f"{asked.run_dir} was started with another configuration ({'; '.join(changed)}); "

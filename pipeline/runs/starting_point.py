@@ -21,7 +21,7 @@ class StartingPoint:
         return cls(step, {s: a for s, a in history.validation_accuracy.items() if s <= step})
 
 
-def of_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:
+def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:
     """The chief's starting point and state, on every worker; they need no common file system. All workers call it."""
     if cluster.alone:
         return own, values

@@ -41,7 +41,7 @@ class Job:
         with sigterm_held_back():
             self.watchdog.start(pulse_fd())
         try:
-            with self.together():
+            with self.explaining_failures():
                 yield
         except PipelineError as error:
             if self._peers is not None and not isinstance(error, PreemptedError):
@@ -53,7 +53,7 @@ class Job:
                 self._peers.close()
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def explaining_failures(self) -> Iterator[None]:
         """Turns TensorFlow's error of a broken collective into PeerLostError, or into the error of another worker."""
         try:
             yield

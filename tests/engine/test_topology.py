@@ -9,7 +9,7 @@ LOCAL = "/job:localhost/replica:0/task:0/device:"
 
 
 def of(num_gpus: int = 0, **fields) -> Topology:
-    return topology.of(Config(**fields), num_gpus)
+    return topology.from_config(Config(**fields), num_gpus)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_shards_that_do_not_split_are_refused_with_the_counts_that_do():
 
 def of_workers(count: int, index: int = 0, towers: int = 1) -> Topology:
     addresses = tuple(f"h{k}:9000" for k in range(count))
-    return topology.of(Config(towers=towers), 0, Workers(addresses, index))
+    return topology.from_config(Config(towers=towers), 0, Workers(addresses, index))
 
 
 def test_a_worker_names_its_devices_as_its_own():

@@ -23,7 +23,7 @@ NAME = "model.keras"
 def write(network: Network, directory: Path) -> list[str]:
     """Writes model.keras and the labels. Raises UsageError for a user's model that Keras cannot save."""
     try:
-        whole(network).save(directory / NAME)
+        classifier(network).save(directory / NAME)
     except OSError:
         raise
     except Exception as error:  # a user's own classes may raise anything when they are saved
@@ -33,7 +33,7 @@ def write(network: Network, directory: Path) -> list[str]:
     return [f"to load it, give Keras these classes, as custom_objects: {needed}"] if needed else []
 
 
-def whole(network: Network) -> keras.Model:
+def classifier(network: Network) -> keras.Model:
     """The model from images of 0 to 255 to probabilities, made of Keras' own layers."""
     model = with_keras_layers(network.model(network.precision))
     assign(model, network.values)
