@@ -7,10 +7,7 @@ import tensorflow as tf
 
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
-
-__all__ = ["ExampleSpec", "Resized", "Slice", "Source", "Splits", "carve", "find_broken"]
 
 
 class Source(Protocol):

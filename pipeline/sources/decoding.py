@@ -1,21 +1,17 @@
 """Faults of examples that only decoding finds: some cannot be decoded, or only in part, and some show nothing."""
 
-from __future__ import annotations  # Source is a name for the type checker alone: base imports this module
-
 import contextlib
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from pipeline.process import standard_error
 from pipeline.sources import files
-
-if TYPE_CHECKING:
-    from pipeline.sources.base import Source
+from pipeline.sources.base import Source
 
 SEARCH_S = 5.0  # seconds for which the other examples of a split are searched, once one of them cannot be decoded
 _AT_A_TIME = 64
@@ -98,7 +94,11 @@ def extremes(decode: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor) -> d
     options.autotune.enabled = False  # with it on, deleting an iterator stalls at times (TensorFlow 2.21)
     dataset = tf.data.Dataset.from_tensor_slices(elements).enumerate().with_options(options)
     dataset = dataset.map(tf.autograph.experimental.do_not_convert(look), num_parallel_calls=8).ignore_errors()
-    return {int(i): Extremes(int(least), int(greatest)) for i, least, greatest in dataset.as_numpy_iterator()}
+    return {
+        int(number): Extremes(int(least), int(greatest))
+        for batch in dataset.batch(_AT_A_TIME).as_numpy_iterator()
+        for number, least, greatest in zip(*batch, strict=True)
+    }
 
 
 def damage(paths: Sequence[str]) -> Damage:

@@ -17,7 +17,8 @@ from absl import logging
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Source, Splits, carve, find_broken
+from pipeline.sources.base import Source, Splits, carve
+from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand

@@ -11,7 +11,8 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import decoding, images
-from pipeline.sources.base import Slice, Splits, carve, find_broken
+from pipeline.sources.base import Slice, Splits, carve
+from pipeline.sources.decoding import find_broken
 from pipeline.sources.fake import Fake
 from pipeline.sources.memory import InMemory
 
