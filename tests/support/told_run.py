@@ -23,7 +23,8 @@ def no_constants(name):
 
 def lines(run_dir: Path) -> list[dict]:
     """The lines of metrics.jsonl by strict JSON, without their time."""
-    told = [json.loads(line, parse_constant=no_constants) for line in (run_dir / "metrics.jsonl").open()]
+    text = (run_dir / "metrics.jsonl").read_text()
+    told = [json.loads(line, parse_constant=no_constants) for line in text.splitlines()]
     return [{key: value for key, value in line.items() if key != "time"} for line in told]
 
 
