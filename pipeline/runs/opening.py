@@ -61,11 +61,11 @@ def _opened_by_chief(
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
-        if not checkpoints.steps():
+        finished = history.finished(config.steps)
+        if not checkpoints.steps() and not finished:
             fine_tuning.check(config)
             _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
-        finished = history.finished(config.steps)
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
