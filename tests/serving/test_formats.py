@@ -113,9 +113,7 @@ def test_a_residual_network_needs_no_classes_but_those_of_keras(tmp_path):
 
 def test_classes_that_a_loader_must_have_are_named(tmp_path):
     exported = export(*parts("models_for_tests:needs_tensorflow"), "keras", tmp_path)
-    assert exported.notes == [
-        "whoever loads it must give Keras these classes, as custom_objects: models_for_tests._Digamma"
-    ]
+    assert exported.notes == ["to load it, give Keras these classes, as custom_objects: models_for_tests._Digamma"]
 
 
 @pytest.mark.parametrize("format_name", ["tflite", "onnx"])
@@ -166,7 +164,7 @@ def test_an_onnx_file_carries_the_class_names(tmp_path):
 
 def test_a_format_whose_packages_are_missing_says_so(monkeypatch):
     monkeypatch.setitem(formats.FORMATS, "onnx", formats.Format("onnx_file", ("onnx", "no_such_package")))
-    with pytest.raises(UsageError, match="format=onnx needs what is not installed; pip install no_such_package, or"):
+    with pytest.raises(UsageError, match="format=onnx needs no_such_package; pip install no_such_package, or"):
         formats.check("onnx")
     formats.check("savedmodel")
 

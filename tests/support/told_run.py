@@ -62,14 +62,14 @@ def start(run_dir: Path, step: int) -> Journal:
     journal = Journal(run_dir, step)
     journal.text("configuration", markdown_table({"towers": 2}), step)
     if step == 0:
-        journal.job(step, hparams.start(Config(run_dir=str(run_dir))))
+        journal.whole_run(step, hparams.start(Config(run_dir=str(run_dir))))
     journal.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
     return journal
 
 
 def finish(journal: Journal) -> None:
     """What a run tells when it is finished."""
-    journal.job(LAST, [hparams.end()])
+    journal.whole_run(LAST, [hparams.end()])
 
 
 def num_graphs(run_dir: Path) -> int:
