@@ -83,7 +83,14 @@ def again(tried: Try, known: Undisturbed, before: dict[bytes, str]) -> list[str]
     """What is wrong with the same command under good conditions."""
     of_endings.mend(tried)
     healed = dataclasses.replace(
-        tried, environment={}, conditions={}, streams={}, sent=None, fresh=False, other_scores=False
+        tried,
+        environment={},
+        conditions={},
+        streams={},
+        sent=None,
+        fresh=False,
+        other_scores=False,
+        other_bits=tried.other_bits,
     )
     for path in (healed.run, *healed.run.rglob("*")):
         if not path.is_symlink():

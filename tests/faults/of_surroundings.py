@@ -31,6 +31,7 @@ VARIABLES: tuple[dict[str, str | None], ...] = (
     {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"},
     {"TF_CPP_MIN_LOG_LEVEL": "x"},
     {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
     {"TF_USE_LEGACY_KERAS": "1"},
     {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "CUDA_VISIBLE_DEVICES": "0"},
     {"TF_CONFIG": ""},
@@ -71,6 +72,7 @@ def variable(tried: Try) -> str:
         return ""
     tried.environment |= chosen
     tried.fresh = True
+    tried.other_bits |= "TF_XLA_FLAGS" in chosen or "ONEDNN_MAX_CPU_ISA" in chosen
     if chosen.get("HOME") == "keras":
         (tried.root / "keras" / ".keras").mkdir(parents=True)
         settings = '{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1, "backend": "jax"}'

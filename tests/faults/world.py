@@ -23,7 +23,6 @@ from fork_server import Forked
 from PIL import Image
 
 BEFORE, AFTER = 4, 8  # the step at which the run of each try stands, and the one that it goes on to
-NOBODY = 65534
 TIMEOUT_S = 240
 FLAGS = (
     *("--model=models_for_tests:linear", "--global_batch=5", f"--checkpoint_every={BEFORE // 2}", "--eval_every=4"),
@@ -52,7 +51,7 @@ class Try:
     kinds: list[str] = dataclasses.field(default_factory=list)
     told: list[str] = dataclasses.field(default_factory=list)
     other_scores: bool = False  # the examples are others, so scores and predictions may be
-    other_page: bool = False
+    other_bits: bool = False  # a variable is set that changes numbers, which a training tells
     undo: list[Callable[[], object]] = dataclasses.field(default_factory=list)
 
     @property
