@@ -53,6 +53,7 @@ def run(
         if "--version" in argv:
             flags.FLAGS.mark_as_parsed()
             return functools.partial(print, f"pipeline {pipeline.__version__}")
+        _check_current_directory()
         rest = _parsed(argv, names)
         if rest and not positional:
             raise _no_flag(rest[0], names, usage)
@@ -68,6 +69,16 @@ def _concerns_users(record: logging.LogRecord) -> bool:
     """Whether this package warns, or anything fails; what libraries remark upon is not for users."""
     own = Path(record.pathname).is_relative_to(Path(__file__).parents[1])
     return record.levelno >= (logging.WARNING if own else logging.ERROR)
+
+
+def _check_current_directory() -> None:
+    """Raises UsageError where the current directory was removed: modules and relative paths are looked for there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the current directory cannot be told ({error.strerror}); change to one that is there"
+        ) from None
 
 
 def _parsed(argv: Sequence[str], names: Collection[str]) -> list[str]:

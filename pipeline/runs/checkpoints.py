@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from pipeline.storage.files import storage_errors, sync
 from pipeline.storage.reading import open_regular, parse_json, read_small
 
 GLOBAL_STEP = "global_step"
+_LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
 BLOCK = 1 << 20  # bytes that are hashed at a time
 
 
@@ -49,11 +51,13 @@ class Manifest:
 
         A manifest vouches for its own files alone: no other path, and no data file left out.
         """
-        numbers = type(self.step) is int and self.step >= 0 and isinstance(self.saved, int | float)
+        numbers = type(self.step) is int and self.step >= 0 and type(self.saved) in (int, float)
         hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
         objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
-        if not (numbers and hashes and objects):
+        if not (numbers and hashes and objects and 0 <= self.saved <= _LATEST):
             raise ValueError("a field is of another type")
+        if not _is_spec(self.examples) or type(self.config.get("grad_shards")) is not int:
+            raise ValueError("it does not say what the examples were, or the number of shards")
         for name, said in self.files.items():
             if (
                 not isinstance(said, dict)
@@ -193,7 +197,9 @@ class Checkpoints:
         """Names of files here that tell of a checkpoint, good or damaged; a first write that was cut short is none."""
         cut_short = tuple(f"ckpt-{step}." for step in self._cut_short())
         return sorted(
-            n for n in self._names() if re.match(r"(damaged-)?ckpt-\d+\.", n) and not n.startswith(cut_short or ("\0",))
+            n
+            for n in self._names()
+            if re.match(r"(damaged-(\d+-)?)?ckpt-\d+\.", n) and not n.startswith(cut_short or ("\0",))
         )
 
     def tidy(self, damaged: Iterable[int]) -> None:
@@ -204,7 +210,7 @@ class Checkpoints:
         with storage_errors(self.directory):
             for step in damaged:
                 for path in self._files(step):
-                    path.rename(path.with_name(f"damaged-{path.name}"))
+                    path.rename(_aside(path))
             for step in self._cut_short():
                 for path in self._files(step):
                     path.unlink()
@@ -271,6 +277,21 @@ class Checkpoints:
 
     def _manifest(self, step: int) -> Path:
         return manifests.path(self.directory, step)
+
+
+def _aside(path: Path) -> Path:
+    """A free name for a damaged file: damaged-NAME, or damaged-2-NAME where that one lies there already."""
+    names = itertools.chain([f"damaged-{path.name}"], (f"damaged-{n}-{path.name}" for n in itertools.count(2)))
+    return next(new for name in names if not os.path.lexists(new := path.with_name(name)))
+
+
+def _is_spec(examples: Mapping[str, Any]) -> bool:
+    """Whether an object holds the fields of an ExampleSpec, of their types."""
+    shape, names = examples.get("image_shape"), examples.get("class_names")
+    if not (isinstance(shape, list) and isinstance(names, list) and isinstance(examples.get("fingerprint", ""), str)):
+        return False
+    numbers = [*shape, examples.get("num_train")]
+    return len(numbers) == 4 and all(type(n) is int and n > 0 for n in numbers) and all(type(n) is str for n in names)
 
 
 def _sealed(manifest: Manifest) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class SavedRun:
             if restored is None:
                 raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
             for why in restored.passed_over.values():
-                print(f"passed over: {why}", file=sys.stderr)
+                print(f"passed over: {' '.join(why.split())}", file=sys.stderr)
             return restored
         return self.checkpoints.read(self._step(which))
 

@@ -82,16 +82,7 @@ def harm(tried: Try, draws: random.Random, kinds: dict[str, list]) -> list[tuple
 def again(tried: Try, known: Undisturbed, before: dict[bytes, str]) -> list[str]:
     """What is wrong with the same command under good conditions."""
     of_endings.mend(tried)
-    healed = dataclasses.replace(
-        tried,
-        environment={},
-        conditions={},
-        streams={},
-        sent=None,
-        fresh=False,
-        other_scores=False,
-        other_bits=tried.other_bits,
-    )
+    healed = dataclasses.replace(tried, environment={}, conditions={}, streams={}, sent=None, fresh=False)
     for path in (healed.run, *healed.run.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | 0o700)

@@ -57,7 +57,7 @@ CONDITIONS = (
     {"umask": 0o077},
     {"umask": 0o277},
     {"nice": 19},
-    {"cwd": "unreadable"},
+    {"cwd": "unreadable", "mind_permissions": True},
     {"cwd": "deleted"},
     {"limits": {"RLIMIT_NOFILE": 40}},
     {"limits": {"RLIMIT_NOFILE": 70}},
