@@ -30,6 +30,7 @@ class Measure:
         """All contenders of the base's precision, at its batch and on its data, side by side."""
         base = dataclasses.replace(base, on_gpu=bool(self.facts.num_gpus))
         images, rows, num_products = ON_GPU if base.on_gpu else ON_CPU
+        rows = min(rows, self.images or rows)  # short rounds have small products
         trained = [(entry, task.with_rounds_of(self.images or images)) for entry, task in self._tasks(base)]
         product = dataclasses.replace(base, batch=rows)
         products = [(e, dataclasses.replace(e.task(product), round_steps=num_products)) for e in PRODUCTS]

@@ -100,7 +100,7 @@ def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
 
 
 def _taken(workers: Workers) -> list[Problem]:
-    """That this worker's port is taken, if it is."""
+    """The problem of a port that is taken; none if this worker's is free."""
     if workers.count == 1:
         return []
     address = workers.addresses[workers.index]

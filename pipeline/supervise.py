@@ -164,7 +164,7 @@ def _new_secret() -> str:
 
 
 def _prefixes(index: int, several: bool) -> tuple[str, str] | None:
-    """What a worker's lines begin with on stdout and on stderr; None if it may write there itself.
+    """The beginnings of a worker's lines on stdout and on stderr; None if it may write there itself.
 
     It may not where stdin is a connection that may break: a write to it would end the worker before it has saved.
     """

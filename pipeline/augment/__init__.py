@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Amount:
-    """What may stand behind an operation's colon: a number above 0 and at most `most`."""
+    """The number that follows an operation's colon: above 0 and at most `most`."""
 
     unit: str
     most: float
@@ -51,7 +51,7 @@ class Operation:
 def parse(text: str) -> tuple[Operation, ...]:
     """'shift:2,flip' -> (Operation('shift', 2), Operation('flip', 0)); '' -> ().
 
-    Raises UsageError for what is unknown, malformed or there twice. Imports no TensorFlow.
+    Raises UsageError for an operation that is unknown, malformed or given twice. Imports no TensorFlow.
     """
     operations = tuple(_parse_one(part.strip()) for part in text.split(",")) if text.strip() else ()
     names = [operation.name for operation in operations]
@@ -83,7 +83,7 @@ def _parse_one(part: str) -> Operation:
 
 
 def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -> "Callable[..., tf.Tensor] | None":
-    """What resize_crop takes of each picture before it is resized, a function of (seed, its position); None without it.
+    """The part of each picture that resize_crop takes, a function of (seed, its position); None without resize_crop.
 
     positions: [n] int64. Returns a function of (number in [0, n), height, width) that gives top, left, height and
     width, [4] int32: a part of at least `amount` of the area, and of an aspect from 3 / 4 to 4 / 3, cut to what the
@@ -100,9 +100,9 @@ def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -
 def apply(operations: Sequence[Operation], images: "tf.Tensor", positions: "tf.Tensor", seed: int) -> "tf.Tensor":
     """The images, each changed by random amounts that are a function of (seed, its position) alone.
 
-    images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. Returns the same shape, uint8;
-    what comes in from outside the image is 0. No operation's draws depend on which others there are. resize_crop
-    is left to whoever decodes the picture: see `window`.
+    images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. Returns uint8 of that shape;
+    pixels from outside the image are 0. No operation's draws depend on which others there are. resize_crop is done
+    where the picture is decoded: see `window`.
     """
     if not operations:
         return images

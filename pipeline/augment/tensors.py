@@ -109,7 +109,7 @@ def _affine(
 
 
 def _shift(pixels: float, draws: list[tf.Tensor]) -> Affine:
-    """By a whole number of pixels in [-pixels, pixels], along both axes: the same as zero padding and a random crop."""
+    """By a whole number of pixels in [-pixels, pixels] along both axes, as zero padding and a random crop would do."""
     tx, ty = (tf.floor(draw * (2 * pixels + 1)) - pixels for draw in draws)
     return _affine(draws[0], tx=tx, ty=ty)
 
@@ -121,7 +121,7 @@ def _rotate(degrees: float, draws: list[tf.Tensor]) -> Affine:
 
 
 def _shear(degrees: float, draws: list[tf.Tensor]) -> Affine:
-    """Rows slid along each other, so that what stood upright leans by one of _NUM_ANGLES angles, as for _rotate."""
+    """Rows slid along each other, so that upright lines lean by one of _NUM_ANGLES angles, as for _rotate."""
     return _affine(draws[0], b=_of_angle(math.tan, degrees, draws[0]))
 
 

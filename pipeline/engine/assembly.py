@@ -56,6 +56,6 @@ class Assembly:
         return Towers(self.topology, self.config.variables, values)
 
     def about(self) -> dict[str, Any]:
-        """The part of a checkpoint's manifest that is about the run: `config`, `examples` and `hardware`, as in JSON."""
+        """The manifest's part that is about the run: `config`, `examples` and `hardware`, as in JSON."""
         about = {"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}
         return json.loads(json.dumps(about | {"hardware": conditions()}))

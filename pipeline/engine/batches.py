@@ -11,7 +11,8 @@ from pipeline.config import MOST_WHOLE
 from pipeline.engine import chunked_map
 from pipeline.engine.plan import Plan
 from pipeline.errors import BadDataError
-from pipeline.sources.base import Source, find_broken
+from pipeline.sources.base import Source
+from pipeline.sources.decoding import find_broken
 
 
 class Batches:

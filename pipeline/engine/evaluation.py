@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from pipeline.engine import chunked_map, failures, forward, packing
 from pipeline.engine.towers import Towers
-from pipeline.sources.base import Source, find_broken
+from pipeline.sources.base import Source
+from pipeline.sources.decoding import find_broken
 
 
 class Scores(NamedTuple):

@@ -22,8 +22,21 @@ _ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
-# Values that the code computes with, and their types; null stands for a number that is not finite.
-_NUMBERS = ("loss", "accuracy", "images_per_second", "test_accuracy", "test_loss", "wall_seconds", "time")
+# Fields that the code computes with, and their types. Of a number null stands for one that is not finite.
+_NUMBERS = ("loss", "accuracy", "images_per_second", "test_accuracy", "test_loss", "wall_seconds")
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "seconds": (int, float, dict),
+    "devices": str,
+    "signal": str,
+    "towers": int,
+    "grad_shards": int,
+    "before": (int, dict),
+    "now": dict,
+    "variables": list,
+    "passed_over": list,
+    "parameters_sha256": str,
+}
+_NEEDED = {"hardware": ("before", "now"), "reshard": ("before", "grad_shards")}  # by event; all have a step and a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,14 +204,18 @@ def parsed(text: bytes) -> Event | None:
 
 
 def _is_event(event: Any) -> bool:
-    """Whether an object has the fields that every line has, and values of the types that the code computes with."""
+    """Whether an object has the fields that a line has, and values of the types that the code computes with."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return False
-    step = event.get("step")
-    if type(step) is not int or step < 0:
-        return False
-    numbers = [event[name] for name in _NUMBERS if event.get(name) is not None]
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
-        return False
-    seconds = event.get("seconds", 0)
-    return isinstance(seconds, int | float | dict)
+    step, numbers = event.get("step"), [event[name] for name in _NUMBERS if event.get(name) is not None]
+    return (
+        type(step) is int
+        and step >= 0
+        and all(_is_number(value) for value in [event.get("time"), *numbers])
+        and all(isinstance(event[name], kind) for name, kind in _TYPES.items() if event.get(name) is not None)
+        and all(name in event for name in _NEEDED.get(event["event"], ()))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -10,7 +10,7 @@ _libc = ctypes.CDLL(None)  # before any fork: the child only calls it
 
 
 def die_with(parent: int) -> Callable[[], None]:
-    """What a child does before all else, so that the kernel kills it as soon as `parent` is gone."""
+    """A function for a child to call first of all: the kernel then kills it as soon as `parent` is gone."""
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

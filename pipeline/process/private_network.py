@@ -1,6 +1,7 @@
 """A network of its own for a process and its children: no other host, and no other process of this one, reaches it."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -11,6 +12,12 @@ from pipeline.process.exits import end_child
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
+_REASONS = {
+    errno.EPERM: "this user may not make one",
+    errno.EACCES: "this user may not make one",
+    errno.ENOSPC: "the limit of namespaces is reached",
+    errno.EINVAL: "the kernel has none",
+}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -21,7 +28,7 @@ def enter() -> str:
     last process in it. Files keep their owners and their permissions.
     """
     if number := _error_of_a_trial():
-        return os.strerror(number)
+        return _REASONS.get(number, os.strerror(number).lower())
     _enter()
     return ""
 

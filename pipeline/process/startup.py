@@ -2,10 +2,13 @@
 
 import logging
 import os
+import resource
 import traceback
 
 from pipeline.errors import UsageError
 from pipeline.process import environment, preemption
+
+LEAST_ADDRESS_SPACE = 5 << 29  # bytes; with less, TensorFlow 2.21 aborts as it starts its threads
 
 
 def import_tensorflow(log_device_placement: bool = False) -> None:
@@ -51,10 +54,16 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
 
 
 def _check_surroundings() -> None:
-    """Raises UsageError for a variable with which TensorFlow refuses, in the middle of a step, to tell the time."""
+    """Raises UsageError for surroundings in which TensorFlow would end the process, or refuse to tell the time."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY and most < LEAST_ADDRESS_SPACE:
+        raise UsageError(
+            f"ulimit -v allows this process {most // 2**20:,} MiB of addresses, and TensorFlow alone takes "
+            f"{LEAST_ADDRESS_SPACE // 2**20:,} MiB; raise it, or limit memory by a cgroup"
+        )
     value = environment.variables().get("TF_DETERMINISTIC_OPS", "")
     if value.lower() in ("1", "true"):
         raise UsageError(
             f"TF_DETERMINISTIC_OPS={value} is not allowed: with it TensorFlow refuses the clock that every step reads; "
-            "unset it, since the order of all sums is fixed without it"
+            "unset it"
         )

@@ -62,6 +62,6 @@ def _tell_hardware(run: Run, before: Mapping[str, str]) -> None:
         run.journal.event("hardware", step, before=dict(before), now=now)
         run.journal.text("run/hardware", markdown_table(now), step)
         run.journal.progress(
-            f"from step {step} on other hardware computes ({'; '.join(changed)}): the last bits may differ from those of "
-            "a run that stayed where it was"
+            f"from step {step} on other hardware computes ({'; '.join(changed)}): "
+            "the last bits may differ from those of a run that stayed where it was"
         )

@@ -26,7 +26,7 @@ from pipeline.engine import state
 from pipeline.errors import StorageError
 from pipeline.runs import manifests
 from pipeline.storage.files import storage_errors, sync
-from pipeline.storage.reading import open_regular, parse_json, read_small
+from pipeline.storage.reading import open_regular, parse_json, read_small, without_patterns
 
 GLOBAL_STEP = "global_step"
 _LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
@@ -139,13 +139,9 @@ class Checkpoints:
 
     def _values(self, step: int) -> state.Values:
         """The arrays in a checkpoint's files."""
-        # TensorFlow takes a path for a pattern, in which [1] stands for 1: this one is without the directory's name.
-        directory = os.open(self.directory, os.O_RDONLY)
-        try:
-            reader = tf.train.load_checkpoint(f"/proc/self/fd/{directory}/ckpt-{step}")
+        with without_patterns(self.directory) as directory:
+            reader = tf.train.load_checkpoint(f"{directory}/ckpt-{step}")
             return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
-        finally:
-            os.close(directory)
 
     def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
         """The newest checkpoint that verifies, as `fitted` returns it (or passes it over by a StorageError).

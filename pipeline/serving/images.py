@@ -1,4 +1,4 @@
-"""Images from users' files, made what a model takes: [n, height, width, channels] uint8."""
+"""Images from users' files in the form that a model takes: [n, height, width, channels] uint8."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ _PICTURE = -1  # in place of a row: to be decoded from its file
 
 
 class _Image(NamedTuple):
-    name: str  # what it is called to the user
+    name: str  # in messages and results
     path: str
     row: int  # in the array of all images from .npy files, or _PICTURE
 
@@ -60,7 +60,7 @@ class Images:
 
     @property
     def names(self) -> list[str]:
-        """What each is called to the user."""
+        """Their names in messages and results."""
         return [image.name for image in self._images]
 
     def dataset(self, indices: npt.NDArray[np.int64]) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""Which files the words of a command line name: files, folders, globs, and `-` for names on standard input."""
+"""The files that the words of a command line name: files, folders, globs, and `-` for names on standard input."""
 
 import glob
 import os

@@ -6,6 +6,7 @@ To add one, write a module with `open_splits(argument, config) -> Splits` and gi
 from __future__ import annotations  # base imports TensorFlow, so its names are for the type checker alone
 
 import importlib
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """A kind of source: the module that opens it and what may follow the colon."""
+    """A kind of source: the module that opens it, and the argument that may follow the colon."""
 
-    module: str  # imported when it is asked for
-    argument: str = ""  # what it is called in messages; in [brackets] where it may be left out
-    default: str = ""  # what the module is given in place of one that was left out
+    module: str  # imported when the source is opened
+    argument: str = ""  # the argument's name in messages; in [brackets] where it may be left out
+    default: str = ""  # given to the module where the argument is left out
 
     @property
     def form(self) -> str:
-        """What follows the name: "", ":DIR" or "[:NUMBER]"."""
+        """The part of a spec that follows the name: "", ":DIR" or "[:NUMBER]"."""
         colon = "[:" if self.argument.startswith("[") else ":"
         return colon + self.argument.removeprefix("[") if self.argument else ""
 
@@ -44,6 +45,8 @@ DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where 
 
 def check(spec: str) -> None:
     """Raises UsageError unless `spec` names a source and gives it an argument of its form; opens nothing."""
+    if not _is_text(spec):
+        raise UsageError(f"source={os.fsencode(spec)!r} is not UTF-8 text; rename that directory")
     name, _, argument = spec.partition(":")
     if name not in KINDS:
         raise UsageError(f"source={spec} is unknown{nearest(name, KINDS)}")
@@ -54,6 +57,15 @@ def check(spec: str) -> None:
         raise UsageError(f"source={spec} lacks its {wanted}; use --source={name}:{wanted}")
     if argument and wanted == "[NUMBER]" and not re.fullmatch("[1-9][0-9]*", argument):
         raise UsageError(f"source={spec}: '{argument}' is not a number of training examples; use one, as {name}:6000")
+
+
+def _is_text(spec: str) -> bool:
+    """Whether the spec can be written to a file; a path whose bytes are not UTF-8 cannot."""
+    try:
+        spec.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def normalized(spec: str) -> str:
@@ -85,7 +97,7 @@ def open_splits(config: Config) -> Splits:
 
 
 def _of_size(image_size: int, splits: Splits) -> Splits:
-    """The splits with images of that size; of their own for 0, or where they are of it already."""
+    """The splits, resized to images of image_size x image_size; as they are for 0, or if they have that size."""
     from pipeline.sources.base import Resized, Splits
 
     if splits.train.image_shape[:2] == (image_size, image_size) or not image_size:

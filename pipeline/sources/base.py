@@ -1,4 +1,4 @@
-"""What every source of examples offers: the protocol, and the slices that make a validation split."""
+"""The protocol of every source of examples, and the slices that make a validation split."""
 
 import dataclasses
 from typing import Any, Protocol
@@ -7,10 +7,7 @@ import tensorflow as tf
 
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
-
-__all__ = ["ExampleSpec", "Resized", "Slice", "Source", "Splits", "carve", "find_broken"]
 
 
 class Source(Protocol):
@@ -47,11 +44,11 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ExampleSpec:
-    """What a run must know of its examples, and records with every checkpoint."""
+    """The properties of its examples that a run needs, and records with every checkpoint."""
 
     image_shape: tuple[int, int, int]  # height, width, channels
     class_names: tuple[str, ...]
-    num_train: int  # examples in the training split: with the seed, they decide what each step trains on
+    num_train: int  # examples in the training split; with the seed, the number decides the examples of each step
     fingerprint: str = ""  # of all three splits; "" in a manifest that was written before there was one
 
 
@@ -65,7 +62,7 @@ class Splits:
 
     @property
     def spec(self) -> ExampleSpec:
-        """What a run must know of them."""
+        """The properties of the examples that a run needs."""
         fingerprint = fingerprints.text({name: split.fingerprint for name, split in vars(self).items()})
         return ExampleSpec(self.train.image_shape, self.train.class_names, len(self.train), fingerprint)
 
@@ -119,7 +116,7 @@ class Resized:
 
 
 def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
-    """The last examples to train on and the first round(n * fraction) to hold out, as the classics do it.
+    """The examples to train on, and the first round(n * fraction) of them, which are held out.
 
     Raises UsageError where either would be empty.
     """

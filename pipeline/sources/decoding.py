@@ -1,28 +1,24 @@
-"""What only decoding tells of examples: which cannot be decoded, which only in part, and which show nothing."""
-
-from __future__ import annotations  # Source is a name for the type checker alone: base imports this module
+"""Faults of examples that only decoding finds: some cannot be decoded, or only in part, and some show nothing."""
 
 import contextlib
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from pipeline.process import standard_error
 from pipeline.sources import files
-
-if TYPE_CHECKING:
-    from pipeline.sources.base import Source
+from pipeline.sources.base import Source
 
 SEARCH_S = 5.0  # seconds for which the other examples of a split are searched, once one of them cannot be decoded
 _AT_A_TIME = 64
 _REMEDY = "bring the original back; a run that has a checkpoint cannot go on without"
 
-# What libjpeg writes to stderr about a file that it decodes all the same. Too many bytes before the end of the image
-# (marker d9) are also in whole files of some cameras. With every other complaint, pixels are made up.
+# Complaints that libjpeg writes to stderr about a file that it decodes nevertheless. Whole files of some cameras have
+# too many bytes before the end of the image (marker d9), too. With every other complaint, pixels are made up.
 _SKIPPED = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
 _MADE_UP = re.compile(
     rf"(?!{_SKIPPED.pattern})Corrupt JPEG data: |Premature end of JPEG|Inconsistent progression sequence"
@@ -37,7 +33,7 @@ class Extremes(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """JPEG files that libjpeg decodes and complains of: what it says of each, by path."""
+    """JPEG files that libjpeg decodes and complains of: its complaint, by path."""
 
     made_up: dict[str, str]  # pixels are missing, others stand in their place
     skipped: dict[str, str]  # bytes at the end were skipped; the picture may be whole
@@ -54,7 +50,7 @@ def find_broken(source: Source, indices: Sequence[int]) -> None:
 
 
 class Search(NamedTuple):
-    """What a search for examples that cannot be decoded found."""
+    """The result of a search for examples that cannot be decoded."""
 
     faults: list[str]  # where each lies, and why it cannot be decoded
     is_whole: bool  # whether all examples of the source were looked at
@@ -98,11 +94,15 @@ def extremes(decode: Callable[[tf.Tensor], tf.Tensor], elements: tf.Tensor) -> d
     options.autotune.enabled = False  # with it on, deleting an iterator stalls at times (TensorFlow 2.21)
     dataset = tf.data.Dataset.from_tensor_slices(elements).enumerate().with_options(options)
     dataset = dataset.map(tf.autograph.experimental.do_not_convert(look), num_parallel_calls=8).ignore_errors()
-    return {int(i): Extremes(int(least), int(greatest)) for i, least, greatest in dataset.as_numpy_iterator()}
+    return {
+        int(number): Extremes(int(least), int(greatest))
+        for batch in dataset.batch(_AT_A_TIME).as_numpy_iterator()
+        for number, least, greatest in zip(*batch, strict=True)
+    }
 
 
 def damage(paths: Sequence[str]) -> Damage:
-    """What libjpeg says of these files, all of which can be decoded. TensorFlow reports none of it."""
+    """The complaints of libjpeg about these files, all of which can be decoded. TensorFlow reports none of them."""
     found = Damage({}, {})
     for path in paths:
         with standard_error.kept() as lines, contextlib.suppress(tf.errors.OpError):

@@ -58,12 +58,12 @@ def _cache_path(config: Config, argument: str) -> Path | None:
 
 
 def _cached(path: Path, indices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The images that `path` holds; drawn, and written there, where it does not hold them whole."""
+    """The images in the file `path`; if they are not there, whole, they are drawn and written there."""
     if os.path.exists(path):  # unlike path.exists(), False for one that may not be looked at
         try:
             with np.load(path) as file:  # a zip archive, which checks a CRC of all that is read
                 return {name: file[name] for name in indices}
-        except Exception as error:  # whatever is wrong with a cache, drawing again mends it
+        except Exception as error:  # a cache may be damaged in any way; drawing again repairs it
             logging.warning("%s is damaged (%s); drawing the digits again", path, error)
     images = _drawn(indices)
     _write(path, images)

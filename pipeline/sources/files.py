@@ -1,5 +1,6 @@
-"""What an image file tells without being decoded: whether it is a PNG or JPEG file, if its end is there, its size."""
+"""Properties of an image file that need no decoding: PNG or JPEG, cut off or whole, its size."""
 
+import itertools
 import os
 import struct
 from collections.abc import Sequence
@@ -11,16 +12,17 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import listing
 
-# What files of the two kinds begin and end with (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
+# The first and last bytes of files of the two kinds (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
+_BLOCK = 64  # files that a thread looks at in one go
 
 
 class Look(NamedTuple):
-    """What a look at a file found."""
+    """The result of a look at a file."""
 
     size: int  # bytes
     fault: str = ""  # why it cannot be used, to follow its path in a sentence
@@ -31,8 +33,10 @@ def looks(paths: Sequence[str], opened: int) -> list[Look]:
 
     Reads no more than the ends of a file, where those are as they should be. Damage inside is left for decoding.
     """
+    ways = [(look, paths[:opened]), (_look_from_outside, paths[opened:])]
+    blocks = [(way, some[i : i + _BLOCK]) for way, some in ways for i in range(0, len(some), _BLOCK)]
     with ThreadPoolExecutor(16) as threads:
-        return [*threads.map(look, paths[:opened]), *threads.map(_look_from_outside, paths[opened:])]
+        return list(itertools.chain(*threads.map(lambda block: [block[0](path) for path in block[1]], blocks)))
 
 
 def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: str = "file") -> BadDataError:
@@ -47,7 +51,7 @@ def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: st
 
 
 def look(path: str) -> Look:
-    """The size of an image file, and what its first and last bytes say is wrong with it."""
+    """The size of an image file, and the fault that its first and last bytes show."""
     try:
         with open(path, "rb") as file:
             start = file.read(len(_PNG))
@@ -109,7 +113,7 @@ def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
 
 
 def _pixels(jpeg: bytes) -> bytes:
-    """What follows the first header of a scan. Headers before may hold a small picture with an end mark of its own."""
+    """The bytes behind the first header of a scan. A header before may hold a small picture with an end mark."""
     place = 2
     while jpeg[place : place + 1] == b"\xff" and place + 4 <= len(jpeg):
         marker = jpeg[place + 1]

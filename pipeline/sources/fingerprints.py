@@ -1,4 +1,4 @@
-"""What examples are, in a few hashes: two workers, or two starts of a run, must see the same ones.
+"""Hashes of a data set's examples: two workers, or two starts of a run, must see equal ones.
 
 A source has one hash of each kind of thing that makes its examples, as file names, labels and file sizes. No hash
 depends on where the data lies.
@@ -34,7 +34,7 @@ def text(splits: Mapping[str, Fingerprint]) -> str:
 
 
 def differences(then: str, now: str) -> str:
-    """What became other between two texts, as 'labels in train, test; file sizes in test'; '' if nothing did."""
+    """The kinds that differ between two texts, as 'labels in train, test; file sizes in test'; '' if none does."""
     before, after = _parsed(then), _parsed(now)
     if before.keys() != after.keys():
         return "" if then == now else "the kind of source"

@@ -10,16 +10,14 @@ import itertools
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
-import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import files, fingerprints, images, listing, samples
+from pipeline.sources import files, images, listing, samples
 from pipeline.sources.base import Splits, carve
+from pipeline.sources.picture_files import Example, PictureFiles
 from pipeline.storage.files import expand
 from pipeline.text.spelling import did_you_mean
 
@@ -27,52 +25,6 @@ CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of ea
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
 SPLITS = ("train", "test", "validation")
 _MEANT = {"validation": ("val", "valid", "dev", "eval"), "test": ("testing",), "train": ("training",)}
-
-
-class Example(NamedTuple):
-    """An image file and what it is of."""
-
-    name: str  # its path below the split's directory
-    path: str
-    label: int
-
-
-class Folder:
-    """One split: the files, in an order that depends on nothing but their names."""
-
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        sizes: Sequence[int],
-        class_names: tuple[str, ...],
-        image_shape: images.ImageShape,
-    ) -> None:
-        """sizes: of each example's file, in bytes."""
-        self.class_names, self.image_shape, self.sizes = class_names, image_shape, sizes
-        self._paths = tf.constant([os.fsencode(example.path) for example in examples], tf.string)
-        self._labels = tf.constant([example.label for example in examples], tf.int32)
-        labels = np.array([example.label for example in examples], np.int32)
-        self.fingerprint = {
-            "file names": fingerprints.digest("\0".join(example.name for example in examples)),
-            "labels": fingerprints.digest(labels, *class_names),
-            "file sizes": fingerprints.digest(np.array(sizes, np.int64)),
-        }
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(self._paths, indices), tf.gather(self._labels, indices)
-
-    def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
-        return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
-
-    def path(self, index: int) -> str:
-        """The path of an example's file, as the operating system takes it."""
-        return os.fsdecode(self._paths[index].numpy())
-
-    def where(self, index: int) -> str:
-        return listing.printable(self.path(index))
 
 
 def open_splits(argument: str, config: Config) -> Splits:
@@ -107,7 +59,7 @@ def _name_others(root: str) -> None:
         logging.warning("%s is not read; %s", listing.printable(os.path.join(root, name)), remedy)
 
 
-def _open(directories: Sequence[str], config: Config) -> list[Folder]:
+def _open(directories: Sequence[str], config: Config) -> list[PictureFiles]:
     """The splits in these directories, all with the classes and the image shape of the first, which is train."""
     class_names: tuple[str, ...] = ()
     listed = []
@@ -120,7 +72,7 @@ def _open(directories: Sequence[str], config: Config) -> list[Folder]:
     _check_files(itertools.chain(*listed), itertools.chain(*looks))
     image_shape = _image_shape([example.path for example in listed[0]], config.image_size)
     splits = [
-        Folder(examples, [look.size for look in seen], class_names, image_shape)
+        PictureFiles(examples, [look.size for look in seen], class_names, image_shape)
         for examples, seen in zip(listed, looks, strict=True)
     ]
     samples.check(dict(zip(directories, splits, strict=True)))

@@ -82,7 +82,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _read(path: Path) -> bytes:
-    """What the file holds, unpacked where it is a gzip file, whatever its name."""
+    """The content of the file, unpacked if it is a gzip file, whatever its name."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(_GZIP) else content

@@ -131,12 +131,12 @@ def _part(images: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 def resize(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """One image or a batch, [..., any, any, channels] uint8 -> [..., height, width, channels] uint8.
 
-    Bilinear, antialiased where it becomes smaller, rounded to the nearest level; its aspect is not kept.
+    Bilinear, antialiased where it becomes smaller, rounded to the nearest level. The aspect is not kept.
     """
     found_height, found_width = size_of(images)
     resized = tf.cond(
         (found_height > height) | (found_width > width),
         lambda: tf.image.resize(images, [height, width], antialias=True),
-        lambda: tf.image.resize(images, [height, width]),  # the same, in a third of the time
+        lambda: tf.image.resize(images, [height, width]),  # equal where nothing becomes smaller, in a third of the time
     )
     return tf.cast(resized + 0.5, tf.uint8)

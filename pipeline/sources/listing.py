@@ -1,4 +1,4 @@
-"""What lies in directories of images: class directories, image files, and all that is neither and must not get lost."""
+"""Directories of images: class directories, image files, and other entries, none of them left out in silence."""
 
 import os
 import stat
@@ -152,7 +152,7 @@ def _identity(directory: str) -> tuple[int, int]:
 
 
 def _kinds(directory: str) -> dict[str, str]:
-    """What each entry that is not hidden is: a directory, a file, or special, as a pipe is.
+    """The kind of each entry that is not hidden: directory, file, or special, as a pipe is.
 
     Raises BadDataError for entries that lead nowhere or cannot be looked at, and special ones called as images are.
     """
@@ -185,7 +185,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:
-    """What is not hidden in a directory. Raises BadDataError."""
+    """The entries of a directory that are not hidden. Raises BadDataError."""
     try:
         with os.scandir(directory) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -194,7 +194,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 
 
 def _nested(directory: str, name: str) -> str:
-    """What to say of the image files in a directory that lies in a class directory; '' if there are none."""
+    """A clause about the image files in a directory that lies in a class directory; '' if there are none."""
     number = sum(1 for _ in _below(os.path.join(directory, name), (_identity(directory),)))
     return f"its directory {printable(name)} holds {count(number, 'image file')}" if number else ""
 

@@ -4,7 +4,6 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from absl import logging
@@ -13,22 +12,20 @@ from pipeline.errors import BadDataError
 from pipeline.process import standard_error
 from pipeline.sources import decoding, files, images, listing
 from pipeline.sources.decoding import Extremes
-
-if TYPE_CHECKING:
-    from pipeline.sources.folder import Folder
+from pipeline.sources.picture_files import PictureFiles
 
 FILES, BYTES = 1000, 8 * 2**20  # at most so many of a split's first files are decoded, and at most so large ones
 _LEVELS_LOST = 256  # values of 16 bits below it are 0 once they have 8 bits
 _FEW_LEVELS = 4096  # below it, 16 levels of 256 are left
 
 
-def check(splits: Mapping[str, "Folder"]) -> None:
+def check(splits: Mapping[str, PictureFiles]) -> None:
     """Raises BadDataError if first pictures of splits cannot be decoded whole, or those of a split show nothing.
 
     splits: by what each is called to the user; all have one image shape. Pictures that may be damaged, or are very
     dark, are told.
     """
-    paths = {name: [split.path(index) for index in _first(split.sizes)] for name, split in splits.items()}
+    paths = {name: split.paths(_first(split.sizes)) for name, split in splits.items()}
     channels = next(iter(splits.values())).image_shape[2]
     with standard_error.kept() as lines:
         seen = _looks(list(itertools.chain(*paths.values())), channels)
@@ -42,7 +39,7 @@ def check(splits: Mapping[str, "Folder"]) -> None:
 
 
 def _looks(paths: Sequence[str], channels: int) -> dict[str, Extremes]:
-    """What is seen of each of these files that can be decoded."""
+    """The extremes of each of these files that can be decoded, by path."""
     if not paths:
         return {}
     encoded = tf.constant([os.fsencode(path) for path in paths], tf.string)
@@ -62,7 +59,7 @@ def _write_back(lines: Sequence[str]) -> None:
         print(line, file=sys.stderr)
 
 
-def _check_decodable(suspects: "Sequence[Folder]") -> None:
+def _check_decodable(suspects: Sequence[PictureFiles]) -> None:
     """Raises BadDataError naming the pictures that cannot be decoded in splits of which one cannot."""
     found = [decoding.search(split, range(min(FILES, len(split)))) for split in suspects]
     if faults := [fault for search in found for fault in search.faults]:

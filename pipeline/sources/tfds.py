@@ -17,7 +17,8 @@ from absl import logging
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Source, Splits, carve, find_broken
+from pipeline.sources.base import Source, Splits, carve
+from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
@@ -34,7 +35,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Features(NamedTuple):
-    """Where in a record the image and its label lie, and what they are."""
+    """The image and the label of a record: under which names they lie, and their form."""
 
     image: str
     label: str
@@ -87,7 +88,7 @@ def open_splits(argument: str, config: Config) -> Splits:
     Where it has no test split its validation split, if it has one, is the test split.
     """
     name = f"tfds:{argument}"
-    # Before anything is downloaded, what of it would be used.
+    # The features are checked before anything is downloaded.
     features = _features(name, _builder(name, argument, config).info, config.image_size)
     builder = _prepared(name, argument, config)
     found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
@@ -143,7 +144,7 @@ def _line(error: Exception) -> str:
 
 
 def _features(name: str, info: Any, image_size: int) -> Features:
-    """What is needed of the data set's features."""
+    """The data set's image and label. Raises BadDataError or UsageError where the pipeline cannot use them."""
     image = _only(info, tensorflow_datasets.features.Image)
     label = _only(info, tensorflow_datasets.features.ClassLabel)
     if not image or not label or info.features[image].dtype != np.uint8:
@@ -175,7 +176,7 @@ def _open(name: str, builder: Any, split: str, features: Features) -> Source | N
     try:
         if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
             return None
-        # What augmentation takes of a picture depends on its own size, so only such as need no resizing are held.
+        # The window of resize_crop depends on the picture's own size: pictures are held only if none is resized.
         few = length * math.prod(features.image_shape) <= HELD_BYTES
         return _hold(source) if few and features.as_stored else source
     except tf.errors.OpError:
@@ -184,7 +185,7 @@ def _open(name: str, builder: Any, split: str, features: Features) -> Source | N
 
 
 def _reader(name: str, builder: Any, split: str) -> Callable[[Sequence[int]], Sequence[bytes]]:
-    """What returns the records of the given numbers."""
+    """A function that returns the records of the given numbers."""
     info = builder.info
     if FORMAT in [kind.value for kind in info.available_file_formats()]:
         raw = tensorflow_datasets.decode.DeserializeMethod.RAW_BYTES
@@ -199,7 +200,7 @@ def _reader(name: str, builder: Any, split: str) -> Callable[[Sequence[int]], Se
 
 
 def _hold(source: Records) -> InMemory:
-    """The same split, decoded in memory."""
+    """The split, decoded in memory."""
 
     def read(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         raw, labels = source.fetch(indices)

@@ -23,7 +23,7 @@ def expand(path: str, flag: str) -> str:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Raises StorageError for whatever the file system refuses about `path`."""
+    """Raises StorageError if the file system refuses anything about `path`."""
     try:
         yield
     except OSError as error:
@@ -34,7 +34,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Returns when what was written to the file would survive a power cut. Raises OSError."""
+    """Returns once the file's content would survive a power cut. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -44,7 +44,7 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to; what lies there takes the place of `path`, whole, or not at all.
+    """Yields a path to write to; the file there then takes the place of `path`, whole, or not at all.
 
     Two processes may replace files beside each other if their suffixes differ: a report on a run that is alive does.
     """

@@ -1,9 +1,9 @@
-"""What someone may have meant by a name that does not exist."""
+"""The known name that someone may have meant by one that does not exist."""
 
 import difflib
 from collections.abc import Collection
 
-# What other programs call our flags.
+# Names that other programs have for our flags.
 SYNONYMS = {
     **dict.fromkeys(("lr", "rate", "alpha"), "learning_rate"),
     **dict.fromkeys(("batch", "batch_size", "bs", "train_batch_size"), "global_batch"),
@@ -28,7 +28,7 @@ SYNONYMS = {
 def did_you_mean(value: str, known: Collection[str], prefix: str = "") -> str:
     """'did you mean PREFIXname? ' with the nearest of the known names, or '' if none is near.
 
-    Capitals and dashes do not matter; what other programs call a flag is near to it.
+    Capitals and dashes do not matter. The names that other programs have for a flag are near to it.
     """
     plain = {name.lower(): name for name in known}
     asked = value.strip().lower().replace("-", "_")

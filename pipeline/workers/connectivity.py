@@ -86,7 +86,7 @@ class RollCall:
         self._verdict.set_result(code)
 
     def _answer(self, question: Answer) -> Answer:
-        """What a worker is told that asks; {} for one that is none of this job."""
+        """The answer to a worker's question; {} for an asker that is no worker of this job."""
         if "report" not in question:
             return {**self._own, "time": time.time()}
         index = question.get("index")
@@ -130,7 +130,7 @@ class _Answering(socketserver.StreamRequestHandler):
     server: _TcpServer
 
     def handle(self) -> None:
-        """Answers one question; whoever asks otherwise is no worker, and is not answered."""
+        """Answers one question. A line of another kind is no worker's, and gets no answer."""
         with contextlib.suppress(OSError):
             question = _read(self.rfile.readline(LONGEST_LINE))
             if question is not None:
@@ -142,7 +142,7 @@ def _line(value: Answer) -> bytes:
 
 
 def _read(line: bytes) -> Answer | None:
-    """What a line says; None if it is not a worker's of this job."""
+    """The dictionary in a line; None if no worker of this job wrote it."""
     payload = opened(line.removesuffix(b"\n"), job_secret())
     value = None if payload is None else value_of(payload)
     return value if isinstance(value, dict) else None

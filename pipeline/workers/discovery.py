@@ -26,7 +26,7 @@ def workers(config: Config, variables: Mapping[str, str] | None = None) -> Worke
 
 
 def _checked(found: Workers, config: Config) -> Workers:
-    """The same, with rules kept; one worker alone needs no address. Raises UsageError."""
+    """These workers, checked; one worker alone needs no address. Raises UsageError."""
     for address in found.addresses:
         host_and_port(address)
         if found.addresses.count(address) > 1:

@@ -1,8 +1,8 @@
-"""What the workers of a job know of each other besides gradients: small datagrams, one a second.
+"""Small datagrams, one a second, by which the workers of a job know of each other.
 
 They go over UDP to the port whose TCP side is TensorFlow's, and say who lives, where each is, and why one leaves. By
-them a job meets before the collective runtime starts, which would wait for a missing worker without naming it, and
-notices afterwards what that runtime does not: a worker that is stopped, stuck, or behind a cut link.
+them a job meets before TensorFlow's collective runtime starts, which would wait for a missing worker without naming it.
+Afterwards they show a worker that is stopped, stuck, or behind a cut link, which that runtime does not notice.
 """
 
 import collections
@@ -84,7 +84,7 @@ class Peers:
         return [hellos[index] for index in range(self._workers.count)]
 
     def _hellos_like(self, own: dict[str, Any]) -> dict[int, dict[str, Any]]:
-        """The hello of every worker that hears this one, by index; those of another shape are no worker's."""
+        """The hello of every worker that hears this one, by index. A hello of another shape is no worker's."""
         told = {index: word.hello for index, word in self._words.items() if word.hears == self._life}
         return {index: dict(hello) for index, hello in told.items() if hello and _same_parts(hello, own)}
 
@@ -119,7 +119,7 @@ class Peers:
             return {index: now - heard for index, heard in sorted(self._heard.items())}
 
     def statuses(self) -> dict[int, dict[str, Any]]:
-        """Where every worker is, as last heard; those whose status has another shape than this one's are left out."""
+        """The last status of every worker. One of another shape than this worker's own is left out."""
         own = self._status()
         with self._changed:
             others = {index: dict(word.status) for index, word in self._words.items()}
@@ -127,7 +127,7 @@ class Peers:
         return dict(sorted({**alike, self._workers.index: own}.items()))
 
     def leave(self, error: PipelineError) -> None:
-        """Tells the others why this worker ends; those who have not come yet too, if a new start would not help."""
+        """Tells the others why this worker ends, latecomers too if no new start would help."""
         self._farewell = {"code": int(error.code), "message": str(error)[:LONGEST_MESSAGE]}
         may_go_on = isinstance(error, PreemptedError | PeerLostError)
         give_up = time.monotonic() + (REPEATS * MEETING_PULSE_S if self._met or may_go_on else LATECOMERS_S)
@@ -143,7 +143,11 @@ class Peers:
 
     def _tell(self) -> None:
         while not self._closed.is_set():
-            self._send()
+            try:
+                self._send()
+            except Exception:
+                if not self._closed.is_set():  # else the process ends, and with it what a status is made of
+                    raise
             self._closed.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
 
     def _all_met(self) -> bool:
@@ -167,7 +171,7 @@ class Peers:
     def _send_to(self, address: str, datagram: bytes) -> None:
         try:
             self._socket.sendto(datagram, _target(address, self._socket.family))
-        except OSError:  # a cut link or a name that is not known yet: whoever does not hear us will say so
+        except OSError:  # a cut link, or a name that is not known yet: the worker that misses this one will say so
             return
 
     def _listen(self) -> None:
@@ -177,7 +181,7 @@ class Peers:
                     self._take(self._socket.recv(LARGEST_DATAGRAM))
 
     def _take(self, datagram: bytes) -> None:
-        """Notes what another worker of this job says to this process; anything else is left."""
+        """Notes a word of another worker of this job; any other datagram changes nothing."""
         payload = opened(datagram, self._secret)
         if payload is None:
             self._strangers = True
@@ -210,7 +214,7 @@ class Peers:
 def _same_parts(hello: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
     """Whether a hello has the keys of one's own, with values of the same types, of which those in both agree in theirs.
 
-    Workers of other versions may have other flags: that is for whoever reads the hellos to tell.
+    Workers of other versions may have other flags; the reader of the hellos tells them so.
     """
     if not shaped_like(hello, own):
         return False

@@ -1,4 +1,4 @@
-"""Whether workers may train together: what each says of itself and of its way to the others, judged. PURE."""
+"""Whether workers may train together, judged by the report of each. PURE."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from pipeline.workers.versions import REMEDIES
 
 CLOCKS_S = 2.0  # by which clocks may differ
 OK = "ok"
-# What can be wrong with the way to a worker -> the exit code, and what to do.
+# A fault of the way to a worker -> the exit code, and the remedy.
 WAYS = {
     "unknown": (ExitCode.USAGE, "its name does not resolve; correct the address, or DNS, or /etc/hosts"),
     "refused": (ExitCode.PEER_LOST, "TCP is refused: no worker listens there; start it, and see what it says itself"),
@@ -25,21 +25,21 @@ WAYS = {
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a worker says of itself."""
+    """A worker's account of itself."""
 
     host: str
     addresses: Sequence[str]
     versions: Mapping[str, str]  # of Python, the libraries and this project
     gpus: int
     flags: Mapping[str, Any]  # those that all workers must share
-    problems: Sequence[tuple[int, str]] = ()  # exit code and line: what is wrong on its own host
+    problems: Sequence[tuple[int, str]] = ()  # of its own host: exit code and line
     exposed: Sequence[str] = ()  # ADDRESS:PORT beyond the loopback at which TensorFlow will listen there
     keyed: bool = False  # whether its messages are sealed with a secret of the job
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a worker says of itself, and what it found of the others, by their indices."""
+    """A worker's account of itself, and its findings about the others, by their indices."""
 
     facts: Facts
     ways: Mapping[int, str]  # OK, or a key of WAYS
@@ -47,11 +47,11 @@ class Report:
     sees_run_dir: bool  # whether its run directory is the chief's
 
 
-Problem = tuple[int, str]  # exit code; what is wrong and what to do, in one line
+Problem = tuple[int, str]  # exit code; the fault and its remedy, in one line
 
 
 def problems(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
-    """All that is wrong, in the order of its causes. reports: by worker; one of worker 0, the chief, is there."""
+    """All faults, causes before effects. reports: by worker; one of worker 0, the chief, is there."""
     found = [problem for k in sorted(reports) for problem in reports[k].facts.problems]
     found += unreached(addresses, reports) + _silent(addresses, reports)
     chief = reports[0]
@@ -68,7 +68,7 @@ def problems(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Pr
 
 
 def unreached(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
-    """Who cannot be reached, how, and from where."""
+    """The workers that cannot be reached, how, and from where."""
     found: list[Problem] = []
     for k, address in enumerate(addresses):
         failed = {j: report.ways[k] for j, report in reports.items() if report.ways.get(k, OK) != OK}
@@ -81,7 +81,7 @@ def unreached(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[P
 
 
 def _silent(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
-    """Who can be reached, and yet told the chief nothing."""
+    """The workers that can be reached, and yet told the chief nothing."""
     reached = [k for k in range(len(addresses)) if k not in reports and reports[0].ways.get(k) == OK]
     return [
         (
@@ -94,7 +94,7 @@ def _silent(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Pro
 
 
 def _differences(name: str, facts: Facts, chief: Facts) -> list[Problem]:
-    """In what a worker differs from the chief, and must not."""
+    """The differences between a worker and the chief that must not be."""
     pairs = {_version(key): (facts.versions.get(key), value) for key, value in chief.versions.items()}
     remedies = {_version(key): remedy for key, remedy in REMEDIES.items()}
     pairs |= {f"its --{key}": (facts.flags.get(key), value) for key, value in chief.flags.items()}
@@ -122,7 +122,7 @@ def _shown(value: str | None) -> str:
 
 
 def remarks(reports: Mapping[int, Report]) -> list[str]:
-    """What is no problem, but good to know."""
+    """Lines that are good to know, and no problems."""
     told = {name: version for name, version in reports[0].facts.versions.items() if version}
     said = ["the chief has " + ", ".join(f"{name} {version}" for name, version in told.items())]
     apart = [_name(k, reports[k].facts) for k in sorted(reports) if not reports[k].sees_run_dir]
@@ -135,7 +135,7 @@ def remarks(reports: Mapping[int, Report]) -> list[str]:
 
 
 def _exposures(reports: Mapping[int, Report]) -> list[str]:
-    """Who can be reached by others than the workers, and the remedy."""
+    """Lines about workers that others can reach, with the remedy."""
     exposed = {k: report.facts.exposed for k, report in sorted(reports.items()) if report.facts.exposed}
     said = []
     if exposed:
@@ -174,7 +174,7 @@ def _name(index: int, facts: Facts) -> str:
 
 
 def read(told: Any) -> Report | None:
-    """The report that a worker sent; None if what came is none, be it by the type of one field."""
+    """The report that a worker sent; None if one field is missing or of another type."""
     try:
         facts = Facts(**told["facts"])
         ways = {int(k): str(way) for k, way in told["ways"].items()}

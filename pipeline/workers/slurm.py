@@ -1,4 +1,4 @@
-"""What Slurm tells a process by its environment: the tasks of its step, its array task, how often it was requeued."""
+"""Slurm's environment of a process: the tasks of its step, its array task, how often the job was requeued."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -26,7 +26,7 @@ class Limits:
     max_restarts: int = 3  # without a new checkpoint between them
     first_pause_s: float = 1.0  # before a restart; doubled each time, up to LONGEST_PAUSE_S
     pulse_s: float = 30.0  # silence of a worker after which it is killed
-    first_pulse_s: float = 120.0  # the same, before its first pulse
+    first_pulse_s: float = 120.0  # silence of a new worker, before its first pulse
     leave_s: float = 40.0  # until all have left after one died
     stop_s: float = 75.0  # the same after a stop was asked for
 

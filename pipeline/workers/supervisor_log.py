@@ -1,4 +1,4 @@
-"""What the supervisor does, a line each: on stderr, and in the run directory once there is one."""
+"""The supervisor's account, a line for each act: on stderr, and in the run directory once there is one."""
 
 import contextlib
 import socket

@@ -22,7 +22,7 @@ REMEDIES = {
 
 
 def versions() -> dict[str, str]:
-    """Whatever must be equal for workers to compute as one does, by name.
+    """All that must be equal for workers to compute as one does, by name.
 
     The version of this project, with a hash of its code, of Python, and of each package ('none' if absent); and the
     conditions that this process's machine and environment set (`engine.hardware`).

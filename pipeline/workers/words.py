@@ -1,4 +1,4 @@
-"""What workers say to each other besides gradients: sealed with the job's secret, and read with distrust. PURE.
+"""The messages between workers: sealed with the job's secret, and read without trust. PURE.
 
 A datagram or line is read by `opened`, then `value_of`, then `Word.read`. None of them raises, whatever the bytes are.
 """
@@ -71,7 +71,7 @@ def shaped_like(value: Any, example: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """What a worker says in one datagram; all of types that JSON has."""
+    """One datagram of a worker; its fields have types that JSON has."""
 
     worker: int
     life: str  # of its process, drawn at its start
@@ -88,7 +88,7 @@ class Word:
 
     @classmethod
     def read(cls, value: Any) -> "Word | None":
-        """The word that a JSON value is; None if it is none, be it by the type or the size of one field."""
+        """The word in a JSON value; None if one field is missing, or of another type or size."""
         if not isinstance(value, dict) or value.keys() != _RULES.keys():
             return None
         return cls(**value) if all(rule(value[name]) for name, rule in _RULES.items()) else None

@@ -73,13 +73,13 @@ def test_the_split_of_time_is_that_of_the_result(tmp_path):
 
 
 LINES = [
-    {"event": "start", "step": 0},
-    {"event": "validation", "step": 10, "accuracy": 0.5},
-    {"event": "validation", "step": 20, "accuracy": 0.75},
-    {"event": "validation", "step": 30, "accuracy": 0.75},
-    {"event": "result", "step": 30, "parameters_sha256": "a"},
-    {"event": "validation", "step": 40, "accuracy": 0.25},
-    {"event": "result", "step": 40, "parameters_sha256": "b"},
+    {"event": "start", "time": 1.0, "step": 0},
+    {"event": "validation", "time": 1.0, "step": 10, "accuracy": 0.5},
+    {"event": "validation", "time": 1.0, "step": 20, "accuracy": 0.75},
+    {"event": "validation", "time": 1.0, "step": 30, "accuracy": 0.75},
+    {"event": "result", "time": 1.0, "step": 30, "parameters_sha256": "a"},
+    {"event": "validation", "time": 1.0, "step": 40, "accuracy": 0.25},
+    {"event": "result", "time": 1.0, "step": 40, "parameters_sha256": "b"},
 ]
 
 
@@ -97,7 +97,7 @@ def test_events_are_read_in_order(file):
 
 def test_a_line_that_a_kill_cut_short_is_left_out(file):
     whole = file.read_text()
-    torn = json.dumps({"event": "validation", "step": 50, "accuracy": 1.0})
+    torn = json.dumps({"event": "validation", "time": 1.0, "step": 50, "accuracy": 1.0})
     for cut in range(len(torn)):
         file.write_text(whole + torn[:cut])
         assert History.read(file).events == LINES
@@ -126,13 +126,28 @@ def test_the_best_step_is_the_first_of_the_most_accurate(file, among, best):
 # --- hostile lines ---
 
 HOSTILE = [
-    b"[" * 60000, b"{}", b"[]", b"1", b"\xff", b'{"event": "train"}', b'{"event": 1, "step": 1}',
-    b'{"event": "train", "step": "1"}', b'{"event": "train", "step": 1.5}', b'{"event": "train", "step": true}',
-    b'{"event": "train", "step": -1}', b'{"event": "train", "step": 1, "loss": Infinity}',
-    b'{"event": "validation", "step": 1, "accuracy": "0.5"}', b'{"event": "validation", "step": 1, "accuracy": [1]}',
-    b'{"event": "train", "step": 1, "loss": 1e999}', b'{"event": "start", "step": 1, "time": "now"}',
-    b'{"event": "result", "step": 1, "seconds": "long"}',
-]  # fmt: skip
+    b"[" * 60000,
+    b"{}",
+    b"[]",
+    b"1",
+    b"\xff",
+    b'{"event": "train"}',
+    b'{"event": 1, "step": 1}',
+    b'{"event": "train", "step": "1"}',
+    b'{"event": "train", "step": 1.5}',
+    b'{"event": "train", "step": true}',
+    b'{"event": "train", "step": -1}',
+    b'{"event": "train", "time": 1, "step": 1, "loss": Infinity}',
+    b'{"event": "validation", "time": 1, "step": 1, "accuracy": "0.5"}',
+    b'{"event": "validation", "time": 1, "step": 1, "accuracy": [1]}',
+    b'{"event": "train", "time": 1, "step": 1, "loss": 1e999}',
+    b'{"event": "start", "step": 1, "time": "now"}',
+    b'{"event": "result", "time": 1, "step": 1, "seconds": "long"}',
+    b'{"event": "train", "step": 1}',
+    b'{"event": "hardware", "time": 1, "step": 1}',
+    b'{"event": "start", "time": 1, "step": 1, "towers": "2"}',
+    b'{"event": "start", "time": null, "step": 1}',
+]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: str(text)[:40])
@@ -147,7 +162,7 @@ def test_a_line_that_is_no_runs_is_left_out_and_named_before_anyone_writes_on(tm
 
 
 def test_a_number_that_is_not_finite_is_null_and_no_accuracy(tmp_path):
-    (tmp_path / "m").write_text('{"event": "validation", "step": 5, "loss": null, "accuracy": null}\n')
+    (tmp_path / "m").write_text('{"event": "validation", "time": 1, "step": 5, "loss": null, "accuracy": null}\n')
     history = History.read(tmp_path / "m")
     history.check()
     assert history.validation_accuracy == {} and history.best_step([5]) is None

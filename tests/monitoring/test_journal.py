@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,19 +247,44 @@ def test_a_directory_that_cannot_be_written_is_an_error(tmp_path):
         Journal(tmp_path / "run", 0)
 
 
-def test_a_stdout_that_is_gone_is_an_error_with_its_own_exit_code(tmp_path):
-    program = (
-        "import sys; from pathlib import Path; from pipeline.process import exits\n"
-        "from pipeline.monitoring.journal import Journal\n"
-        "try: Journal(Path(sys.argv[1]), 0).progress('step 1')\n"
-        "except exits.PipelineError as error: exits.exit_with(error)"
-    )
-    command = [sys.executable, "-c", program, tmp_path]
+TELLS_TO_THE_END = """
+import sys
+from pathlib import Path
+from pipeline.errors import PipelineError
+from pipeline.monitoring.journal import Journal
+from pipeline.process.exits import exit_with
+try:
+    journal = Journal(Path(sys.argv[1]), 0)
+    journal.progress("step 1")
+    journal.event("train", 1)
+    journal.result(2, test_accuracy=0.5)
+except PipelineError as error:
+    exit_with(error)
+"""
+
+
+def told_to(stdout, run_dir: Path) -> tuple[int, str]:
+    """The exit code, and the last line on stderr, of a program that tells a run to its end."""
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", TELLS_TO_THE_END, run_dir]
+    ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=buffered)
+    assert [line["event"] for line in lines(run_dir)] == ["train", "result"]
+    return ended.returncode, (ended.stderr.splitlines() or [""])[-1]
+
+
+def test_a_run_is_told_to_its_end_where_stdout_is_full_and_the_exit_code_says_so(tmp_path):
     with open("/dev/full", "w") as full:
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered)
-    assert ended.returncode == ExitCode.STORAGE
-    assert ended.stderr.splitlines()[-1].startswith("storage: stdout cannot be written: No space left on device; send")
+        code, line = told_to(full, tmp_path)
+    assert code == ExitCode.STORAGE
+    assert line.startswith("storage: stdout cannot be written: No space left on device; the run is whole in its")
+
+
+def test_a_run_is_told_to_its_end_where_nobody_reads_stdout_any_more(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    code, line = told_to(writer, tmp_path)
+    os.close(writer)
+    assert code == ExitCode.DONE and not line.startswith("storage")
 
 
 def test_markdown_table_quotes_what_markdown_would_read_as_its_own():

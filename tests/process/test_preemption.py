@@ -56,6 +56,16 @@ def test_no_handler_can_be_interrupted_by_the_next_signal(handlers):
         assert {type(signal.getsignal(number)) for number in SIGNALS} == {types.BuiltinFunctionType}
 
 
+def test_the_end_of_the_terminal_asks_for_a_stop_unless_it_was_ignored_at_the_start(handlers):
+    with Preemption.listening() as preemption:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert preemption.reason == "SIGHUP"
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with Preemption.listening() as preemption:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN and not preemption.requested
+
+
 def test_a_file_asks_as_a_signal_does():
     preemption = Preemption()
     preemption.ask("R/stop")

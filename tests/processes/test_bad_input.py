@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from pictures import write
+from trainings import training
 
 from pipeline.errors import ExitCode
 from pipeline.runs.run_directory import RunDirectory
@@ -143,36 +144,49 @@ def test_a_wrong_idx_file_is_named(case, tmp_path):
 
 
 @pytest.fixture
-def torn_image(tmp_path):
-    """A folder of 32 images in two classes, of which one has nothing but its header and its end; and that one."""
+def image_files(tmp_path):
+    """A folder of 32 images in two classes."""
     pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype=np.uint8)
     for i, image in enumerate(pixels):
         write(tmp_path / "images" / "ab"[i % 2] / f"{i}.png", image)
-    path = tmp_path / "images" / "b" / "9.png"
+    return tmp_path / "images"
+
+
+def tear_image(path):
+    """Leaves an image nothing but its header and its end."""
     content = path.read_bytes()
     path.write_bytes(content[:60] + content[-12:])
-    return path
 
 
-def test_an_image_found_torn_in_mid_training_is_named(torn_image, tmp_path):
-    arguments = ("--source=folder:images", "--validation_fraction=0.1", "--model=softmax", "--global_batch=4")
-    told = commands.refuse(BAD_DATA, "train", *arguments, "--run_dir=run", "--checkpoint_every=1", cwd=tmp_path)
-    assert told.startswith("bad data: images/b/9.png cannot be decoded (")
-    assert told.endswith("; replace or remove it")
+TORN_LATER = ("--model=softmax", "--global_batch=4", "--grad_shards=1", "--eval_every=0", "--summary_every=0")
+
+
+def test_images_torn_in_mid_training_are_named(image_files, tmp_path):
+    flags = (f"--source=folder:{image_files}", "--validation_fraction=0.1", "--checkpoint_every=1", "--steps=1000000")
+    torn = [image_files / "b" / "9.png", image_files / "a" / "12.png"]
+    with training(tmp_path / "run", *TORN_LATER, *flags) as live:
+        assert live.until_step(2)
+        for path in torn:
+            tear_image(path)
+        code, _, err = live.end()
+    assert code == BAD_DATA and err.count("\n") == 1
+    assert any(f"{path} cannot be decoded (" in err for path in torn)  # the other one may not be torn yet
+    assert "; bring the original back; a run that has a checkpoint cannot go on without " in err
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
-    assert max(steps) > 0, "it was the first batch: take another image"
     assert (tmp_path / "run" / "checkpoints" / f"ckpt-{max(steps)}.manifest.json").exists()
 
 
-def test_an_image_found_torn_at_the_end_leaves_a_checkpoint(torn_image, tmp_path):
-    whole = tmp_path / "whole"
+def test_an_image_found_torn_at_the_end_leaves_a_checkpoint(image_files, tmp_path):
     for split in ("train", "test"):
-        shutil.copytree(tmp_path / "images", whole / split)
-    (whole / "train" / "b" / torn_image.name).unlink()
-    arguments = ("--source=folder:whole", "--model=softmax", "--global_batch=4", "--steps=2", "--run_dir=run")
-    told = commands.refuse(BAD_DATA, "train", *arguments, cwd=tmp_path)
-    assert told.startswith("bad data: whole/test/b/9.png cannot be decoded (")
-    assert (tmp_path / "run" / "checkpoints" / "ckpt-2.manifest.json").exists()
+        shutil.copytree(image_files, tmp_path / "whole" / split)
+    flags = (f"--source=folder:{tmp_path}/whole", "--steps=2000", "--checkpoint_every=0")
+    with training(tmp_path / "run", *TORN_LATER, *flags) as live:
+        assert live.until_step(2)
+        tear_image(tmp_path / "whole" / "test" / "b" / "9.png")
+        code, _, err = live.end()
+    assert code == BAD_DATA
+    assert err.startswith(f"bad data: {tmp_path}/whole/test/b/9.png cannot be decoded (")
+    assert (tmp_path / "run" / "checkpoints" / "ckpt-2000.manifest.json").exists()
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import commands
 import pytest
 
+from benchmarks import recipes
 from benchmarks.groups import NO_PYTORCH
 from benchmarks.machine import PEERS_PYTHON
 
@@ -31,7 +32,7 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
         f"--contenders={','.join(CONTENDERS)}",
         "--sections=one,several",
     ]
-    length = ["--batches=20", "--rounds=3", "--images=400", "--devices=2", "--devices_batch=20"]
+    length = ["--batches=20", "--rounds=2", "--images=400", "--devices=2", "--devices_batch=20"]
     said = run("peers", *chosen, *length, f"--json={tmp_path / 'figures.json'}")
     [group] = json.loads((tmp_path / "figures.json").read_text())["groups"]
     results = [result for result in group["results"] if not result["unavailable"]]
@@ -44,14 +45,14 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
     # Its classes are as many, and its images random: without having learned them nobody gets below log(10).
     losses = {result["label"]: result["losses"][-1] for result in results}
     assert max(losses.values()) < math.log(10), losses
-    assert all(len(result["images_per_s"]) == 3 and result["peak_bytes"] > 2**27 for result in results)
+    assert all(len(result["images_per_s"]) == 2 and result["peak_bytes"] > 2**27 for result in results)
     run("plot", str(tmp_path / "figures.json"), str(tmp_path / "peers.svg"))
     assert (tmp_path / "peers.svg").read_text().count("<rect") == len([r for r in results if r["num_devices"] == 1])
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
 def test_workers_stand_beside_one_worker_and_the_peer(tmp_path):
-    length = ["--source=fake:600", "--workers=2", "--batch=8", "--steps=20", "--rounds=1"]
+    length = ["--source=fake:600", "--workers=2", "--batch=8", "--steps=14", "--rounds=1"]
     said = run("scaling", *length, f"--json={tmp_path / 'figures.json'}")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [(one["program"], one["num_workers"]) for one in figures["layouts"]] == [
@@ -64,19 +65,19 @@ def test_workers_stand_beside_one_worker_and_the_peer(tmp_path):
     assert len(figures["comparisons"]) == 2 and said.count("2 workers x") >= 2
 
 
+def test_of_all_recipes_the_long_one_is_run_in_the_middle():
+    assert recipes.runs(2) == [("mnist_fast", 1), ("mnist_deep", 1), ("mnist_fast", 2)]
+
+
 def test_recipes_are_timed_in_one_run(tmp_path):
-    said = run("recipes", "--source=fake:300", "--seeds=2", "--steps=20", f"--json={tmp_path / 'figures.json'}")
+    said = run("recipes", "--source=fake:300", "--seeds=1", "--steps=12", f"--json={tmp_path / 'figures.json'}")
     outcomes = json.loads((tmp_path / "figures.json").read_text())["outcomes"]
-    assert [(one["config"], one["seed"]) for one in outcomes] == [
-        ("mnist_fast", 1),
-        ("mnist_deep", 1),
-        ("mnist_fast", 2),
-    ]
+    assert [(one["config"], one["seed"]) for one in outcomes] == [("mnist_deep", 1), ("mnist_fast", 1)]
     assert all(one["training_s"] > 0 for one in outcomes)
     assert "mnist_deep takes " in said
 
 
 def test_ways_to_a_gradient_are_timed_side_by_side():
-    said = run("kernels", "--batches=2,3", "--rounds=1", "--images=6")
+    said = run("kernels", "--batches=2", "--rounds=1", "--images=4")
     table = said.splitlines()[3:]
     assert len(table) == 14 and sum("BatchMatMul" in line for line in table) == 2

@@ -12,6 +12,7 @@ from trainings import assert_equal_runs, train, training
 from benchmarks.shapes import drawing
 from pipeline.runs.run_directory import RunDirectory
 
+SIDE = 16  # pixels
 # fmt: off
 FLAGS = (
     "--model=resnet20", "--optimizer=nesterov", "--learning_rate=0.05", "--weight_decay=1e-4", "--schedule=cosine",
@@ -22,10 +23,10 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """A folder of 300 training and 50 test images of 32 x 32."""
+    """A folder of 300 training and 50 test images of SIDE x SIDE."""
     directory = tmp_path_factory.mktemp("shapes")
     splits = {"train": np.arange(300), "test": drawing.TEST_START + np.arange(50)}
-    drawing.write(directory, splits, side=32)
+    drawing.write(directory, splits, side=SIDE)
     return directory
 
 
@@ -39,11 +40,10 @@ def straight(shapes, tmp_path_factory):
 
 def test_a_run_killed_and_resumed_on_other_towers_ends_as_one_never_killed(shapes, straight, tmp_path):
     flags = (f"--source=folder:{shapes}", *FLAGS)
-    for towers, step in ((2, 4), (4, 8)):
-        with training(tmp_path / "run", *flags, f"--towers={towers}") as live:
-            assert live.until_step(step)
-            live.send(signal.SIGKILL)
-            assert live.end()[0] == -signal.SIGKILL
+    with training(tmp_path / "run", *flags, "--towers=4") as live:
+        assert live.until_step(6)
+        live.send(signal.SIGKILL)
+        assert live.end()[0] == -signal.SIGKILL
     train(tmp_path / "run", *flags, "--towers=1")
     assert_equal_runs(tmp_path / "run", straight)
 
@@ -51,7 +51,7 @@ def test_a_run_killed_and_resumed_on_other_towers_ends_as_one_never_killed(shape
 def test_resnet20_learns_both_form_and_colour(tmp_path):
     """Form alone tells a class in half of the cases, colour alone in a fifth."""
     splits = {"train": np.arange(2200), "test": drawing.TEST_START + np.arange(500)}
-    drawing.write(tmp_path / "shapes", splits, side=32)
+    drawing.write(tmp_path / "shapes", splits, side=SIDE)
     # fmt: off
     flags = (
         f"--source=folder:{tmp_path}/shapes", "--model=resnet20", "--optimizer=nesterov", "--learning_rate=0.1",
@@ -76,7 +76,7 @@ def test_an_evaluation_is_the_same_on_one_and_on_two_towers(straight):
 def test_classes_have_their_names_in_manifest_and_prediction(shapes, straight):
     manifest = json.loads((straight / "checkpoints" / "ckpt-12.manifest.json").read_text())
     assert manifest["examples"]["class_names"] == sorted(drawing.CLASS_NAMES)
-    assert manifest["examples"]["image_shape"] == [32, 32, 3]
+    assert manifest["examples"]["image_shape"] == [SIDE, SIDE, 3]
     file = shapes / "test" / "warm_cross" / f"{drawing.TEST_START + 9}.jpg"
     told = json.loads(commands.succeed("predict", f"--run_dir={straight}", "--format=json", file))
     assert sorted(told["probabilities"]) == sorted(drawing.CLASS_NAMES) and told["class"] in drawing.CLASS_NAMES

@@ -130,7 +130,7 @@ def test_a_warning_of_ours_is_one_line(two_classes, tmp_path):
     ended = commands.run("train", *arguments, cwd=tmp_path)
     assert ended.returncode == 0
     assert re.fullmatch(
-        r"WARNING: images/left: 1 entries are no .* files and are left out, as images/left/notes.txt\n", ended.stderr
+        r"WARNING: images/left: 1 entry is no .* file and is left out, as images/left/notes.txt\n", ended.stderr
     )
 
 

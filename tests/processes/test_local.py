@@ -3,6 +3,9 @@
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -26,6 +29,23 @@ def process_of(live, worker: int) -> int:
         if b"pipeline.train" in words and f"--worker_index={worker}".encode() in words:
             return process
     raise AssertionError(worker)
+
+
+def assert_only_those_inside_reach_it(process: int) -> None:
+    """That TensorFlow's runtime listens, and that its port is closed for whoever is in the network of this machine."""
+    words = Path(f"/proc/{process}/cmdline").read_text()
+    ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", words)]
+    tables = [Path(f"/proc/{process}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    listening = {int(port, 16) for table in tables for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}
+    assert len(ports) == 2 and set(ports) <= listening
+    for port in ports:
+        with socket.socket() as outside, pytest.raises(ConnectionRefusedError):
+            outside.connect(("127.0.0.1", port))
+
+
+def private_networks_are_allowed() -> bool:
+    asked = "import sys; from pipeline.process import private_network; sys.exit(bool(private_network.enter()))"
+    return subprocess.run([sys.executable, "-c", asked], cwd=LAUNCH.parent).returncode == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -81,6 +101,8 @@ def test_no_worker_outlives_a_launcher_that_is_killed(tmp_path):
     with local(tmp_path / "run", *FLAGS) as live:
         live.until_step(20)
         assert len(live.workers()) == 3
+        if private_networks_are_allowed():
+            assert_only_those_inside_reach_it(process_of(live, 0))
         live.process.kill()
         give_up = time.monotonic() + 10
         while live.workers():

@@ -108,6 +108,7 @@ def test_a_preflight_runs_on_all_its_nodes(cluster, tmp_path):
     job = Job(cluster, tmp_path, 2, "--preflight", *FLAGS)
     assert job.end() == 0, job.output
     assert "0: preflight: 2 worker(s), ready to train" in job.output
+    assert "not sealed" not in job.output and "0: listening on a network: " in job.output
 
 
 def test_several_tasks_a_node_have_ports_of_their_own(cluster, tmp_path):

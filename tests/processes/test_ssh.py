@@ -4,7 +4,6 @@ import contextlib
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -150,9 +149,10 @@ def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, t
     """Both hosts leave when they lose each other, and meet again when the link is back."""
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS, "--stall_timeout=5") as live:
         live.until_step(40)
+        before = set(launchers.processes(live.run.path, "pipeline.train"))
         network.cut(1)
-        try:
-            time.sleep(15)
+        try:  # until both hosts have left, and have begun to look for each other
+            live.until(lambda: len(set(launchers.processes(live.run.path, "pipeline.train")) - before) == 2)
         finally:
             network.heal(1)
         code, out, err = live.end()

@@ -34,10 +34,10 @@ def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
 def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
     with supervised(run.path, "--max_restarts=1") as live:
-        for step in (8, 22, 40):
+        for step in (8, 30):
             hurt(run, live, step, signal.SIGKILL)
         code, _, err = live.end()
-    assert (code, err.count("started, process")) == (ExitCode.DONE, 4)
+    assert (code, err.count("started, process")) == (ExitCode.DONE, 3)
     assert_equal_runs(run.path, straight)
 
 

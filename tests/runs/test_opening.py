@@ -160,3 +160,22 @@ def test_the_last_good_state_is_saved_before_a_broken_example_ends_the_run(tmp_p
     saved, short = (Checkpoints(tmp_path / name / "checkpoints").read(step) for name in ("run", "short"))
     assert state.state_sha256(saved.values, step) == state.state_sha256(short.values, step)
     assert train(tmp_path / "run", **flags)["parameters_sha256"] == straight["parameters_sha256"]
+
+
+# --- other hardware ---
+
+
+def test_a_resume_on_other_hardware_says_from_which_step_on(run_dir, monkeypatch, capsys):
+    manifest = Checkpoints(run_dir / "checkpoints").manifest(12)
+    assert manifest.hardware["machine"] and manifest.hardware["variables"] == ""
+    assert not any(event["event"] == "hardware" for event in RunDirectory(run_dir).history().events)
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")  # read anew at every start; too late for this process
+    train(run_dir, steps=16, quiet=False)
+    [event] = [event for event in RunDirectory(run_dir).history().events if event["event"] == "hardware"]
+    assert (event["step"], event["now"]["variables"]) == (12, "ONEDNN_DEFAULT_FPMATH_MODE=BF16")
+    assert "from step 12 on other hardware computes (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE")
+    train(run_dir, steps=20)
+    assert [e["step"] for e in RunDirectory(run_dir).history().events if e["event"] == "hardware"] == [12, 16]

@@ -80,3 +80,10 @@ def test_a_run_to_read_from_must_be_there(tmp_path):
             RunDirectory.existing(path)
     RunDirectory(tmp_path).record(Config())
     assert RunDirectory.existing(str(tmp_path)).recorded() == Config()
+
+
+def test_a_directory_of_data_has_one_spelling_in_what_was_recorded(tmp_path):
+    """A run that an earlier version recorded as folder:data/ goes on when folder:data is asked for."""
+    directory = RunDirectory(tmp_path)
+    directory.record(Config(source="folder:./data/"))
+    assert directory.recorded() == Config(source="folder:data")

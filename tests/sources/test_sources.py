@@ -11,7 +11,8 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import decoding, images
-from pipeline.sources.base import Slice, Splits, carve, find_broken
+from pipeline.sources.base import Slice, Splits, carve
+from pipeline.sources.decoding import find_broken
 from pipeline.sources.fake import Fake
 from pipeline.sources.memory import InMemory
 
@@ -42,6 +43,7 @@ def test_check_accepts(spec):
     [
         ("minst", ["source=minst is unknown", "did you mean mnist?", "digits, mnist, tfds, idx, folder, fake"]),
         ("", ["source= is unknown"]),
+        ("folder:r\udce9d", [r"source=b'folder:r\xe9d' is not UTF-8 text; rename that directory"]),
         ("mnist:x", ["source=mnist:x", "takes no argument", "--source=mnist"]),
         ("idx", ["source=idx lacks its DIR", "--source=idx:DIR"]),
         ("tfds:", ["source=tfds: lacks its NAME"]),

@@ -13,7 +13,7 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import folder, samples
-from pipeline.sources.base import find_broken
+from pipeline.sources.decoding import find_broken
 
 
 @pytest.fixture

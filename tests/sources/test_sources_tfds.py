@@ -13,7 +13,7 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import tfds
-from pipeline.sources.base import find_broken
+from pipeline.sources.decoding import find_broken
 
 MNIST_ARCHIVES = tuple(
     f"{split}-{kind}-ubyte.gz" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")

@@ -97,7 +97,7 @@ class Training:
     def storm(self) -> tuple[int, str, str]:
         """The same, under more signals all the way."""
         while self._process.poll() is None:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
                 self.send(number)
             time.sleep(0.001)
         return self.end()

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pipeline.serving.formats.network import Network, Predictor, Runner
 from pipeline.sources import images as encoded
+from pipeline.storage.reading import without_patterns
 
 NAME = ""  # it is the directory
 
@@ -46,5 +47,6 @@ def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.ex
 
 def load(directory: Path) -> Runner:
     """The model as TensorFlow alone loads it."""
-    loaded = tf.saved_model.load(str(directory))  # kept alive by the function below: it owns the variables
+    with without_patterns(directory) as path:
+        loaded = tf.saved_model.load(path)  # kept alive by the function below: it owns the variables
     return lambda images: loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()

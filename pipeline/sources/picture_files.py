@@ -1,0 +1,56 @@
+"""A split of picture files, which are read when their turn comes."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.sources import fingerprints, images, listing
+
+
+class Example(NamedTuple):
+    """An image file and what it is of."""
+
+    name: str  # its path below the split's directory
+    path: str
+    label: int
+
+
+class PictureFiles:
+    """One split: the files, in an order that depends on nothing but their names."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        sizes: Sequence[int],
+        class_names: tuple[str, ...],
+        image_shape: images.ImageShape,
+    ) -> None:
+        """sizes: of each example's file, in bytes."""
+        self.class_names, self.image_shape, self.sizes = class_names, image_shape, sizes
+        self._paths = tf.constant([os.fsencode(example.path) for example in examples], tf.string)
+        self._labels = tf.constant([example.label for example in examples], tf.int32)
+        labels = np.array([example.label for example in examples], np.int32)
+        self.fingerprint = {
+            "file names": fingerprints.digest("\0".join(example.name for example in examples)),
+            "labels": fingerprints.digest(labels, *class_names),
+            "file sizes": fingerprints.digest(np.array(sizes, np.int64)),
+        }
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self._paths, indices), tf.gather(self._labels, indices)
+
+    def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
+        return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
+
+    def paths(self, indices: Sequence[int]) -> list[str]:
+        """The paths of examples' files, as the operating system takes them."""
+        return [os.fsdecode(path) for path in tf.gather(self._paths, tf.constant(indices, tf.int64)).numpy()]
+
+    def where(self, index: int) -> str:
+        return listing.printable(self.paths([index])[0])
