@@ -76,9 +76,7 @@ def _check_current_directory() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise UsageError(
-            f"the current directory cannot be told ({error.strerror}); change to one that is there"
-        ) from None
+        raise UsageError(f"the current directory is gone ({error.strerror}); change to one that is there") from None
 
 
 def _parsed(argv: Sequence[str], names: Collection[str]) -> list[str]:
