@@ -29,8 +29,8 @@ def check(splits: Mapping[str, PictureFiles]) -> None:
     channels = next(iter(splits.values())).image_shape[2]
     with standard_error.kept() as lines:
         seen = _looks(list(itertools.chain(*paths.values())), channels)
-    _write_back([line for line in lines if not decoding.complains(line)])
     _check_decodable([split for name, split in splits.items() if not seen.keys() >= set(paths[name])])
+    _write_back([line for line in lines if not decoding.complains(line)])
     if any(map(decoding.complains, lines)):
         _check_damage(list(seen))
     for name in splits:

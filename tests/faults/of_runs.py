@@ -159,7 +159,7 @@ def reseal(tried: Try) -> str:
         place, name = fields, tried.draws.choice(sorted(fields))
         while isinstance(place[name], dict) and place[name] and tried.draws.random() < 0.7:
             place, name = place[name], tried.draws.choice(sorted(place[name]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     if name == "fingerprint":  # "" stands for a manifest that was made before there was one
         tried.other_scores = True
@@ -184,7 +184,7 @@ def metrics_value(tried: Try) -> str:
         number = tried.draws.randrange(len(lines))
         event = json.loads(lines[number])
         name = tried.draws.choice(sorted(event))
-    except (OSError, ValueError, TypeError, IndexError):
+    except (OSError, ValueError, TypeError, IndexError, RecursionError):
         return ""
     if name == "step":  # of a later step the line says: it is cut, as after a kill
         return ""
