@@ -11,6 +11,7 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline.cli import command, flags
 from pipeline.errors import BadDataError, UsageError
+from pipeline.process import standard_error
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand, replacing, storage_errors
@@ -60,7 +61,7 @@ def main(words: list[str]) -> None:
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
     found = Predictor(assembly.model, towers, assembly.config.eval_batch)(images, flags.value("skip_unreadable"))
     for refusal in found.refused:
-        print(f"skipped: {refusal}", file=sys.stderr)
+        standard_error.tell(f"skipped: {refusal}")
     if not found.indices:
         raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
     rows = zip(found.indices, found.probabilities.tolist(), strict=True)

@@ -18,7 +18,7 @@ from pipeline import config as configuration
 from pipeline.cli.flags import topic
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StorageError, UsageError
-from pipeline.process import preemption
+from pipeline.process import preemption, standard_error
 from pipeline.process.exits import exit_with
 from pipeline.text.spelling import did_you_mean, nearest
 
@@ -39,6 +39,7 @@ def run(
     positional: what arguments without dashes are ("" if there are none); main gets them as a list. own_topic: under
     which --help shows the flags that are not of the configuration.
     """
+    standard_error.open_standard_descriptors()
     preemption.let_interrupts_end_it()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     absl.logging.get_absl_handler().addFilter(_concerns_users)

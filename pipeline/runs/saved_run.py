@@ -1,7 +1,6 @@
 """A run as it lies on disk, opened for reading: which checkpoint, and the model that it is of."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from pipeline.engine import devices, topology
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.towers import Towers
 from pipeline.errors import BadDataError, UsageError
+from pipeline.process import standard_error
 from pipeline.runs import resume
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.run_directory import RunDirectory
@@ -35,7 +35,7 @@ class SavedRun:
             if restored is None:
                 raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
             for why in restored.passed_over.values():
-                print(f"passed over: {' '.join(why.split())}", file=sys.stderr)
+                standard_error.tell(f"passed over: {' '.join(why.split())}")
             return restored
         return self.checkpoints.read(self._step(which))
 

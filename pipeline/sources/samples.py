@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -56,7 +55,7 @@ def _first(sizes: Sequence[int]) -> list[int]:
 def _write_back(lines: Sequence[str]) -> None:
     """Lines of stderr that were kept with libjpeg's, and are not about these pictures."""
     for line in lines:
-        print(line, file=sys.stderr)
+        standard_error.tell(line)
 
 
 def _check_decodable(suspects: Sequence[PictureFiles]) -> None:
