@@ -59,7 +59,11 @@ def main(words: list[str]) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
-    found = Predictor(assembly.model, towers, assembly.config.eval_batch)(images, flags.value("skip_unreadable"))
+    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
+    with standard_error.kept() as lines:
+        found = predictor(images, flags.value("skip_unreadable"))
+    for line in images.remarks(lines, bool(found.refused)):
+        standard_error.tell(line)
     for refusal in found.refused:
         standard_error.tell(f"skipped: {refusal}")
     if not found.indices:
