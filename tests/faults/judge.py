@@ -57,7 +57,7 @@ def _lost(tried: Try, ended: Ended, before: Paths, after: Paths) -> list[str]:
         wrong.append(f"{name} was {what[:20]} and is {after.get(path, 'gone')[:20]}")
     for path in after.keys() - before.keys():
         name = path.decode(errors="surrogateescape")
-        if not name.startswith((run, "run", "runs")):
+        if not name.startswith((run, "run", "elsewhere/", "events/")):  # where links of a run may lead
             wrong.append(f"made {name}")
         if "unfinished" in name or (".writing-" in name and not tried.sent):
             wrong.append(f"left {name}")
