@@ -6,7 +6,7 @@ import numpy as np
 
 
 def write(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """images [n, height, width, channels] uint8, labels [n] int32."""
+    """Writes images [n, height, width, channels] uint8 and labels [n] int32."""
     np.savez(path, images=images, labels=labels)
 
 

@@ -24,7 +24,7 @@ class Start(NamedTuple):
 
 
 def of_trainer(task: Task) -> Start:
-    """python -m pipeline.train, with its final checkpoint and test."""
+    """A start of python -m pipeline.train, with its final checkpoint and test."""
     with tempfile.TemporaryDirectory() as directory:
         run_dir = Path(directory) / "run"
         # fmt: off

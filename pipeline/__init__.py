@@ -1,3 +1,3 @@
 """A distributed multi-GPU training pipeline: exact, unkillable, fast."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

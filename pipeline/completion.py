@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.completion bash. Prints a script by which a shell completes every flag and value."""
+"""Entry point: python -m pipeline.completion bash. Prints a script with which a shell completes flags and values."""
 
 import importlib
 import shlex
@@ -21,7 +21,7 @@ FILES, DIRECTORIES = "files", "directories"
 
 
 def define_flags() -> None:
-    """There are none."""
+    """Defines nothing: this command has no flags."""
 
 
 def main(shells: list[str]) -> None:
@@ -34,21 +34,21 @@ def main(shells: list[str]) -> None:
 
 
 def script(shell: str) -> str:
-    """Two functions that hold the flags and their values as they are now, and completion.SHELL, which asks them."""
+    """The script: two functions with all flags and their values, then completion.SHELL, which calls them."""
     return "\n".join([*_tables(), Path(command.__file__).with_name(f"completion.{shell}").read_text()])
 
 
 def _tables() -> list[str]:
-    """Lines that bash and zsh both read: _pipeline_flags ENTRY_POINT, and _pipeline_values ENTRY_POINT:FLAG."""
+    """The functions _pipeline_flags ENTRY_POINT and _pipeline_values ENTRY_POINT:FLAG, in lines for bash and zsh."""
     names, values = ["_pipeline_flags() {", "    case $1 in"], ["_pipeline_values() {", "    case $1 in"]
     for entry_point in ENTRY_POINTS:
         known = flags_of(entry_point)
         forms = [name if flag.boolean else f"{name}=" for name, flag in known.items()]
-        words = [f"--{form}" for form in [*forms, "flagfile=", "help"]]
+        words = [f"--{form}" for form in (*forms, "flagfile=", "help")]
         names.append(f"    {entry_point}) echo {' '.join(words)} ;;")
         for name, flag in known.items():
-            if offered := values_of(name, flag):
-                values.append(f"    {entry_point}:{name}) echo {' '.join(map(shlex.quote, offered))} ;;")
+            if candidates := values_of(name, flag):
+                values.append(f"    {entry_point}:{name}) echo {' '.join(map(shlex.quote, candidates))} ;;")
     values.append(f"    *:flagfile) echo {FILES} ;;")
     values += [f"    *:source:{kind}) echo {DIRECTORIES} ;;" for kind in sources.KINDS if takes_directory(kind)]
     entry_points = f"_pipeline_entry_points='{' '.join(ENTRY_POINTS)}'"
@@ -61,15 +61,15 @@ def flags_of(entry_point: str) -> dict[str, absl_flags.Flag]:
     module = importlib.import_module(f"pipeline.{entry_point}")
     getattr(module, "define_flags", flags.define)()
     known = {name: absl_flags.FLAGS[name] for name in absl_flags.FLAGS if name not in foreign}
-    for name in known:  # so that the next entry point can define its own of that name
+    for name in known:  # so that the next entry point can define a flag of the same name
         delattr(absl_flags.FLAGS, name)
     return known
 
 
 def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
-    """What a flag may be: FILES or DIRECTORIES alone, or words; [] where anything goes.
+    """The candidates for a flag's value: [FILES], [DIRECTORIES], or words; [] where anything is allowed.
 
-    A word that ends with ':' or '=' goes on.
+    A word that ends with ':' or '=' is only the beginning of a value.
     """
     if name.endswith("_dir") or name == "draw":
         return [DIRECTORIES]
@@ -89,7 +89,7 @@ def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
 
 
 def takes_directory(kind: str) -> bool:
-    """Whether a kind of source is followed by the path of a directory."""
+    """Whether the path of a directory follows a kind of source."""
     return sources.KINDS[kind].argument == "DIR"
 
 

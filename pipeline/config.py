@@ -1,11 +1,13 @@
-"""The configuration: one frozen dataclass, one field = one flag.
+"""The configuration: one frozen dataclass, whose fields are the flags.
 
-A field says in its metadata which part of a run it can change:
+The metadata of a field has its role:
 
-* MATHEMATICS: the numbers; fixed for the life of a run, so a resume that differs is refused.
-* KEPT: mathematics too, but 0 (or "") asks for a value that fits; it is chosen once and kept from then on.
-* LENGTH: how far the run goes; a resume may raise it.
-* EXECUTION: how the same numbers are computed, reported and kept; may differ at every start.
+* MATHEMATICS: it decides the numbers of a run. It is fixed for the life of the run: a resume with another value is
+  refused.
+* KEPT: mathematics too, but 0 (or "") asks for a default that depends on the machine or the other flags. This is chosen
+  at the first start and kept from then on.
+* LENGTH: it decides the length of the run. A resume may change it.
+* EXECUTION: it decides how the numbers are computed, reported and saved. It may differ at every start.
 """
 
 import dataclasses
@@ -28,49 +30,58 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-# What is said anew at every start, and so is not recorded.
+# Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
     *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
     *("quiet", "verbose", "profile", "repeat"),
 )
 
-MOST_WHOLE = 2**31 - 1  # unless a field says otherwise; positions, which are steps times batches, then fit 63 bits
+MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
 
 
-def _field(default, help_text: str, *, topic: str, role: str = MATHEMATICS, choices=None, least=None, most=None):
+def _field(
+    default: Any,
+    help_text: str,
+    *,
+    topic: str,
+    role: str = MATHEMATICS,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
     metadata = {"help": help_text, "topic": topic, "role": role, "choices": choices, "least": least, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything a run is told. Construct, then `validate`."""
+    """The flags of a run. Construct it, then call `validate`."""
 
     # fmt: off
     source: str = _field("digits", "{sources}.", topic="data")
-    data_dir: str = _field("", "Where TFDS data sets and the digits cache lie (default: ~/tensorflow_datasets and "
-        "~/.cache/pipeline).", topic="data", role=EXECUTION)
-    fake_data: bool = _field(False, "The same as --source=fake.", topic="data")
+    data_dir: str = _field("", "The directory of TFDS data sets and of the digits cache (default: "
+        "~/tensorflow_datasets and ~/.cache/pipeline).", topic="data", role=EXECUTION)
+    fake_data: bool = _field(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
-        "test) where the source has no such split of its own (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width of the images: others are cropped around the middle and resized "
-        "(0: their own).",
+        "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)
+    image_size: int = _field(0, "Height and width of the images. Images of another size are cropped around the middle "
+        "and resized (0: the source's own size).",
         topic="data", least=0)
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS.", topic="data")
-    augment_steps: int = _field(0, "Steps with --augment; those after them train on images as they are, which is "
-        "what the test split will show (0: all).", topic="data", least=0)
+    augment_steps: int = _field(0, "Steps with --augment. Later steps train on unchanged images, like those of the "
+        "test split (0: all steps).", topic="data", least=0)
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
-    precision: str = _field("float32", "What the towers compute in; variables are float32.", topic="model",
+    precision: str = _field("float32", "The type that the towers compute in; variables are float32.", topic="model",
         choices=PRECISIONS)
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
-    init_from: str = _field("", "Start from the parameters of another run (its directory; the newest checkpoint) or of "
-        "a .keras file, as far as they fit, instead of fresh ones.", topic="model")
-    init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: what it has at the first "
+    init_from: str = _field("", "A run's directory (its newest checkpoint) or a .keras file: start from its "
+        "parameters, as far as they fit, instead of fresh ones.", topic="model")
+    init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: the one at the first "
         "start; kept).", topic="model", role=KEPT)
 
     global_batch: int = _field(100, "Examples in a step, over all towers.", topic="optimization", least=1)
@@ -78,7 +89,7 @@ class Config:
         least=1)
     optimizer: str = _field("adam", "The update rule.", topic="optimization", choices=OPTIMIZERS)
     learning_rate: float = _field(1e-3, "The peak learning rate.", topic="optimization", least=0)
-    schedule: str = _field("constant", "How the rate goes from its peak over --decay_steps.", topic="optimization",
+    schedule: str = _field("constant", "The course of the rate from its peak to --decay_steps.", topic="optimization",
         choices=SCHEDULES)
     warmup_steps: int = _field(0, "Steps of linear rise before the schedule.", topic="optimization", least=0)
     decay_steps: int = _field(0, "The step at which the schedule ends (0: --steps at the first start; kept).",
@@ -89,20 +100,20 @@ class Config:
     weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, added to "
         "the gradient for the others.", topic="optimization", least=0)
     clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
-    average: str = _field("", "START:END; after step END - 1, the mean of the parameters after each of the steps START "
-        "to END - 1 takes their place.", topic="optimization")
-    seed: int = _field(1, "The seed of everything random.", topic="optimization", least=0, most=2**63 - 1)
+    average: str = _field("", "START:END. After step END - 1, the parameters become their mean over the steps START to "
+        "END - 1.", topic="optimization")
+    seed: int = _field(1, "The seed of all random numbers.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,
         least=0, most=MOST_TOWERS)
     tower_devices: str = _field("", "The towers' devices by name, as gpu:2,gpu:3 (overrides --towers).",
         topic="devices", role=EXECUTION)
-    variables: str = _field("auto", "Where variables lie: a replica on every tower, one copy on the CPU, or one on the "
-        "first tower; auto: a replica on every GPU, but one copy where all towers share the CPU's memory.",
-        topic="devices", role=EXECUTION, choices=("auto", "replicated", "cpu", "first"))
-    grad_shards: int = _field(0, "Fixed slices of the global batch whose gradients are summed in one tree (0: one per "
-        "tower at the first start; kept).", topic="devices", role=KEPT, least=0)
-    reshard: bool = _field(False, "Let a resume change --grad_shards; the bits part from there on.", topic="devices",
+    variables: str = _field("auto", "The place of the variables. replicated: a replica on every tower; cpu: one copy "
+        "on the CPU; first: one copy on the first tower; auto: replicated on GPUs, one copy on CPU towers, which share "
+        "their memory.", topic="devices", role=EXECUTION, choices=("auto", "replicated", "cpu", "first"))
+    grad_shards: int = _field(0, "The number of shards of the global batch, whose gradients are summed in one fixed "
+        "tree (0: one per tower at the first start; kept).", topic="devices", role=KEPT, least=0)
+    reshard: bool = _field(False, "Let a resume change --grad_shards; the bits differ from there on.", topic="devices",
         role=EXECUTION)
     intra_op_threads: int = _field(0, "Threads inside one operation; they decide the order of its sums (0: one per "
         "core at the first start; kept).", topic="devices", role=KEPT, least=0, most=1024)
@@ -110,86 +121,86 @@ class Config:
         role=EXECUTION, least=1)
     log_device_placement: bool = _field(False, "Let TensorFlow log the device of every operation.", topic="devices",
         role=EXECUTION)
-    soft_device_placement: bool = _field(False, "Move an operation without a kernel on its tower's device, instead of "
-        "stopping.", topic="devices", role=EXECUTION)
+    soft_device_placement: bool = _field(False, "Let TensorFlow move an operation that has no kernel on its tower's "
+        "device, instead of stopping.", topic="devices", role=EXECUTION)
 
-    worker_addresses: str = _field("", "Every worker's HOST:PORT, in order, as h1:9000,h2:9000 (default: as TF_CONFIG "
-        "or Slurm say, else one worker alone).", topic="workers", role=EXECUTION)
-    worker_index: int = _field(-1, "Which of --worker_addresses this process is (-1: as TF_CONFIG or Slurm say).",
+    worker_addresses: str = _field("", "Every worker's HOST:PORT, in order, as h1:9000,h2:9000 (default: from "
+        "TF_CONFIG or Slurm, else a single worker).", topic="workers", role=EXECUTION)
+    worker_index: int = _field(-1, "The index of this process in --worker_addresses (-1: from TF_CONFIG or Slurm).",
         topic="workers", role=EXECUTION, least=-1)
-    all_reduce: str = _field("exact", "How gradients are added over workers. exact: in rounds of pairs, by the same "
-        "tree on any number of workers; fast: in one ring, whose bits are those of its number of workers.",
+    all_reduce: str = _field("exact", "The way to add gradients over workers. exact: in pairs, by one fixed tree, so "
+        "the bits do not depend on the number of workers; fast: in one ring, so they do.",
         topic="workers", choices=("exact", "fast"))
-    wire: str = _field("float32", "What gradients travel as between workers; bfloat16 halves the traffic and rounds "
+    wire: str = _field("float32", "The type of gradients between workers; bfloat16 halves the traffic and rounds "
         "them.", topic="workers", choices=("float32", "bfloat16"))
     start_timeout: int = _field(300, "Seconds to wait for all workers at the start, and for the first step.",
         topic="workers", role=EXECUTION, least=1)
-    stall_timeout: int = _field(20, "Seconds without a word or a step of a worker after which the others leave it.",
-        topic="workers", role=EXECUTION, least=5)
+    stall_timeout: int = _field(20, "Seconds without a message or a step of a worker after which the others give it "
+        "up.", topic="workers", role=EXECUTION, least=5)
     preemption_deadline: int = _field(60, "Seconds that a stop may take, saving included, before the process ends "
         "itself.", topic="workers", role=EXECUTION, least=1)
 
-    run_dir: str = _field("", "Where the run lives (default: runs/ and a name made of what it trains).", topic="run",
+    run_dir: str = _field("", "The directory of the run (default: runs/SOURCE-MODEL-HASH).", topic="run",
         role=EXECUTION)
-    repeat: int = _field(1, "Runs to make one after another, with the seeds --seed, --seed + 1, ..., each in its own "
-        "directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION, least=1,
-        most=1000)
-    resume: str = _field("auto", "auto: go on where checkpoints lie; never: only start; required: only go on.",
-        topic="run", role=EXECUTION, choices=("auto", "never", "required"))
+    repeat: int = _field(1, "The number of runs, one after another, with the seeds --seed, --seed + 1, ..., each in "
+        "its own directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION,
+        least=1, most=1000)
+    resume: str = _field("auto", "auto: resume if there are checkpoints, else start; never: refuse to resume; "
+        "required: refuse to start.", topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
     keep_checkpoints: int = _field(3, "Newest checkpoints kept, besides the best.", topic="run", role=EXECUTION,
         least=1)
     eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,
         least=0)
-    eval_batch: int = _field(500, "Examples that a tower evaluates at a time.", topic="run", role=EXECUTION, least=1)
+    eval_batch: int = _field(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
-    summary_every: int = _field(0, "Steps between histograms of gradients (0: never); those of parameters come with "
-        "them, with each evaluation and at the end.", topic="run", role=EXECUTION, least=0)
-    quiet: bool = _field(False, "Print nothing but the result.", topic="run", role=EXECUTION)
-    verbose: bool = _field(False, "Print details too: checkpoints, where the time goes, rates and norms.", topic="run",
+    summary_every: int = _field(0, "Steps between histograms of gradients (0: never). Histograms of parameters come "
+        "with them, with each evaluation, and at the end.", topic="run", role=EXECUTION, least=0)
+    quiet: bool = _field(False, "Print only the result.", topic="run", role=EXECUTION)
+    verbose: bool = _field(False, "Print details too: checkpoints, the time by phase, rates and norms.", topic="run",
         role=EXECUTION)
     profile: str = _field("", "START:END; write TensorFlow's profiler trace of steps START to END - 1.", topic="run",
         role=EXECUTION)
-    dry_run: bool = _field(False, "Print what would run, and the first steps' examples and rates; then exit.",
+    dry_run: bool = _field(False, "Print the configuration and the examples and rates of the next steps, then exit.",
         topic="run", role=EXECUTION)
     # fmt: on
 
     @functools.cached_property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """--piecewise, read: the rate from each step on."""
+        """--piecewise, parsed: the rate from each step on."""
         return flag_values.rates(self.piecewise)
 
     @functools.cached_property
     def average_window(self) -> Steps:
-        """--average, read: the steps over which the parameters are averaged."""
+        """--average, parsed: the steps over which the parameters are averaged."""
         return flag_values.steps("average", self.average)
 
     @functools.cached_property
     def profile_window(self) -> Steps:
-        """--profile, read: the steps that are traced."""
+        """--profile, parsed: the steps that are traced."""
         return flag_values.steps("profile", self.profile)
 
     @functools.cached_property
     def devices(self) -> tuple[Device, ...]:
-        """--tower_devices, read."""
+        """--tower_devices, parsed."""
         return flag_values.devices(self.tower_devices)
 
     @functools.cached_property
     def augmentation(self) -> tuple[Operation, ...]:
-        """--augment, read."""
+        """--augment, parsed."""
         return parse(self.augment)
 
     def validate(self) -> None:
-        """Raises UsageError for the first rule that a value breaks; touches no device and no disk.
+        """Raises UsageError for the first value that breaks a rule. Touches no device and no disk.
 
-        The registries of sources and models check their names: see runs/settings.py.
+        Names of sources and models are checked against their registries in runs/settings.py.
         """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
-        for read in ("rates", "devices", "average_window", "profile_window", "augmentation"):
-            getattr(self, read)
+        for parsed in ("rates", "devices", "average_window", "profile_window", "augmentation"):
+            getattr(self, parsed)
         if self.grad_shards and self.global_batch % self.grad_shards:
             raise UsageError(
                 f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
@@ -205,10 +216,10 @@ class Config:
             )
         if self.augment_steps and not self.augment:
             raise UsageError(
-                f"augment_steps={self.augment_steps} is of --augment, which is not given; give both, or leave it out"
+                f"augment_steps={self.augment_steps} needs --augment, which is not given; give both, or leave it out"
             )
         if self.init_sha256 and not self.init_from:
-            raise UsageError("--init_sha256 is of --init_from, which is not given; give both, or leave it out")
+            raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
         for name, window in (("average", self.average_window), ("profile", self.profile_window)):
@@ -223,32 +234,32 @@ class Config:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata["role"] in roles}
 
     def mathematics(self) -> dict[str, Any]:
-        """What decides the numbers of a run."""
+        """The fields that decide the numbers of a run, and their values."""
         return self.role(MATHEMATICS, KEPT)
 
     def default_run_dir(self) -> Path:
-        """runs/SOURCE-MODEL-HASH, a function of the mathematics: the same command finds the same run."""
+        """The path runs/SOURCE-MODEL-HASH. It depends on the mathematics alone, so one command always finds its run."""
         mathematics = repr(sorted(self.mathematics().items())).encode()
         words = (self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)
 
     def to_flags(self) -> str:
-        """An absl flagfile that repeats the run, in whichever --run_dir it is then given."""
+        """An absl flagfile that repeats the run in another --run_dir."""
         recorded = [name for name in self.__dataclass_fields__ if name not in OF_ONE_START]
-        return "".join(f"--{name}={text(getattr(self, name))}\n" for name in recorded)
+        return "".join(f"--{name}={format_value(getattr(self, name))}\n" for name in recorded)
 
     def to_arguments(self) -> list[str]:
-        """The command line that asks for just this."""
-        return [f"--{name}={text(getattr(self, name))}" for name in self.__dataclass_fields__]
+        """The arguments of a command line that gives this configuration."""
+        return [f"--{name}={format_value(getattr(self, name))}" for name in self.__dataclass_fields__]
 
 
-def text(value: Any) -> str:
-    """A field's value as a flag takes it."""
+def format_value(value: Any) -> str:
+    """A field's value as its flag takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read(name: str, text: str) -> Any:
-    """The value of a field that `text` means. Raises ValueError if it means none of the field's type."""
+def parse_value(name: str, text: str) -> Any:
+    """The value of a field, from the text that its flag takes. Raises ValueError if it is not of the field's type."""
     kind: Any = type(Config.__dataclass_fields__[name].default)
     if kind is bool and text not in ("true", "false"):
         raise ValueError(text)
@@ -273,19 +284,19 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
 
 
 def differences(recorded: Config, asked: Config) -> list[str]:
-    """What would change the numbers of a recorded run, as 'name: recorded -> asked'; LENGTH and EXECUTION may."""
+    """The changes of mathematics between a recorded and an asked configuration, as 'name: recorded -> asked'."""
     before, after = recorded.mathematics(), asked.mathematics()
     return [f"{name}: {before[name]} -> {after[name]}" for name in before if before[name] != after[name]]
 
 
-def keep(recorded: Config, asked: Config) -> Config:
-    """`asked`, with what was chosen at the first start in place of every KEPT field it leaves at 0 or ""."""
+def keep_recorded(recorded: Config, asked: Config) -> Config:
+    """`asked`, with the recorded value in every KEPT field that it leaves at 0 or ""."""
     kept = {name: recorded.role(KEPT)[name] for name, value in asked.role(KEPT).items() if not value}
     return dataclasses.replace(asked, **kept)
 
 
 def resolve(config: Config, num_towers: int) -> Config:
-    """A first start's configuration with every KEPT 0 replaced by the value that fits here."""
+    """A first start's configuration, with a value chosen for every KEPT field that is 0."""
     chosen: dict[str, Any] = {
         "grad_shards": config.grad_shards or num_towers,
         "decay_steps": config.decay_steps or config.steps,

@@ -1,6 +1,6 @@
-"""Exit codes, the errors that carry them, and the line that tells one.
+"""Exit codes, the errors that carry them, and the line that reports an error.
 
-The codes follow sysexits.h where it has a name for the case. 75 and 76 tell a supervisor or a scheduler what to do.
+The codes follow sysexits.h where it has a name for the case. By 75 and 76 a supervisor or scheduler knows what to do.
 """
 
 import enum
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 
 class ExitCode(enum.IntEnum):
-    """What the end of a process means to whoever started it."""
+    """The meaning of a process's end, for its supervisor or scheduler."""
 
     DONE = 0
-    USAGE = 64  # a flag is wrong: starting again changes nothing
-    BAD_DATA = 65  # an input is wrong: starting again changes nothing
+    USAGE = 64  # a flag is wrong: a restart does not help
+    BAD_DATA = 65  # an input is wrong: a restart does not help
     DIVERGED = 70  # a loss or gradient is not finite
     STORAGE = 74  # the run directory cannot be read or written
     PREEMPTED = 75  # saved: resume me
@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
 
 
 class PipelineError(Exception):
-    """An end that a user can act on. Its message is one line: value, rule, remedy."""
+    """An error that a user can act on. Its message is one line: value, rule, remedy."""
 
     code: ExitCode
 
@@ -32,10 +32,10 @@ class UsageError(PipelineError):
 
 
 class BadDataError(PipelineError):
-    """An input file is missing, unreadable or says something impossible."""
+    """An input file is missing or unreadable, or its content is impossible."""
 
     code = ExitCode.BAD_DATA
-    step: int | None = None  # the step that needs it, where an example is broken
+    step: int | None = None  # the step that needs the broken example, if it is an example
 
 
 class DivergedError(PipelineError):
@@ -45,35 +45,36 @@ class DivergedError(PipelineError):
 
 
 class StorageError(PipelineError):
-    """The run directory, or what lies in it, cannot be used."""
+    """The run directory, or a file in it, cannot be used."""
 
     code = ExitCode.STORAGE
 
 
 class PreemptedError(PipelineError):
-    """A signal asked for the end; everything that had to be saved is saved."""
+    """The process was asked to stop, and everything is saved."""
 
     code = ExitCode.PREEMPTED
 
 
 class PeerLostError(PipelineError):
-    """Another worker of the job is gone, or no longer does its part."""
+    """Another worker of the job is gone or stalled."""
 
     code = ExitCode.PEER_LOST
 
 
 def kind_of(code: int) -> type[PipelineError] | None:
-    """The error that ends a process with this code; None if none of ours does."""
+    """The error class with this exit code; None if no PipelineError has it."""
     return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
 
 
 def error_line(code: int, message: str) -> str:
-    """The line that says why a process ends with a code."""
+    """The line that reports why a process ends with a code."""
     return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
 
 
-# Of workers' codes that differ, the first of these tells most: a cause that no restart cures, then a full disk, then a
-# stop that was asked for. A crash (any other code) comes next: "a peer is lost" is only what all the others say then.
+# Where workers end with different codes, the first of these in the list names the cause: first a cause that no restart
+# cures, then a full disk, then a requested stop. A crash (any other code) comes next, since the other workers of a
+# crashed one all report a lost peer.
 MOST_TELLING_FIRST = (
     ExitCode.USAGE,
     ExitCode.BAD_DATA,
@@ -84,7 +85,7 @@ MOST_TELLING_FIRST = (
 
 
 def most_telling(codes: Sequence[int]) -> int:
-    """Of several workers' exit codes, the one that says most about why the job ended."""
+    """The exit code, among those of several workers, that names the cause of the job's end."""
     for code in MOST_TELLING_FIRST:
         if code in codes:
             return code

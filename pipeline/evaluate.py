@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.evaluate --run_dir=R. Scores checkpoints on a split, every example once."""
+"""Entry point: python -m pipeline.evaluate --run_dir=R. Scores checkpoints on a split; every example counts once."""
 
 import json
 from collections.abc import Mapping
@@ -18,14 +18,15 @@ SHOWN_CLASSES = 20
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
-    DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, beside the training; end with it.")
+    DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, until the training ends.")
     DEFINE_integer("timeout", 0, "--watch: seconds to wait for the next checkpoint (0: for ever).", lower_bound=0)
 
 
 def main() -> None:
-    """Scores one checkpoint, or with --watch all of them."""
+    """Scores one checkpoint or, with --watch, all of them."""
     execution, split = flags.execution(), flags.value("split")
     if flags.value("watch"):
         watch_run(execution, split)
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def watch_run(execution: Mapping[str, Any], split: str) -> None:
-    """Prints a line for each checkpoint, and last what was told of the last one as JSON."""
+    """Prints a line for each checkpoint, and as the last line the JSON of the last one."""
     if flags.value("checkpoint") != "latest":
         raise UsageError("--watch scores every checkpoint; leave out --checkpoint, or --watch")
     if not flags.value("run_dir"):
@@ -48,7 +49,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
 
 
 def score_one(execution: Mapping[str, Any], split: str) -> None:
-    """Prints a line for people, and last the same as JSON."""
+    """Prints the scores for people, and as the last line their JSON."""
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
     from pipeline.engine.evaluation import Evaluator
@@ -60,7 +61,7 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
     tally = evaluator.tally(getattr(assembly.splits, split))
-    assert tally is not None  # nothing here stops it
+    assert tally is not None  # no stop can be asked for here
     step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
     show_classes(by_class)
@@ -68,7 +69,7 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
 
 
 def show_classes(by_class: Mapping[str, float]) -> None:
-    """A line for each class, or for those of the least accuracy where there are many."""
+    """Prints a line for each class; of many classes, for the ones of least accuracy."""
     shown = list(by_class)
     if len(by_class) > SHOWN_CLASSES:
         shown = sorted(by_class, key=lambda name: by_class[name])[:SHOWN_CLASSES]

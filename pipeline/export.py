@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.export --run_dir=R --format=F. Takes a trained model elsewhere."""
+"""Entry point: python -m pipeline.export --run_dir=R --format=F. Converts a trained model to another format."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,19 @@ from pipeline.runs.run_directory import RunDirectory
 from pipeline.serving import formats
 from pipeline.storage.files import expand
 
-# On any machine that can read the run; the export is the same wherever it was made.
+# One tower on the host: an export works on any machine that can read the run, and does not depend on its GPUs.
 ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=False)
-    DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "What to export to.")
-    DEFINE_string("output", "", "The directory in which it becomes the next version (default: R/exports/FORMAT).")
+    DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "The format of the export.")
+    DEFINE_string("output", "", "The directory in which the export is the next version (default: R/exports/FORMAT).")
 
 
 def main() -> None:
-    """Prints what was published, and last the same as JSON."""
+    """Publishes an export. Prints its path and its check for people, and as the last line their JSON."""
     name = flags.value("format")
     directory = RunDirectory.existing(flags.value("run_dir"))
     formats.check(name)
@@ -40,8 +41,8 @@ def main() -> None:
     for note in exported.notes:
         print(note)
     print(f"checked: its probabilities are predict's to {exported.difference:.1g} on {NUM_PROBES} images")
-    told = {"step": manifest.step, "format": name, "path": str(exported.path), "difference": exported.difference}
-    print(json.dumps({"event": "export", **told, "parameters_sha256": manifest.parameters_sha256}))
+    values = {"step": manifest.step, "format": name, "path": str(exported.path), "difference": exported.difference}
+    print(json.dumps({"event": "export", **values, "parameters_sha256": manifest.parameters_sha256}))
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
-"""Entry point: python -m pipeline.inspect --run_dir=R. Lists checkpoints, and what is in one."""
+"""Entry point: python -m pipeline.inspect --run_dir=R. Lists the checkpoints of a run, and the contents of one."""
 
 import time
+from typing import TYPE_CHECKING
 
 from absl.flags import DEFINE_boolean
 
@@ -9,8 +10,12 @@ from pipeline.errors import StorageError
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from pipeline.runs.saved_run import SavedRun
+
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=False)
     DEFINE_boolean("verify", False, "Read every file of every checkpoint and compare its hash.")
 
@@ -38,8 +43,8 @@ def main() -> None:
         raise StorageError(f"damaged, and passed over by a resume: {'; '.join(damaged)}")
 
 
-def list_checkpoints(saved, verify: bool) -> list[str]:
-    """Prints a line for each checkpoint; returns what is wrong with those that are damaged."""
+def list_checkpoints(saved: "SavedRun", verify: bool) -> list[str]:
+    """Prints a line for each checkpoint; returns a line for each one that is damaged."""
     damaged = []
     best = saved.directory.history().best_step(saved.checkpoints.steps())
     print(f"{'step':>10}  {'bytes':>14}  saved                state")

@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.predict --run_dir=R FILE... Names the class of images, with probabilities."""
+"""Entry point: python -m pipeline.predict --run_dir=R FILE... Prints the classes of images, with probabilities."""
 
 import heapq
 import json
@@ -23,26 +23,27 @@ SHOWN_CLASSES = 3
 
 
 class Verdict(NamedTuple):
-    """What the model says of one image."""
+    """The model's answer to one image."""
 
     name: str
-    probabilities: dict[str, float]  # of every class, in their order
+    probabilities: dict[str, float]  # by class, in the order of the classes
 
     @property
     def likeliest(self) -> list[tuple[str, float]]:
-        """The classes that are shown and their probabilities, the likeliest first."""
+        """The likeliest SHOWN_CLASSES classes and their probabilities, the likeliest first."""
         return heapq.nlargest(SHOWN_CLASSES, self.probabilities.items(), key=lambda pair: pair[1])
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
-    DEFINE_string("draw", "", "A directory to write each image to, with what the model says of it.")
+    DEFINE_string("draw", "", "A directory to write each image to, with its likeliest classes below it.")
 
 
 def main(words: list[str]) -> None:
-    """Prints a line for each image, in the order of the files; nothing if one cannot be read."""
+    """Prints a line for each image, in the order of the files; nothing if one cannot be read or skipped."""
     if not words:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
     if "" in words:
@@ -61,17 +62,17 @@ def main(words: list[str]) -> None:
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
     predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
     with standard_error.kept() as lines:
-        found = predictor(images, flags.value("skip_unreadable"))
-    for line in images.remarks(lines, bool(found.refused)):
+        predictions = predictor(images, flags.value("skip_unreadable"))
+    for line in images.remarks(lines, bool(predictions.refused)):
         standard_error.tell(line)
-    for refusal in found.refused:
+    for refusal in predictions.refused:
         standard_error.tell(f"skipped: {refusal}")
-    if not found.indices:
+    if not predictions.indices:
         raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
-    rows = zip(found.indices, found.probabilities.tolist(), strict=True)
+    rows = zip(predictions.indices, predictions.probabilities.tolist(), strict=True)
     classes, names = assembly.spec.class_names, images.names
     verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True))) for i, row in rows]
-    drawn = draw(images, found.indices, verdicts) if flags.value("draw") else []
+    drawn = draw(images, predictions.indices, verdicts) if flags.value("draw") else []
     show = show_json if flags.value("format") == "json" else show_table
     show(verdicts, drawn)
 
@@ -83,31 +84,31 @@ def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) 
     directory, paths = Path(expand(flags.value("draw"), "draw")), []
     with storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        for number, (index, said) in enumerate(zip(indices, verdicts, strict=True), start=1):
-            paths.append(directory / f"{number:06}-{Path(said.name).stem}.png")
+        for number, (index, verdict) in enumerate(zip(indices, verdicts, strict=True), start=1):
+            paths.append(directory / f"{number:06}-{Path(verdict.name).stem}.png")
             with replacing(paths[-1]) as new:
-                pictures.draw(images.original(index), said.likeliest).save(new, "PNG")
+                pictures.draw(images.original(index), verdict.likeliest).save(new, "PNG")
     return [str(path) for path in paths]
 
 
 def show_table(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """One line an image: its name, its class, and the likeliest classes with their probabilities."""
-    rows = [(said.name, said.likeliest) for said in verdicts]
+    """Prints a line for each image: its name, its class, and the likeliest classes with their probabilities."""
+    rows = [(verdict.name, verdict.likeliest) for verdict in verdicts]
     width = max(map(len, ["image", *(name for name, _ in rows)]))
     class_width = max(map(len, ["class", *(likeliest[0][0] for _, likeliest in rows)]))
     print(f"{'image':<{width}}  {'class':<{class_width}}  likeliest")
     for name, likeliest in rows:
-        shown = ", ".join(f"{label} {probability:.2%}" for label, probability in likeliest)
-        print(f"{name:<{width}}  {likeliest[0][0]:<{class_width}}  {shown}")
+        classes = ", ".join(f"{label} {probability:.2%}" for label, probability in likeliest)
+        print(f"{name:<{width}}  {likeliest[0][0]:<{class_width}}  {classes}")
     if drawn:
         print(f"drawn: {len(drawn)} images in {Path(drawn[0]).parent}")
 
 
 def show_json(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """One JSON object a line: file, class, the probability of every class, and the image that was drawn, if any."""
-    for i, said in enumerate(verdicts):
-        told = {"file": said.name, "class": said.likeliest[0][0], "probabilities": said.probabilities}
-        print(json.dumps(told | ({"drawn": drawn[i]} if drawn else {})))
+    """Prints a JSON object for each image: file, class, the probability of every class, and the drawn image, if any."""
+    for i, verdict in enumerate(verdicts):
+        answer = {"file": verdict.name, "class": verdict.likeliest[0][0], "probabilities": verdict.probabilities}
+        print(json.dumps(answer | ({"drawn": drawn[i]} if drawn else {})))
 
 
 def run() -> None:

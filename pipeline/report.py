@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.report --run_dir=R [R2 ...]. One HTML page on a run, or on several compared."""
+"""Entry point: python -m pipeline.report --run_dir=R [R2 ...]. Writes an HTML page on a run, or compares several."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,20 +20,21 @@ NAME = "report.html"
 
 
 def define_flags() -> None:
+    """Defines the flags of this command."""
     flags.define_for_readers(computes=True)
-    DEFINE_string("output", "", f"Where the page goes (default: {NAME} in the run's directory; of several runs, here).")
+    DEFINE_string("output", "", f"The file of the page (default: {NAME}, in the directory of a single run, else here).")
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples of the confusion matrix.")
     DEFINE_boolean("score", True, "Score the checkpoint, for the confusion matrix and the wrong examples.")
 
 
 def main(more: list[str]) -> None:
-    """Writes the page and prints where it lies, and a line for what it had to leave out."""
+    """Writes the page. Prints its path, and a line for each part that had to be left out."""
     execution = flags.execution()
     named = [flags.value("run_dir")] if flags.value("run_dir") or not more else []
     directories = [RunDirectory.existing(path) for path in [*named, *more]]
     which = flags.value("checkpoint")
     if which not in ("latest", "best") and not which.isdecimal():
-        raise UsageError(f"checkpoint={which} is none; use latest, best or a step")
+        raise UsageError(f"checkpoint={which} is unknown; use latest, best or a step")
     output = _output(directories)
     import_tensorflow()
     from pipeline.reporting import page
@@ -42,7 +43,7 @@ def main(more: list[str]) -> None:
     from pipeline.runs.record import RunRecord
 
     records = [record for d in directories if (record := RunRecord.read(d.path))]
-    # One process has one number of threads; between machines that moves no more than a last digit of a loss.
+    # One process has one number of threads. Where a run had another number, the last digit of a loss may differ.
     execution = {"intra_op_threads": records[0].config.intra_op_threads, **execution}
     runs = []
     for number, (record, label) in enumerate(zip(records, labels([d.path for d in directories]), strict=True)):
@@ -56,7 +57,7 @@ def main(more: list[str]) -> None:
 
 
 def _output(directories: list[RunDirectory]) -> Path:
-    """Where the page goes. Raises UsageError where no file can be."""
+    """The file of the page. Raises UsageError if it cannot be a file."""
     asked = flags.value("output")
     if not asked:
         return directories[0].path / NAME if len(directories) == 1 else Path(NAME)
@@ -69,7 +70,7 @@ def _output(directories: list[RunDirectory]) -> Path:
 
 
 def _scored(directory: RunDirectory, execution: Mapping[str, Any]) -> tuple["Scored | None", tuple[str, ...]]:
-    """What the checkpoint makes of the split; or, where that cannot be had, a line that says why."""
+    """The scores of the checkpoint on the split; without them, a line with the reason."""
     if not flags.value("score"):
         return None, ()
     from pipeline.reporting import scored

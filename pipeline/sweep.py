@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pipeline.experiments.grid import Run
 from pipeline.experiments.results import RunResult
 from pipeline.monitoring.history import DIVERGED, FINISHED
 from pipeline.process.preemption import Preemption
+from pipeline.runs.run_directory import tensorboard_command
 from pipeline.storage.files import expand, replacing, storage_errors
 from pipeline.workers.slurm import array_task
 
@@ -24,30 +24,31 @@ EXAMPLE = "--vary=learning_rate=1e-4,1e-3"
 
 
 def define_flags() -> None:
+    """Defines the flags of this command, and those of train."""
     DEFINE_multi_string(
         "vary",
         [],
-        "FLAG=VALUE,VALUE,...: a flag of train and the values to try; given several times, every combination is a run. "
-        "Values that hold commas are divided by semicolons: --vary='augment=flip;shift:2,flip'.",
+        "FLAG=VALUE,VALUE,...: a flag of train and the values to try. Given several times, every combination is a run. "
+        "Semicolons separate values that hold commas: --vary='augment=flip;shift:2,flip'.",
     )
     DEFINE_string(
         "sweep_dir",
         "",
-        "Where the runs lie, each in a directory named by its values, and results.jsonl. The same command goes on with "
-        "what is not done. `tensorboard --logdir=` it, or give its runs to pipeline.report.",
+        "The directory of the sweep: one directory for each run, named by its values, and results.jsonl. If the sweep "
+        "is stopped, the same command goes on. `tensorboard --logdir` shows it, and so does pipeline.report.",
     )
     DEFINE_boolean(
         "array",
         False,
-        "In a Slurm array: make the one run of SLURM_ARRAY_TASK_ID. Elsewhere: print the runs with their numbers, and "
-        "the sbatch line for them, and run nothing.",
+        "In a Slurm array: make only the run of SLURM_ARRAY_TASK_ID. Elsewhere: make no run; print the runs with their "
+        "numbers, and the sbatch line for them.",
     )
-    DEFINE_boolean("table", False, "Only print the table of what is there, and write results.jsonl.")
+    DEFINE_boolean("table", False, "Make no run; print the table of the present results, and write results.jsonl.")
     flags.define()
 
 
 def main() -> None:
-    """Makes the runs and prints their table, best first, and as the last line its JSON."""
+    """Makes the runs. Prints their table, the best first, and as the last line a summary in JSON."""
     with Preemption.listening() as preemption:
         directory = _sweep_dir()
         runs = _runs(directory)
@@ -55,15 +56,15 @@ def main() -> None:
         if flags.value("array"):
             _array(runs, preemption)
         elif flags.value("dry_run"):
-            print(results.table([RunResult.of(run) for run in runs]))
+            print(results.table([RunResult.read(run) for run in runs]))
         else:
             if not flags.value("table"):
-                runner.go(runs, preemption)
+                runner.run_all(runs, preemption)
             _conclude(directory, runs)
 
 
 def _sweep_dir() -> Path:
-    """Raises UsageError unless --sweep_dir says where, and --run_dir does not."""
+    """The directory of --sweep_dir. Raises UsageError if it is missing, or if --run_dir is given too."""
     if not flags.value("sweep_dir"):
         raise UsageError(
             "sweep_dir= names no directory; give one for the runs of the sweep, as --sweep_dir=sweeps/first"
@@ -76,7 +77,7 @@ def _sweep_dir() -> Path:
 
 
 def _runs(directory: Path) -> list[Run]:
-    """Raises UsageError."""
+    """The runs of the sweep. Raises UsageError."""
     varied = grid.parse(flags.value("vary"))
     if not varied:
         raise UsageError(f"no --vary was given; name a flag and its values, as {EXAMPLE}")
@@ -84,24 +85,24 @@ def _runs(directory: Path) -> list[Run]:
 
 
 def _array(runs: Sequence[Run], preemption: Preemption) -> None:
-    """Makes the run of this array task; or lists all, where this is none."""
+    """Makes the run of this array task; outside of an array, lists all runs."""
     task = array_task()
     if task is not None:
         if task >= len(runs):
             raise UsageError(
                 f"SLURM_ARRAY_TASK_ID={task} is beyond the {len(runs)} runs; use --array=0-{len(runs) - 1}"
             )
-        runner.go([runs[task]], preemption)
+        runner.run_all([runs[task]], preemption)
         return
     for number, run in enumerate(runs):
-        print(f"{number}  {run.name}  {RunResult.of(run).status}")
+        print(f"{number}  {run.name}  {RunResult.read(run).status}")
     line = shlex.join([sys.executable, "-m", "pipeline.sweep", *sys.argv[1:]])
     print(f"sbatch --array=0-{len(runs) - 1} --signal=B:TERM@60 --requeue --wrap={shlex.quote(f'exec {line}')}")
 
 
 def _conclude(directory: Path, runs: Sequence[Run]) -> None:
-    """Prints the tables, and writes results.jsonl in their order."""
-    groups = results.ranked([RunResult.of(run) for run in runs])
+    """Prints the tables, and writes results.jsonl in the order of the runs' ranks."""
+    groups = results.ranked([RunResult.read(run) for run in runs])
     ended = [result for group in groups for result in group]
     lines = [json.dumps(dataclasses.asdict(result)) for result in ended]
     file = directory / "results.jsonl"
@@ -110,7 +111,7 @@ def _conclude(directory: Path, runs: Sequence[Run]) -> None:
         with replacing(file) as new:
             new.write_text("".join(f"{line}\n" for line in lines))
     if not flags.value("quiet"):
-        _tell(groups, file)
+        _print_tables(groups, file)
     count = {status: sum(result.status == status for result in ended) for status in (FINISHED, DIVERGED)}
     best = json.loads(lines[0]) if results.are_ranked(groups) else None
     print(json.dumps({"event": "sweep", "runs": len(ended), **count, "best": best}))
@@ -118,16 +119,15 @@ def _conclude(directory: Path, runs: Sequence[Run]) -> None:
         raise DivergedError(f"all {len(ended)} runs; lower --learning_rate or set --clip_norm, in another --sweep_dir")
 
 
-def _tell(groups: Sequence[Sequence[RunResult]], file: Path) -> None:
-    """Prints the tables, and where things lie."""
+def _print_tables(groups: Sequence[Sequence[RunResult]], file: Path) -> None:
+    """Prints the tables, the path of results.jsonl, and the command that shows the runs in TensorBoard."""
     ended = [result for group in groups for result in group]
     print(f"\n{results.table(ended)}\n")
     if len(groups) < len(ended):
         print(f"{results.table_of_groups(groups)}\n")
     if not results.are_ranked(groups):
-        print("not ranked: no finished run was scored on validation; a smaller --eval_every does that")
-    tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-    print(f"results: {file}\nlook at it: {tensorboard} --logdir={file.parent}")
+        print("not ranked: no finished run was scored on validation; lower --eval_every")
+    print(f"results: {file}\nlook at it: {tensorboard_command(file.parent)}")
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.train [flags]. Trains a run from its start, or from where it was stopped."""
+"""Entry point: python -m pipeline.train [flags]. Trains a run from its start or from its newest checkpoint."""
 
 from pipeline.cli import command, flags
 from pipeline.experiments import repeat
@@ -8,10 +8,10 @@ from pipeline.workers import discovery
 
 
 def main() -> None:
-    """Checks the flags, then trains; TensorFlow is imported only after every flag has been found good."""
+    """Checks the flags, then trains. TensorFlow is imported after the check, so that a wrong flag is answered fast."""
     with Preemption.listening() as stop:
         asked = flags.configuration()
-        discovery.workers(asked)  # a mistake in their addresses is told now, too
+        discovery.workers(asked)  # so that wrong addresses are reported now, too
         if asked.repeat > 1:
             repeat.run(asked, stop)
             return

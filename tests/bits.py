@@ -4,6 +4,9 @@
 4 and 8 towers, with the variables replicated, on the CPU and on the first tower, on 2 workers with 2 towers each and
 4 with 1, and after 10 kills (SIGKILL) at random moments with another number of towers at every restart. Ends with 0 if
 they do. DIR holds the four MNIST files.
+
+With --configs: the parameters_sha256 of the first 30 steps of every configuration instead, to be compared with those of
+another version on the same machine. --shapes names a folder that `python -m benchmarks.shapes` made.
 """
 
 import argparse
@@ -25,6 +28,13 @@ FLAGS = (
     *("--model=convolutional", "--optimizer=adam", "--learning_rate=1e-4", "--global_batch=256", "--grad_shards=8"),
     *("--log_every=1", "--checkpoint_every=5", "--eval_every=0", "--keep_checkpoints=2"),
 )
+CONFIGS = Path(__file__).parent.parent / "configs"
+# So that all of a schedule lies within the first 30 steps.
+SHORTENED = {
+    "mnist_fast": ("--warmup_steps=5",),
+    "mnist_best": (*("--average=10:25", "--augment_steps=28", "--piecewise=5:0.03,20:0.01,28:0", "--warmup_steps=3"),),
+    "shapes": ("--warmup_steps=5",),
+}
 FORMAT = "{:<44} {:>7}  {}"
 
 
@@ -105,16 +115,41 @@ def killed_run(run_dir: Path, kills: int, steps: int, draws: random.Random, *fla
     return found
 
 
+def first_steps_of_configs(directory: Path, source: str, shapes: str) -> None:
+    """A row for every configuration."""
+    for config in sorted(CONFIGS.glob("*.flags")):
+        if config.stem == "shapes" and not shapes:
+            continue
+        own = {"digits": "digits", "shapes": f"folder:{shapes}"}.get(config.stem, source)
+        flags = (f"--flagfile={config}", f"--source={own}", *SHORTENED.get(config.stem, ()))
+        brief = (
+            "--steps=30",
+            "--eval_every=0",
+            "--intra_op_threads=2",
+            "--quiet",
+            f"--run_dir={directory / config.stem}",
+        )
+        started = time.monotonic()
+        trained = [sys.executable, "-m", "pipeline.train", *flags, *brief]
+        ended = subprocess.run(trained, stdout=subprocess.PIPE, text=True, check=True)
+        row(config.stem, started, json.loads(ended.stdout.splitlines()[-1])["parameters_sha256"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="digits", help="as pipeline.train takes it: idx:DIR for real MNIST")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--configs", action="store_true", help="only the first steps of every configuration")
+    parser.add_argument("--shapes", default="", help="with --configs: a folder of drawn shapes")
     asked = parser.parse_args()
     flags = (f"--source={asked.source}", f"--steps={asked.steps}")
     print(FORMAT.format("run", "seconds", "parameters_sha256"))
     with tempfile.TemporaryDirectory() as directory:
+        if asked.configs:
+            first_steps_of_configs(Path(directory), asked.source, asked.shapes)
+            return
         hashes = straight_runs(Path(directory), *flags)
         hashes |= runs_of_workers(Path(directory), *flags)
         draws = random.Random(asked.seed)

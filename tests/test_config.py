@@ -57,7 +57,7 @@ BROKEN_RULES = [
     ({"tower_devices": "gpu0"}, "tower_devices=gpu0: 'gpu0' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1"),
     ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
-    ({"augment_steps": 9}, "augment_steps=9 is of --augment, which is not given; give both, or leave it out"),
+    ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
     ({"quiet": True, "verbose": True}, "--quiet and --verbose exclude each other; give one of them"),
@@ -152,7 +152,7 @@ def test_differences_name_both_values():
 def test_a_zero_is_resolved_once_and_then_kept():
     first = configuration.resolve(Config(steps=300, intra_op_threads=2), num_towers=4)
     assert (first.grad_shards, first.decay_steps, first.intra_op_threads) == (4, 300, 2)
-    again = configuration.keep(first, Config(steps=500, intra_op_threads=3))
+    again = configuration.keep_recorded(first, Config(steps=500, intra_op_threads=3))
     assert (again.grad_shards, again.decay_steps, again.steps) == (4, 300, 500)
     assert configuration.differences(first, again) == ["intra_op_threads: 2 -> 3"]
 

@@ -30,7 +30,7 @@ def assemble(task: Task) -> Assembly:
         steps_per_loop=STEPS_PER_CALL, grad_shards=task.grad_shards, variables=task.variables,
         tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1)
     # fmt: on
-    towers = topology.of(config, devices.num_gpus())
+    towers = topology.from_config(config, devices.num_gpus())
     config = configuration.resolve(config, towers.num_towers)
     devices.start(towers, config)
     return Assembly(config, towers)

@@ -1,1 +1,1 @@
-"""Command lines: flags, help, and the one way in which every command starts and ends."""
+"""Command lines: flags, help, and the common start and end of all commands."""

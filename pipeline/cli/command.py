@@ -1,4 +1,4 @@
-"""What every entry point does around its main: flags in, one line and an exit code out."""
+"""The common frame of all commands: it parses the flags, calls main, and ends with one line and an exit code."""
 
 import errno
 import functools
@@ -36,11 +36,11 @@ def run(
 ) -> None:
     """Defines and parses the flags, calls main, and turns a PipelineError into its line and exit code.
 
-    positional: what arguments without dashes are ("" if there are none); main gets them as a list. own_topic: under
-    which --help shows the flags that are not of the configuration.
+    positional: the name of the arguments without dashes, which main gets as a list; "" if there are none.
+    own_topic: the topic in --help of the flags that are not in Config.
     """
     standard_error.open_standard_descriptors()
-    preemption.let_interrupts_end_it()
+    preemption.end_on_interrupt()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     absl.logging.get_absl_handler().addFilter(_concerns_users)
     foreign = set(flags.FLAGS)
@@ -67,7 +67,7 @@ def run(
 
 
 def _concerns_users(record: logging.LogRecord) -> bool:
-    """Whether this package warns, or anything fails; what libraries remark upon is not for users."""
+    """Whether a record is a warning of this package, or an error. Users do not see the remarks of libraries."""
     own = Path(record.pathname).is_relative_to(Path(__file__).parents[1])
     return record.levelno >= (logging.WARNING if own else logging.ERROR)
 
@@ -81,7 +81,7 @@ def _check_current_directory() -> None:
 
 
 def _parsed(argv: Sequence[str], names: Collection[str]) -> list[str]:
-    """The arguments that are no flags. names: those of our flags. Raises UsageError for a flag that cannot be read."""
+    """The arguments that are no flags. names: our flags. Raises UsageError for a flag that cannot be read."""
     if "--flagfile=" in argv:
         raise UsageError("--flagfile= names no file; write it as --flagfile=FILE")
     try:
@@ -132,16 +132,16 @@ def _wrong_value(message: str) -> UsageError:
         return UsageError(f"'--{name} {value}' has a space before its =; write it as --{name}{value}")
     if "#" in value:
         return UsageError(f"{name}={value} holds a comment; give it a line of its own in the flagfile")
-    wanted = _TYPES.get(flag.flag_type(), "what it takes")
+    wanted = _TYPES.get(flag.flag_type(), "a value of this flag")
     field = Config.__dataclass_fields__.get(name)
-    example = _default(flag) or (configuration.text(field.default) if field else "")
+    example = _default(flag) or (configuration.format_value(field.default) if field else "")
     return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={example}")
 
 
 def _to_stdout(action: Callable[[], None]) -> None:
-    """Acts, and answers for stdout: quiet where its reader has seen enough, as in `| head`.
+    """Calls `action`, and ends quietly where the reader of stdout has gone, as in `| head`.
 
-    Raises StorageError where it is full.
+    Raises StorageError where stdout is a file on a full disk.
     """
     try:
         action()
@@ -149,19 +149,19 @@ def _to_stdout(action: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC) or error.filename:
             raise
-        # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
+        # Text left in stdout's buffer would fail again as Python ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.ENOSPC:
             raise StorageError("stdout cannot be written: no space is left; free some, or send it elsewhere") from None
 
 
 def help_text(usage: str, names: Sequence[str], own_topic: str) -> str:
-    """The usage line and these flags, by topic, each with its default."""
+    """The text of --help: the usage line, and these flags by topic, each with its default."""
     topics: dict[str, list[str]] = {}
     for name in names:
         flag = flags.FLAGS[name]
-        told = str(flag.help).partition(";\n")[0]  # without what absl adds to a flag that can be repeated
-        line = textwrap.fill(told, HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        text = str(flag.help).partition(";\n")[0]  # without absl's addition to a flag that can be repeated
+        line = textwrap.fill(text, HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
         topics.setdefault(topic(name, own_topic), []).append(f"    --{name}={_default(flag)}\n{line}")
     parts = [f"usage: {usage}", "Flags may be kept in a file, one a line: --flagfile=FILE."]
     return "\n\n".join(parts + [f"{topic}\n" + "\n".join(lines) for topic, lines in topics.items()])

@@ -1,4 +1,4 @@
-"""Flags: one of every field of Config, and those of the entry points that read a run."""
+"""Flags: one for every field of Config, and those of the commands that read a run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _DEFINE: dict[type, Callable] = {
 
 
 def define() -> None:
-    """Makes one absl flag of every field."""
+    """Defines an absl flag for every field of Config."""
     for field in dataclasses.fields(Config):
         _define_flag(field, field.default, _help(field))
 
@@ -30,7 +30,7 @@ def _define_flag(field: dataclasses.Field, default: Any, help_text: str) -> None
 
 
 def _help(field: dataclasses.Field) -> str:
-    """A field's help, with what it may be."""
+    """A field's help, with the values that it may have."""
     known = {
         "{models}": " | ".join(models.REGISTRY),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
@@ -43,7 +43,7 @@ def _help(field: dataclasses.Field) -> str:
 
 
 def topic(name: str, otherwise: str) -> str:
-    """What a flag is about, for --help; `otherwise` if it is of an entry point's own."""
+    """The topic of a flag in --help; `otherwise` for a flag that is not in Config."""
     field = Config.__dataclass_fields__.get(name)
     return field.metadata["topic"] if field else otherwise
 
@@ -54,17 +54,17 @@ def value(name: str) -> Any:
 
 
 def given() -> dict[str, str]:
-    """The fields that the command line and its flagfiles gave, each as one argument that gives it again."""
+    """The fields that the command line and its flagfiles set, each as the argument that sets it again."""
     names = [field.name for field in dataclasses.fields(Config) if flags.FLAGS[field.name].present]
     return {name: flags.FLAGS[name].serialize() for name in names}
 
 
 _READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
-_READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's: its devices are another machine's, often enough
+_READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devices are often another machine's
 
 
 def define_for_readers(computes: bool) -> None:
-    """The flags of the entry points that read a run: which, and for those that compute, on what."""
+    """Defines the flags of a command that reads a run: the run, and the devices if the command computes."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
     for field in dataclasses.fields(Config):
@@ -74,7 +74,7 @@ def define_for_readers(computes: bool) -> None:
 
 
 def execution() -> dict[str, Any]:
-    """The fields that a reading entry point takes from its flags, not from the run: its devices, and what was given.
+    """The fields that a reading command takes from its flags, not from the run: the devices, and all given fields.
 
     Raises UsageError for a value that breaks a rule.
     """
@@ -84,14 +84,14 @@ def execution() -> dict[str, Any]:
 
 
 def asked() -> Config:
-    """The configuration that the parsed flags give, as it stands there."""
+    """The configuration of the parsed flags, neither resolved nor validated."""
     config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
     source = "fake" if config.fake_data else sources.normalized(config.source)
     return dataclasses.replace(config, source=source, fake_data=False)
 
 
 def configuration() -> Config:
-    """The configuration that the parsed flags give, resolved as far as flags alone can, and valid."""
+    """The configuration of the parsed flags, validated, with the default of --run_dir filled in."""
     config = asked()
     settings.check(config)
     # The shell leaves the ~ in --run_dir=~/runs to us.

@@ -1,1 +1,1 @@
-"""A training step, and all that it is made of: it knows no file, no signal and no other worker."""
+"""A training step and all its parts. This layer knows no file, no signal and no other worker."""

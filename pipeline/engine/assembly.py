@@ -1,4 +1,4 @@
-"""The parts that a configuration describes: examples, model, plan, state at step 0."""
+"""The parts that a configuration describes: the examples, the model, the plan, the state at step 0."""
 
 import dataclasses
 import json
@@ -18,10 +18,10 @@ from pipeline.sources.base import ExampleSpec, Splits
 
 
 class Assembly:
-    """A configuration's parts, each made when first asked for. TensorFlow's devices must be up: `devices.start`."""
+    """A configuration's parts. Each is made at its first use, after `devices.start` has brought the devices up."""
 
     def __init__(self, config: Config, topology: Topology, recorded_spec: ExampleSpec | None = None):
-        """recorded_spec: the examples as a checkpoint knows them; with it, the model needs no examples."""
+        """recorded_spec: the examples as a checkpoint recorded them; with it, the model needs no examples."""
         self.config, self.topology, self._recorded_spec = config, topology, recorded_spec
 
     @cached_property
@@ -32,7 +32,7 @@ class Assembly:
 
     @property
     def spec(self) -> ExampleSpec:
-        """The examples as the model must know them."""
+        """The facts about the examples that the model depends on: their shape, classes and number."""
         return self._recorded_spec or self.splits.spec
 
     @cached_property
@@ -43,7 +43,7 @@ class Assembly:
 
     @cached_property
     def plan(self) -> Plan:
-        """Which examples belong to which step."""
+        """The plan: the examples of every shard of every step."""
         config = self.config
         return Plan(config.seed, config.global_batch, config.grad_shards, self.spec.num_train)
 
@@ -56,6 +56,6 @@ class Assembly:
         return Towers(self.topology, self.config.variables, values)
 
     def about(self) -> dict[str, Any]:
-        """The manifest's part that is about the run: `config`, `examples` and `hardware`, as in JSON."""
+        """The fields of a manifest that describe the run: `config`, `examples` and `hardware`, in types of JSON."""
         about = {"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}
         return json.loads(json.dumps(about | {"hardware": conditions()}))

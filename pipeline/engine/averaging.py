@@ -1,4 +1,4 @@
-"""The mean of the parameters over some steps in a row, which takes their place after the last of them.
+"""The mean of the parameters over a window of steps. After the window's last step it replaces the parameters.
 
 Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1, with a cycle of one step. The means are part of the state, and
 training goes on from them.
@@ -18,11 +18,11 @@ def initial(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def update(
-    parameters: Sequence[tf.Variable], averages: Sequence[tf.Variable], window: tuple[int, int], step
+    parameters: Sequence[tf.Variable], averages: Sequence[tf.Variable], window: tuple[int, int], step: tf.Tensor
 ) -> tf.Operation:
-    """Takes the parameters after one step into the means; after the last step of the window, the means into them.
+    """Adds the parameters of one step to the means. After the window's last step, sets the parameters to the means.
 
-    window: the first step, and the one after the last. step: [] int64, the step whose update was made.
+    window: the first step, and the step after the last. step: [] int64, the step whose update was made.
     """
     first, end = window
     count = tf.cast(step - first + 1, tf.float32)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,16 +17,16 @@ from pipeline.sources.decoding import find_broken
 
 
 class Batches:
-    """What each shard of each step trains on; a pure function of the step."""
+    """The batch of each shard of each step: a pure function of the step."""
 
     def __init__(
         self, plan: Plan, source: Source, augmentation: Sequence[augment.Operation] = (), augmented_steps: int = 0
     ):
-        """augmented_steps: the steps from it on are not augmented; 0: all are."""
+        """augmented_steps: augmentation ends before this step; 0: it never ends."""
         self._plan, self._source = plan, source
         self._augmentation, self._augmented_steps = augmentation, augmented_steps
 
-    def at(self, step, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
+    def at(self, step: tf.Tensor | int, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples of consecutive shards of one step.
 
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
@@ -33,7 +34,7 @@ class Batches:
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
-    def _examples(self, step, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples at positions [n] of a step: images [n, height, width, channels] and labels [n]."""
         raw, labels = self._source.fetch(self._plan.indices(positions))
         augmented, plain = (partial(self._images, raw, positions, how) for how in (self._augmentation, ()))
@@ -41,7 +42,7 @@ class Batches:
             return augmented(), labels
         return tf.cond(step < self._augmented_steps, augmented, plain), labels
 
-    def _images(self, raw, positions: tf.Tensor, augmentation: Sequence[augment.Operation]) -> tf.Tensor:
+    def _images(self, raw: Any, positions: tf.Tensor, augmentation: Sequence[augment.Operation]) -> tf.Tensor:
         window = augment.window(augmentation, positions, self._plan.seed)
         images = tf.ensure_shape(self._source.decode(raw, window), [*positions.shape, *self._source.image_shape])
         return augment.apply(augmentation, images, positions, self._plan.seed)
@@ -51,7 +52,7 @@ class Batches:
         return tf.reshape(images, [*leading, *self._source.image_shape]), tf.reshape(labels, leading)
 
     def find_broken(self, first: int, last: int) -> None:
-        """Raises BadDataError, with its step, for the first of steps `first` to `last` - 1 with a broken example."""
+        """Raises BadDataError for the first broken example of steps `first` to `last` - 1; the error has its step."""
         for step in range(first, last):
             positions = self._plan.positions(step, range(self._plan.grad_shards))
             try:
@@ -61,11 +62,11 @@ class Batches:
                 raise
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
-        """`at` of every step from `first_step` on, to the last that a run can have."""
+        """The batches of every step from `first_step` on, each as `at` gives it."""
         size, image_bytes = len(shards) * self._plan.shard_batch, math.prod(self._source.image_shape)
 
-        def of(step: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def chunk(step: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return self._examples(step, tf.gather(self._plan.positions(step, shards), numbers))
 
         by_shard = tf.autograph.experimental.do_not_convert(lambda *batch: self._by_shard(len(shards), *batch))
-        return chunked_map.dataset(first_step, MOST_WHOLE, size, image_bytes, of).map(by_shard)
+        return chunked_map.dataset(first_step, MOST_WHOLE, size, image_bytes, chunk).map(by_shard)

@@ -4,26 +4,30 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# Large images one by one, small ones by the batch: enough work to make up for what starting it costs, and no more, so
-# that all threads work on the batch that is waited for and few bytes are on their way.
+# A chunk is large enough to outweigh the cost of starting it. It is no larger, so that all threads work on the batch
+# that the step waits for, and few bytes are in flight. Large images go one by one, small ones by the batch.
 CHUNK_BYTES = 2**20
 
 
 def dataset(
-    first: int, last: int, size: int, image_bytes: int, of: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
+    first: int,
+    last: int,
+    size: int,
+    image_bytes: int,
+    compute: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
 ) -> tf.data.Dataset:
     """Batches number `first` to `last` - 1, each of `size` examples, in order; starts in O(1).
 
-    of: (number of the batch [], numbers of examples within it [n]) -> tensors of leading dimension n. An example must
-    not depend on which others it is computed with. image_bytes: what one example takes, about.
+    compute: (number of the batch [], numbers of examples within it [n]) -> tensors of leading dimension n. An example
+    must not depend on the others that are computed with it. image_bytes: about the size of one example.
     """
     chunk = max(n for n in range(1, size + 1) if size % n == 0 and (n == 1 or n * image_bytes <= CHUNK_BYTES))
     chunks = size // chunk
 
-    # AutoGraph has nothing to convert here, and takes seconds to find that out.
+    # Without this, AutoGraph spends seconds to find that there is nothing to convert.
     @tf.autograph.experimental.do_not_convert
     def part(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return of(number // chunks, number % chunks * chunk + tf.range(chunk, dtype=tf.int64))
+        return compute(number // chunks, number % chunks * chunk + tf.range(chunk, dtype=tf.int64))
 
     @tf.autograph.experimental.do_not_convert
     def whole(*parts: tf.Tensor) -> tuple[tf.Tensor, ...]:

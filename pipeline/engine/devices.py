@@ -1,4 +1,4 @@
-"""Brings TensorFlow's devices up as the topology asks, once, before anything is placed on one."""
+"""Brings TensorFlow's devices up as the topology asks: once, before anything is placed on a device."""
 
 import tensorflow as tf
 
@@ -8,18 +8,18 @@ from pipeline.errors import UsageError
 
 
 def num_gpus() -> int:
-    """GPUs that TensorFlow can see; asking does not initialize them."""
+    """The number of GPUs that TensorFlow sees. This does not initialize them."""
     return len(tf.config.list_physical_devices("GPU"))
 
 
 def start(topology: Topology, config: Config) -> None:
-    """Makes the logical CPU devices and pins everything that decides the bits.
+    """Makes the logical CPU devices, and pins every setting that decides the bits.
 
     Raises UsageError if this process has initialized its devices in another way already.
     """
     tf.config.set_soft_device_placement(config.soft_device_placement)
     tf.debugging.set_log_device_placement(config.log_device_placement)
-    # Grappler rewrites chains of additions, and so would undo the fixed tree of reduce.tree: with it on,
+    # Grappler rewrites chains of additions, and so would undo the fixed tree of reduce.tree: with this optimizer on,
     # 2 towers gave other bits than 1 and 4.
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     cpu = tf.config.list_physical_devices("CPU")[0]

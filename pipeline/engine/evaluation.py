@@ -1,4 +1,4 @@
-"""Exact evaluation: every example of a split counted once, with the same numbers on any number of towers."""
+"""Exact evaluation: every example of a split counts once, and the result does not depend on the number of towers."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from pipeline.sources.decoding import find_broken
 
 
 class Scores(NamedTuple):
-    """What a split scored."""
+    """The loss and accuracy of a model on a split."""
 
     loss: float  # mean over the examples
     accuracy: float  # share of the examples, in [0, 1]
@@ -25,9 +25,9 @@ class Scores(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """An example that was taken for another class."""
+    """An example whose predicted class is not its label."""
 
-    confidence: float  # probability of the class it was taken for
+    confidence: float  # the probability of the predicted class
     example: int  # its index in the split
     label: int
     predicted: int
@@ -40,27 +40,27 @@ Gather = Callable[[bytes], list[bytes]]
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """What was counted over a split; of parts of a split, each field can be joined to that of the whole."""
+    """The counts of an evaluation: losses, confusion matrix and mistakes. Tallies of parts of a split can be joined."""
 
     shard_losses: np.ndarray  # [shards] float32: sums over the examples of each shard
-    confusion: np.ndarray  # [classes, classes] int64: examples of the row's class, taken for the column's
+    confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted classes across
     mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
 
     @property
     def scores(self) -> Scores:
-        """Loss and accuracy; the sum over shards is made in float64, in their order."""
+        """Loss and accuracy. The losses of the shards are added in float64, in their order."""
         examples = int(self.confusion.sum())
         loss = sum(self.shard_losses.astype(np.float64).tolist())
         return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
 
     def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
-        """The accuracy on the examples of each class that has some, in the order of the classes."""
+        """The accuracy on each class, in the order of the classes; a class without examples is left out."""
         examples, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
         return {name: right[i] / examples[i] for i, name in enumerate(class_names) if examples[i]}
 
 
 class _Verdicts(NamedTuple):
-    """What the towers say of their next shards, padding included; NumPy arrays or tensors."""
+    """The predictions of the towers on their next shards, padding included, as NumPy arrays or tensors."""
 
     loss: np.ndarray  # [num_towers] float32: sums over the examples
     labels: np.ndarray  # [num_towers, shard_batch] int32
@@ -69,27 +69,26 @@ class _Verdicts(NamedTuple):
 
 
 class Evaluator:
-    """Slices a split into fixed shards, which the towers of all workers take in turn, and adds them up in order.
+    """Slices a split into fixed shards, which the towers of all workers take in turn, and adds their counts in order.
 
-    The shards, and so the bits, do not depend on the number of towers. Counts and sums over shards are made on the
-    host, of every worker alike.
+    The shards, and so the bits, do not depend on the number of towers. Every worker counts and adds on its host.
     """
 
     def __init__(self, model: keras.Model, towers: Towers, shard_batch: int, gather: Gather = lambda own: [own]):
-        """gather: gives every worker's bytes to each, in order; without it this worker is alone."""
+        """gather: returns every worker's bytes on each worker, in order; by default there is one worker."""
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
 
     def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
-        """The scores of a split, or None as soon as `stop` says so."""
+        """The scores of a split, or None as soon as `stop` returns True."""
         tally = self.tally(source, stop)
         return None if tally is None else tally.scores
 
     def tally(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Tally | None:
-        """The scores of a split and which classes were taken for which, or None as soon as `stop` says so.
+        """The tally of a split, or None as soon as `stop` returns True.
 
-        Of several workers each must call it, and where one's `stop` says so all get None.
+        All workers must call it. Where `stop` returns True on one of them, all get None.
         """
         verdicts = self._verdicts(source, stop)
         parts = self._gather(b"" if verdicts is None else packing.pack(verdicts._asdict()))
@@ -99,7 +98,7 @@ class Evaluator:
         return _tally(_Verdicts(*map(_in_order, zip(*workers, strict=True))), source)
 
     def _verdicts(self, source: Source, stop: Callable[[], bool]) -> _Verdicts | None:
-        """The verdicts of this worker's towers on their part of a split: each [num_rounds, num_towers, ...]."""
+        """The verdicts of this worker's towers on their part of a split: fields are [num_rounds, num_towers, ...]."""
         num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
         datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
@@ -118,18 +117,18 @@ class Evaluator:
             find_broken(source, range(number * examples, min((number + 1) * examples, len(source))))
 
     def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
-        """One tower's shards: images [shard_batch, h, w, c], labels, and 1 for an example or 0 for padding."""
+        """One tower's shards: images [shard_batch, h, w, c], labels, and a mask, 1 for examples and 0 for padding."""
         length, shard_batch, rank = len(source), self._shard_batch, self._towers.topology.rank(tower)
 
-        def of(number: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def chunk(number: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             positions = (number * self._num_towers + rank) * shard_batch + numbers
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
             images = tf.ensure_shape(source.decode(raw), [*positions.shape, *source.image_shape])
             return images, tf.ensure_shape(labels, positions.shape), tf.cast(positions < length, tf.int32)
 
-        return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), of)
+        return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), chunk)
 
-    def _judge_round(self, iterators) -> _Verdicts:
+    def _judge_round(self, iterators: Sequence[tf.data.Iterator]) -> _Verdicts:
         """The verdicts on the next shard of every tower."""
         shards = []
         for tower, iterator in enumerate(iterators):
@@ -151,7 +150,7 @@ def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _tally(verdicts: _Verdicts, source: Source) -> Tally:
-    """Counts the verdicts on all shards of a split, given in order; the padding lies at their end."""
+    """Counts the verdicts on all shards of a split. They come in order, with the padding at their end."""
     labels, predicted, confidence = (v.reshape(-1)[: len(source)] for v in verdicts[1:])
     classes = len(source.class_names)
     counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
@@ -163,13 +162,13 @@ def _tally(verdicts: _Verdicts, source: Source) -> Tally:
 
 
 def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:
-    """The softmax of each image's logits, on the first tower: [n, h, w, c] uint8 -> [n, classes] float32.
+    """The probabilities of each image's classes, on the first tower: [n, h, w, c] uint8 -> [n, classes] float32.
 
-    The last batch is filled up with zeros, so that every image is computed in the same shape.
+    The last batch is padded with zeros, so that all batches have one shape.
     """
 
     @tf.function(autograph=False)
-    def softmax(part):
+    def softmax(part: tf.Tensor) -> tf.Tensor:
         parameters, statistics = towers.read(0)
         with towers.on(0):
             return forward.probabilities(model, parameters, statistics, part)

@@ -1,4 +1,4 @@
-"""TensorFlow's own errors, told as this project's where a user can do something about them; all others stay."""
+"""TensorFlow's errors turned into this project's, where a user can do something about them. All others stay."""
 
 import contextlib
 import re
@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from pipeline.errors import PipelineError, UsageError
 
-# From TensorFlow's executor, its kernel registry (no kernel for any device here) and its placer (none for this one).
+# The wording of TensorFlow's executor, of its kernel registry (no kernel for any device here), and of its placer (no
+# kernel for this device).
 _MEMORY = re.compile(r"allocating tensor \w+ shape ?(\[[\d,]*\]).*? on (\S+)", re.DOTALL)
 _NO_KERNEL_HERE = re.compile(r"No OpKernel was registered to support Op '(\w+)' used by {{node (\S+)}}")
 _NO_KERNEL_THERE = re.compile(
@@ -22,20 +23,20 @@ _NO_KERNEL_THERE = re.compile(
 def explained(batch_flag: str, find_broken: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Raises a PipelineError in place of an error that TensorFlow raises inside, if a user can do something about it.
 
-    batch_flag: what to lower if memory runs out. find_broken: raises BadDataError if one of the examples that were to
-    be read cannot be; tf.data's own error does not say which.
+    batch_flag: the flag to lower if memory runs out. find_broken: raises BadDataError naming the first example of the
+    batch that cannot be read, if there is one; tf.data's own error does not name it.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        explanation = _of_memory(error, batch_flag) or _of_kernel(error.message)
+        explanation = _memory_error(error, batch_flag) or _kernel_error(error.message)
         if explanation:
             raise explanation from None
         find_broken()
         raise
 
 
-def _of_memory(error: tf.errors.OpError, batch_flag: str) -> PipelineError | None:
+def _memory_error(error: tf.errors.OpError, batch_flag: str) -> PipelineError | None:
     if not isinstance(error, tf.errors.ResourceExhaustedError):
         return None
     match = _MEMORY.search(error.message)
@@ -45,7 +46,7 @@ def _of_memory(error: tf.errors.OpError, batch_flag: str) -> PipelineError | Non
     return UsageError(f"{what}; lower --{batch_flag}, or use more --towers or a smaller --model")
 
 
-def _of_kernel(message: str) -> PipelineError | None:
+def _kernel_error(message: str) -> PipelineError | None:
     if match := _NO_KERNEL_THERE.search(message):
         return UsageError(
             f"operation {_short(match[1])} has no kernel on its tower's device {match[2]}; "

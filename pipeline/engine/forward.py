@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
 from pipeline.models.variables import is_seed, seeds_of
 
+Tensors = Sequence[tf.Tensor]
+
 
 class ShardSums(NamedTuple):
-    """What one shard adds to the step; sums of these over the shards are the step's own."""
+    """One shard's part of a step. The sum over all shards is the step's."""
 
     loss: tf.Tensor  # [] float32: this shard's part of the mean loss of the global batch
     correct: tf.Tensor  # [] int32
@@ -19,11 +22,13 @@ class ShardSums(NamedTuple):
 
 
 def add(left: ShardSums, right: ShardSums) -> ShardSums:
-    """The element-wise sum."""
+    """The element-wise sum of two shards' parts."""
     return tf.nest.map_structure(tf.add, left, right)
 
 
-def call(model, parameters, statistics, seeds, images, training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
+def call(
+    model: keras.Model, parameters: Tensors, statistics: Tensors, seeds: Tensors, images: tf.Tensor, training: bool
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """The model as a pure function of its variables' values.
 
     images: [n, height, width, channels] uint8. seeds: [2] int64 for every random layer.
@@ -37,13 +42,13 @@ def call(model, parameters, statistics, seeds, images, training: bool) -> tuple[
     return tf.cast(logits, tf.float32), kept
 
 
-def evaluate(model, parameters, statistics, images) -> tf.Tensor:
+def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
     """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random."""
     unused_seeds = [tf.zeros([2], tf.int64) for _ in seeds_of(model)]
     return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
 
 
-def probabilities(model, parameters, statistics, images) -> tf.Tensor:
+def probabilities(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
     """Softmax of the logits, [n, classes] float32, of images [n, height, width, channels] uint8."""
     return tf.nn.softmax(evaluate(model, parameters, statistics, images))
 
@@ -66,13 +71,21 @@ def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def shard_sums(
-    model, parameters: Sequence[tf.Tensor], statistics, seeds, images, labels, *, loss_factor, label_smoothing=0.0
+    model: keras.Model,
+    parameters: Tensors,
+    statistics: Tensors,
+    seeds: Tensors,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    loss_factor: tf.Tensor,
+    label_smoothing: float = 0.0,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
 
-    The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one):
-    dividing the few losses costs nothing, dividing the summed gradients would pass through all of them again.
-    To be traced: it does not run eagerly.
+    The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one). To divide
+    the few losses costs nothing; to divide the summed gradients would pass through all of them again.
+    It runs only inside of a tf.function, not eagerly.
     """
     with gradients.faster():
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
@@ -81,8 +94,8 @@ def shard_sums(
         loss,
         list(parameters),
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN, which begins with
-        # whichever it may overwrite: an order that depends on what other threads have finished (TensorFlow 2.21).
+        # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins with
+        # the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow 2.21).
         aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
     )
     return ShardSums(loss, tf.reduce_sum(hits(logits, labels)), by_parameter, statistics)

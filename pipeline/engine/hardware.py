@@ -1,6 +1,6 @@
-"""What decides the bits of a computation besides flags, data and versions: the processor, its instructions, the GPUs.
+"""The conditions for equal bits besides flags, data and versions: the processor, its instructions, the GPUs.
 
-TensorFlow is not asked, so that a supervisor can be told it too.
+They are read without TensorFlow, so that a supervisor can compare them too.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeline.process import environment
 
-# The instruction sets for which oneDNN has kernels of their own, the least first, as ONEDNN_MAX_CPU_ISA names them, and
-# the flags in /proc/cpuinfo that each adds. Another set means other blocks, and so another order of sums.
+# The instruction sets for which oneDNN has separate kernels, the least first, by their names in ONEDNN_MAX_CPU_ISA,
+# and the flags in /proc/cpuinfo that each adds. Another set means other blocks, and so another order of sums.
 _X86 = {
     "SSE41": {"sse4_1"},
     "AVX": {"avx"},
@@ -28,9 +28,9 @@ _X86 = {
 _SAME = {"AVX10_1_512": "AVX512_CORE_FP16", "AVX10_1_512_AMX": "AVX512_CORE_AMX"}
 _SAME["AVX10_1_512_AMX_FP16"] = "AVX512_CORE_AMX_FP16"
 _ARM = {"asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "svebf16", "svei8mm"}
-_OPTIONAL = {"AVX2_VNNI"}  # a processor may have what follows without it
+_OPTIONAL = {"AVX2_VNNI"}  # a processor may have the later sets without this one
 
-# Variables of libraries that change numbers; those of these families that do not are named after them.
+# Variables of libraries that may change numbers. Exceptions: those that match _HARMLESS, and values in _DEFAULTS.
 _FAMILIES = re.compile(r"(ONEDNN|DNNL|TF_ONEDNN|TF_CUDNN|CUDNN|CUBLAS)_\w+")
 _VARIABLES = {
     "TF_ENABLE_ONEDNN_OPTS",
@@ -44,24 +44,25 @@ _LONGEST = 300  # characters of all variables; of more, a hash stands for the re
 
 
 def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), gpus: Path = Path("/proc/driver/nvidia/gpus")) -> dict[str, str]:
-    """What must be equal for equal bits, by name; always the same names. Whatever this machine does not tell is ''.
+    """The conditions that must be equal for equal bits, by name. The names are fixed; an unknown value is ''.
 
-    machine: its kind. processor: maker, family and model. instructions: the most that oneDNN will use. gpus: the models
-    of the GPUs that this process may use. variables: those of the environment that change numbers, NAME=VALUE.
+    machine: the architecture. processor: maker, family and model. instructions: the largest set that oneDNN will use.
+    gpus: the models of the GPUs that this process may use. variables: the environment variables that change numbers,
+    as NAME=VALUE.
     """
-    told = _first_processor(cpuinfo)
+    processor = _first_processor(cpuinfo)
     variables = environment.variables()
     return {
         "machine": platform.machine(),
-        "processor": _processor(told),
-        "instructions": _instructions(told, variables),
+        "processor": _processor(processor),
+        "instructions": _instructions(processor, variables),
         "gpus": _gpus(gpus) if environment.visible_gpus() else "",
         "variables": _changing(variables),
     }
 
 
 def _first_processor(cpuinfo: Path) -> dict[str, str]:
-    """What proc(5) says of the first processor."""
+    """The fields of the first processor in cpuinfo, see proc(5)."""
     try:
         text = cpuinfo.read_text().partition("\n\n")[0]
     except OSError:
@@ -70,26 +71,26 @@ def _first_processor(cpuinfo: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _processor(told: Mapping[str, str]) -> str:
+def _processor(fields: Mapping[str, str]) -> str:
     names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part", "CPU variant")
-    return " ".join(told[name] for name in names if name in told)
+    return " ".join(fields[name] for name in names if name in fields)
 
 
-def _instructions(told: Mapping[str, str], variables: Mapping[str, str]) -> str:
+def _instructions(fields: Mapping[str, str], variables: Mapping[str, str]) -> str:
     """The largest set of instructions that the processor has and ONEDNN_MAX_CPU_ISA allows."""
-    if "Features" in told:
-        return " ".join(sorted(_ARM & set(told["Features"].split())))
-    flags, found = set(told.get("flags", "").split()), ""
+    if "Features" in fields:
+        return " ".join(sorted(_ARM & set(fields["Features"].split())))
+    flags, largest = set(fields.get("flags", "").split()), ""
     asked = variables.get("ONEDNN_MAX_CPU_ISA") or variables.get("DNNL_MAX_CPU_ISA") or ""
     most = _SAME.get(asked.upper(), asked.upper())
     for name, needed in _X86.items():
         if needed <= flags:
-            found = name
+            largest = name
         elif name not in _OPTIONAL:
             break
         if name == most:
             break
-    return found
+    return largest
 
 
 def _gpus(directory: Path) -> str:
@@ -100,7 +101,7 @@ def _gpus(directory: Path) -> str:
 
 
 def _changing(variables: Mapping[str, str]) -> str:
-    """The variables that change numbers and are not as they are without being set."""
+    """The variables that change numbers and are set to another value than their default."""
     names = [name for name in sorted(variables) if name in _VARIABLES or _FAMILIES.fullmatch(name)]
     changing = [
         f"{name}={variables[name]}"

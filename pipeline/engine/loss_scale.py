@@ -1,7 +1,7 @@
 """Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2), as part of the state.
 
-The scale doubles after 2,000 finite steps in a row; a step whose gradient is not finite is skipped,
-counted, and halves it. Powers of two change no bits of what does not overflow or underflow.
+The scale doubles after 2,000 finite steps in a row. A step whose gradient is not finite is skipped and counted, and
+halves the scale. Scales are powers of two: they change no bits of a number that does not overflow or underflow.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def read(variables: Mapping[str, tf.Variable]) -> tf.Tensor | None:
 
 
 def update(variables: Mapping[str, tf.Variable], finite: tf.Tensor) -> None:
-    """Counts one step, and moves the scale as it asks."""
+    """Counts one step, and doubles or halves the scale if that is due."""
     scale, good, skipped = (variables[name] for name in (SCALE, GOOD_STEPS, SKIPPED_STEPS))
     run = tf.where(finite, good + 1, 0)
     grown = tf.where(run >= GROW_AFTER, tf.minimum(scale * 2, MOST), scale)

@@ -1,7 +1,7 @@
 """TensorFlow's fused update kernels behind one signature.
 
-A rule is a function `(config, variable, slots, gradient, now)` that updates a variable and its slots in place;
-to add one, write it, register it in _RULES, and name it in config.OPTIMIZERS.
+A rule is a function `(config, variable, slots, gradient, now)` that updates a variable and its slots in place.
+To add a rule, write the function, register it in _RULES, and name it in config.OPTIMIZERS.
 """
 
 import dataclasses
@@ -16,24 +16,29 @@ BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 RMSPROP_DECAY, RMSPROP_EPSILON = 0.9, 1e-7
 
 
+Slots = Sequence[tf.Variable]
+
+
 class Now(NamedTuple):
-    """Numbers of one step that are the same for every variable."""
+    """Numbers of one step that all variables share."""
 
     rate: tf.Tensor  # [] float32
     beta_1_power: tf.Tensor  # [] float32
     beta_2_power: tf.Tensor  # [] float32
 
 
-def _sgd(config: Config, variable, slots, gradient, now) -> None:
-    """variable -= rate * gradient."""
+def _sgd(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
+    """`variable -= rate * gradient`."""
     tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=now.rate, delta=gradient)
 
 
-def _momentum(config: Config, variable, slots, gradient, now, nesterov=False) -> None:
-    """m = momentum * m + gradient; variable -= rate * m (Goyal et al. 2017, equation 9).
+def _momentum(
+    config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now, nesterov: bool = False
+) -> None:
+    """`m = momentum * m + gradient; variable -= rate * m` (Goyal et al. 2017, equation 9).
 
     The slot holds gradients, not steps, so a change of the rate acts on all of it at once. Nesterov's form
-    (Sutskever et al. 2013) steps on by rate * (gradient + momentum * m) instead.
+    (Sutskever et al. 2013) subtracts rate * (gradient + momentum * m) instead.
     """
     tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle,
@@ -45,17 +50,17 @@ def _momentum(config: Config, variable, slots, gradient, now, nesterov=False) ->
     )
 
 
-def _nesterov(config: Config, variable, slots, gradient, now) -> None:
+def _nesterov(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
     """Momentum that looks one step ahead; see _momentum."""
     _momentum(config, variable, slots, gradient, now, nesterov=True)
 
 
-def _rmsprop(config: Config, variable, slots, gradient, now) -> None:
-    """ms = 0.9 * ms + 0.1 * gradient**2; variable -= rate * gradient / sqrt(ms + 1e-7).
+def _rmsprop(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
+    """`ms = 0.9 * ms + 0.1 * gradient**2; variable -= rate * gradient / sqrt(ms + 1e-7)`.
 
-    Tieleman & Hinton 2012, lecture 6.5. As in Keras ms starts at 0 (in TensorFlow 1 it was 1), so the first steps
-    are about three times the rate. The kernel keeps its last step in a second slot, which without momentum it only
-    writes.
+    Tieleman & Hinton 2012, lecture 6.5. As in Keras, ms starts at 0 (in TensorFlow 1 it started at 1), so the first
+    steps are about three times the rate. The kernel writes its last step to a second slot. Without momentum it never
+    reads that slot.
     """
     tf.raw_ops.ResourceApplyRMSProp(
         var=variable.handle,
@@ -69,11 +74,11 @@ def _rmsprop(config: Config, variable, slots, gradient, now) -> None:
     )
 
 
-def _adam(config: Config, variable, slots, gradient, now) -> None:
+def _adam(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
     """Kingma & Ba 2015, section 2: the form with epsilon outside the bias correction ("epsilon hat").
 
-    beta 0.9 and 0.999, epsilon 1e-8, the defaults of TensorFlow 1's AdamOptimizer. The powers of the betas are
-    functions of the step and so no part of the state.
+    The betas are 0.9 and 0.999 and epsilon is 1e-8, the defaults of TensorFlow 1's AdamOptimizer. The powers of the
+    betas are functions of the step, so they are no part of the state.
     """
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
@@ -89,9 +94,10 @@ def _adam(config: Config, variable, slots, gradient, now) -> None:
     )
 
 
-def _adamw(config: Config, variable, slots, gradient, now) -> None:
-    """Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2), which as in Keras goes with the rate:
-    variable -= rate * weight_decay * variable, then Adam's step.
+def _adamw(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
+    """Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2).
+
+    First `variable -= rate * weight_decay * variable`, then Adam's step. The decay is scaled by the rate, as in Keras.
     """
     if _decays(config, variable):
         variable.assign_sub(now.rate * config.weight_decay * variable)
@@ -127,9 +133,10 @@ class Optimizer:
         return dict.fromkeys(self._rule.slots, 0.0)
 
     @staticmethod
-    def at(rate, step) -> Now:
-        """What all variables' updates at a step have in common; computed once, and before it is known if they apply.
+    def at(rate: tf.Tensor, step: tf.Tensor) -> Now:
+        """The numbers that all variables' updates at a step share.
 
+        They are computed once, before it is known whether the updates apply.
         rate: [] float32. step: [] int64, the global step being computed, counted from 0.
         """
         count = tf.cast(step + 1, tf.float32)
@@ -139,8 +146,8 @@ class Optimizer:
         """Updates a variable and its slots by one step, on the device in force.
 
         slots: one variable for every name in `self.slots`, in that order. gradient: of the variable's shape.
-        now: what `at` gave for this step.
-        Weight decay acts on variables of two or more dimensions; where the rule does not decay by itself it is
+        now: the result of `at` for this step.
+        Weight decay acts on variables of two or more dimensions. Where the rule does not decay by itself, the decay is
         L2 regularization: weight_decay * variable is added to the gradient, after any clipping.
         """
         if not self._rule.decays_itself and _decays(self._config, variable):
@@ -148,7 +155,7 @@ class Optimizer:
         self._rule.update(self._config, variable, slots, gradient, now)
 
 
-def _decays(config: Config, variable) -> bool:
+def _decays(config: Config, variable: tf.Variable) -> bool:
     return config.weight_decay > 0 and variable.shape.rank >= 2
 
 
@@ -165,7 +172,7 @@ def norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
 def clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: float) -> list[tf.Tensor]:
     """The gradients, scaled down to the global norm `clip_norm` if theirs is larger (Pascanu et al. 2013, algorithm 1).
 
-    norm: [] float32, their global norm, finite. clip_norm: 0 sets no limit. Gradients within it keep their bits.
+    norm: [] float32, their global norm, finite. clip_norm: 0 sets no limit. Gradients within the limit keep their bits.
     """
     if not clip_norm:
         return list(gradients)

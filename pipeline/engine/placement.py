@@ -1,8 +1,8 @@
-"""Which device holds what: read from the graphs that TensorFlow runs, checked against the towers, and written down.
+"""The placement: the device of every variable and operation, read from TensorFlow's graphs and checked.
 
-The graphs are those after placement and optimization, one partition a device, so this tells what happens and not
-what was asked for. An operation belongs to tower K if its name has a component tower_K: the scopes `while/body/`,
-`gradient_tape/` and the like only come before it, and TensorFlow calls a scope entered again tower_K_1.
+The graphs are those after placement and optimization, one partition a device. So they show the devices that are used,
+not those that were asked for. An operation belongs to tower K if its name has a component tower_K. Scopes such as
+`while/body/` and `gradient_tape/` only come before it, and TensorFlow names a scope that is entered again tower_K_1.
 """
 
 import contextlib
@@ -12,44 +12,44 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
-from tensorflow.python.eager import context  # as tf.summary.trace_on does; TensorFlow has no public way to the graphs
+from tensorflow.python.eager import context  # as in tf.summary.trace_on: no public function returns these graphs
 
 from pipeline.errors import UsageError
 from pipeline.text.tables import aligned
 
-# Operations that belong to no tower, whatever their names say, for they compute nothing:
+# Operations that compute nothing. They belong to no tower, even where their names have a tower in them.
 _CARRIERS = {
-    # a value's way to another device; both ends are named after the operation that made it
+    # transfers to another device; both ends are named after the operation that made the value
     *("_Send", "_Recv", "_HostSend", "_HostRecv"),
-    # into, out of and past operations
+    # arguments, results, and values that are passed on
     *("_Arg", "_Retval", "_DeviceArg", "_DeviceRetval", "Identity", "IdentityN", "NoOp", "ControlTrigger"),
-    # loops and branches, which every device walks through
+    # loops and branches, which every device runs
     *("Enter", "Exit", "Merge", "Switch", "_SwitchN", "NextIteration", "LoopCond"),
-    # constants, which are copied to where they are used
+    # constants, which are copied to each device that uses them
     *("Const", "HostConst"),
-    # reads, which TensorFlow ties to their variable; `check` looks at the variable
+    # reads, which TensorFlow puts beside their variable; `check` looks at the variable
     *("VarHandleOp", "ReadVariableOp", "_ReadVariablesOp"),
 }
 _HEADING = """\
-What lies and runs on each device, from the graphs as placed. Of no tower are the operations of the host, and those
-that only carry values: constants, transfers between devices, reads, loops and branches.
+The variables and operations of each device, from the graphs as placed. The operations of the host belong to no tower,
+and neither do those that only carry values: constants, transfers between devices, reads, loops and branches.
 """
 _TOWER = re.compile(r"(?:^|/)tower_(\d+)(?:_\d+)?(?:/|$)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """An operation as it runs."""
+    """An operation of a placed graph."""
 
     name: str
     kind: str
     device: str
-    tower: int | None  # None: of no tower, or it only carries values
+    tower: int | None  # None: it belongs to no tower, or only carries values
 
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """A variable as it lies in memory."""
+    """A variable and its memory."""
 
     name: str
     num_bytes: int
@@ -72,14 +72,14 @@ class Placement:
 
 @dataclasses.dataclass
 class Collected:
-    """What `collect` found."""
+    """The graphs that `collect` collected."""
 
     graphs: list[tf.compat.v1.GraphDef] = dataclasses.field(default_factory=list)
 
 
 @contextlib.contextmanager
 def collect() -> Iterator[Collected]:
-    """Collects the graphs of the functions that run for the first time inside; they are there once it is left."""
+    """Collects the graphs of the functions that first run inside. The result is filled when the context ends."""
     collected = Collected()
     context.enable_graph_collection()
     try:
@@ -90,7 +90,7 @@ def collect() -> Iterator[Collected]:
 
 
 def read(graphs: Iterable[tf.compat.v1.GraphDef], variables: Iterable[tf.Variable]) -> Placement:
-    """The placement that partition graphs and variables show; device names are full ones."""
+    """The placement in partition graphs and variables. Device names are full ones."""
     return Placement(
         tuple(
             Variable(v.name.removesuffix(":0"), v.shape.num_elements() * v.dtype.size, v.device, _tower(v.name))
@@ -113,25 +113,25 @@ def check(placement: Placement, tower_devices: Sequence[str]) -> None:
     """Raises UsageError if an operation or a variable of tower K lies elsewhere than on tower_devices[K]."""
     with_operations = {operation.tower for operation in placement.operations}
     assert with_operations.issuperset(range(len(tower_devices))), "a tower without operations cannot be vouched for"
-    for what in placement.everything:
-        if what.tower is not None and what.device != tower_devices[what.tower]:
+    for item in placement.everything:
+        if item.tower is not None and item.device != tower_devices[item.tower]:
             raise UsageError(
-                f"{_described(what)} lies on {what.device}, but tower_{what.tower} is {tower_devices[what.tower]}; "
+                f"{_described(item)} lies on {item.device}, but tower_{item.tower} is {tower_devices[item.tower]}; "
                 "without --soft_device_placement the missing kernel is named, or choose other --tower_devices"
             )
 
 
-def _described(what: Variable | Operation) -> str:
-    return f"variable {what.name}" if isinstance(what, Variable) else f"operation {what.name} ({what.kind})"
+def _described(item: Variable | Operation) -> str:
+    return f"variable {item.name}" if isinstance(item, Variable) else f"operation {item.name} ({item.kind})"
 
 
 def table(placement: Placement) -> str:
     """The placement as aligned text: for each device its variables with bytes, its operations by kind and by tower."""
-    devices = sorted({what.device for what in placement.everything}, key=_numbers_apart)
+    devices = sorted({item.device for item in placement.everything}, key=_natural_key)
     return "\n".join([_HEADING, *(_section(device, placement) for device in devices)])
 
 
-def _numbers_apart(device: str) -> list[str | int]:
+def _natural_key(device: str) -> list[str | int]:
     """A key that sorts CPU:10 after CPU:9."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", device)]
 
@@ -153,7 +153,7 @@ def _variable_rows(variables: Sequence[Variable]) -> list[list[str]]:
 
 
 def _operation_rows(operations: Sequence[Operation]) -> list[list[str]]:
-    """One row a kind, one column a tower, and a last one for operations of no tower."""
+    """One row for each kind, one column for each tower, and a last column for operations of no tower."""
     towers = [*sorted({o.tower for o in operations if o.tower is not None}), None]
     counts = Counter((o.kind, o.tower) for o in operations)
     kinds = sorted({o.kind for o in operations}, key=lambda kind: kind.lstrip("_"))

@@ -1,4 +1,4 @@
-"""The plan: which examples belong to which step and shard, and the seeds of what is random there."""
+"""The plan: the examples and the random seeds of every shard of every step."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from pipeline.random.keys import Purpose, fold_in, permutation
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Which examples belong to which shard of which step."""
+    """A pure function from a step to the examples of its shards and their seeds."""
 
     seed: int
     global_batch: int
@@ -27,7 +27,7 @@ class Plan:
         """Examples in one shard."""
         return self.global_batch // self.grad_shards
 
-    def positions(self, step, shards: range) -> tf.Tensor:
+    def positions(self, step: tf.Tensor | int, shards: range) -> tf.Tensor:
         """Positions of consecutive shards of a step: [len(shards) * shard_batch] int64."""
         first = tf.cast(step, tf.int64) * self.global_batch + shards.start * self.shard_batch
         return first + tf.range(len(shards) * self.shard_batch, dtype=tf.int64)
@@ -36,7 +36,7 @@ class Plan:
         """The example at each position: [n] int64 -> [n] int64."""
         return permutation(self.seed, positions, self.num_examples)
 
-    def dropout_seeds(self, step, num_layers: int) -> tf.Tensor:
+    def dropout_seeds(self, step: tf.Tensor | int, num_layers: int) -> tf.Tensor:
         """The seed of every random layer in every shard: [num_layers, grad_shards, 2] int64, below 2**31."""
         layers = tf.range(num_layers)[:, None]
         shards = tf.range(self.grad_shards)[None, :]

@@ -1,4 +1,4 @@
-"""Sums whose order never depends on who adds: the fixed binary tree over the shards."""
+"""Sums in an order that is always the same: the fixed binary tree over the shards."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -9,9 +9,9 @@ Node = TypeVar("Node")
 def tree(leaves: Sequence[Node], add: Callable[[Node, Node], Node]) -> Node:
     """Adds neighbours, then neighbouring sums, until one is left: ((0+1)+(2+3))+((4+5)+(6+7)).
 
-    The tree depends on the number of leaves alone; an odd one out at the end of a level moves up
-    unchanged. Floating-point addition is not associative, so this order is what makes the result the
-    same, to the bit, however the leaves are spread over towers.
+    The tree depends on the number of leaves alone; an odd one out at the end of a level moves up unchanged.
+    Floating-point addition is not associative: with this fixed order, the bits of the result do not depend on how the
+    leaves are spread over towers.
     """
     level = list(leaves)
     while len(level) > 1:
@@ -21,18 +21,18 @@ def tree(leaves: Sequence[Node], add: Callable[[Node, Node], Node]) -> Node:
 
 
 class Round(NamedTuple):
-    """What happens between workers at one level of the tree over them: first the pairs, then the copies."""
+    """The exchanges between workers at one level of the tree over them: first the pairs, then the copies."""
 
-    pairs: tuple[tuple[int, int], ...]  # both get the sum of the two
-    copies: tuple[tuple[int, int], ...]  # (from, to): the second gets what the first has got
+    pairs: tuple[tuple[int, int], ...]  # both workers get the sum of the two
+    copies: tuple[tuple[int, int], ...]  # (from, to): the second worker gets the first one's sum
 
 
 def rounds(workers: int) -> list[Round]:
-    """The rounds by which every worker gets the sum of `tree` over them.
+    """The rounds after which every worker has the sum of `tree` over all workers.
 
-    A round adds neighbouring nodes: member i of the right one with member i of the left one, which both have the
-    whole sum of their node. The left one may be larger, where the workers are no power of two; its other members get
-    a copy. A sum of two does not depend on which comes first, so all end with the same bits.
+    Each member of a node has the whole sum of the node. A round adds neighbouring nodes: member i of the left node with
+    member i of the right node. Where the number of workers is no power of two, the left node may be larger; its other
+    members get a copy. Adding two numbers is commutative, so all workers end with the same bits.
     """
     nodes, rounds = [range(worker, worker + 1) for worker in range(workers)], []
     while len(nodes) > 1:
@@ -46,7 +46,7 @@ def rounds(workers: int) -> list[Round]:
 
 
 def buckets(sizes: Sequence[int], most: int) -> list[list[int]]:
-    """The indices of tensors of these sizes, in order, packed together up to `most`; a larger one stands alone."""
+    """The indices of tensors of these sizes, in order, in buckets of at most `most`; a larger tensor has its own."""
     packed: list[list[int]] = []
     room = 0
     for index, size in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""What a run is, between two steps: named arrays, and the variables that hold one copy of them.
+"""The state of a run between two steps: named arrays, and the replicas whose variables hold them.
 
 Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, loss_scale/NAME.
 The step is not among them: it is an argument, never state.
@@ -6,7 +6,7 @@ The step is not among them: it is an argument, never state.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -18,11 +18,11 @@ from pipeline.engine.optimizers import Optimizer
 from pipeline.models.variables import statistics_of
 
 Values = dict[str, np.ndarray]  # in the order in which they are hashed and written
-Snapshot = dict[str, tf.Tensor]  # the same, of a replica at one moment, in the host's memory
+Snapshot = dict[str, tf.Tensor]  # the values of a replica at one moment, in the host's memory
 
 
 def initial(model: keras.Model, optimizer: Optimizer, config: Config) -> Values:
-    """The state at step 0: the model's own initial values, fresh slots."""
+    """The state at step 0: the model's initial values, and fresh slots."""
     parameters = {v.path: v.numpy() for v in model.trainable_variables}
     values = {f"parameters/{path}": value for path, value in parameters.items()}
     for slot, start in optimizer.slots.items():
@@ -43,7 +43,7 @@ class Replica:
 
     @classmethod
     def create(cls, values: Values, device: str, scope: str) -> "Replica":
-        """Makes the variables on the device in force, which is `device`."""
+        """Makes the variables on the device in force, which must be `device`."""
         names = {name: f"{scope}/{name}" if scope else name for name in values}
         return cls(device, scope, {name: tf.Variable(v, name=names[name], dtype=v.dtype) for name, v in values.items()})
 
@@ -52,29 +52,29 @@ class Replica:
 
     @property
     def parameters(self) -> list[tf.Variable]:
-        """In the order of the model's trainable variables."""
+        """The parameters, in the order of the model's trainable variables."""
         return self._under("parameters")
 
     @property
     def averages(self) -> list[tf.Variable]:
-        """In the order of the parameters; none where the run takes no mean."""
+        """The means of --average, in the order of the parameters; empty without --average."""
         return self._under(averaging.GROUP)
 
     @property
     def statistics(self) -> list[tf.Variable]:
-        """In the order of the model's non-trainable variables, seeds left out."""
+        """The running statistics, in the order of the model's non-trainable variables without the seeds."""
         return self._under("statistics")
 
-    def slots(self, names) -> list[list[tf.Variable]]:
-        """For each parameter, its slots in the order of `names`."""
+    def slots(self, names: Iterable[str]) -> list[list[tf.Variable]]:
+        """The slots of each parameter, in the order of `names`."""
         return [list(slots) for slots in zip(*(self._under(f"slots/{name}") for name in names), strict=True)] or [
             [] for _ in self.parameters
         ]
 
     def read(self) -> Snapshot:
-        """The values as they are now; the next update of a variable leaves its value here as it is.
+        """The present values. A later update of a variable does not change them.
 
-        On a CPU nothing is copied before that: TensorFlow shares the memory until it writes.
+        On a CPU this copies nothing: TensorFlow shares a variable's memory until the next update.
         """
         return {name: variable.read_value().cpu() for name, variable in self.variables.items()}
 
@@ -85,7 +85,7 @@ class Replica:
 
 
 def arrays(snapshot: Snapshot) -> Values:
-    """The same memory as NumPy's arrays, read-only."""
+    """The snapshot's memory as NumPy arrays, read-only."""
     return {name: np.asarray(tensor) for name, tensor in snapshot.items()}
 
 
@@ -104,5 +104,5 @@ def parameters_sha256(values: Mapping[str, np.ndarray | tf.Tensor]) -> str:
 
 
 def state_sha256(values: Mapping[str, np.ndarray | tf.Tensor], step: int) -> str:
-    """The hash of everything a checkpoint holds, the step included."""
+    """The hash of all that a checkpoint holds, with the step."""
     return sha256({**values, "global_step": np.asarray(step, np.int64)})

@@ -1,4 +1,4 @@
-"""Which workers and towers there are, and which shards are whose."""
+"""The workers and towers of a job, and the shards of each tower."""
 
 import dataclasses
 
@@ -10,29 +10,29 @@ from pipeline.text.flag_values import Device
 
 @dataclasses.dataclass(frozen=True)
 class Workers:
-    """The workers of a job, in the order of their indices, and the one that this process is."""
+    """The workers of a job, in the order of their indices, and the index of this process among them."""
 
     addresses: tuple[str, ...] = ()  # HOST:PORT of each; () for one worker that needs no network
     index: int = 0
 
     @property
     def count(self) -> int:
-        """How many workers there are."""
+        """The number of workers."""
         return max(len(self.addresses), 1)
 
     @property
     def is_chief(self) -> bool:
-        """Whether this is the worker that writes the run directory."""
+        """Whether this worker is the chief, which writes the run directory."""
         return self.index == 0
 
     @property
     def on_this_host(self) -> tuple[int, ...]:
-        """The indices of the workers on this one's host, its own among them."""
+        """The indices of the workers on this host, this one among them."""
         hosts = [host_and_port(address)[0] for address in self.addresses]
         return tuple(k for k, host in enumerate(hosts) if host == hosts[self.index]) or (self.index,)
 
     def name(self, index: int) -> str:
-        """A worker as an error line names it."""
+        """A worker's name in an error line."""
         return f"worker {index} ({self.addresses[index]})"
 
 
@@ -41,9 +41,9 @@ ALONE = Workers()
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The workers of a job, and the towers of this one: device kind and index of each, in the order of their shards.
+    """The workers of a job, and the towers of this worker: their devices, in the order of their shards.
 
-    Every worker has as many towers as this one.
+    All workers have the same number of towers.
     """
 
     towers: tuple[Device, ...]
@@ -51,41 +51,41 @@ class Topology:
 
     @property
     def num_towers(self) -> int:
-        """Towers of this worker."""
+        """The number of this worker's towers."""
         return len(self.towers)
 
     @property
     def total_towers(self) -> int:
-        """Towers of all workers."""
+        """The number of all workers' towers."""
         return len(self.towers) * self.workers.count
 
     @property
     def task(self) -> str:
-        """The part of a full device name that says whose it is."""
+        """The part of a full device name that names this worker."""
         job = "worker" if self.workers.addresses else "localhost"
         return f"/job:{job}/replica:0/task:{self.workers.index}"
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Full device name of each tower."""
+        """The full device name of each tower."""
         return tuple(f"{self.task}/device:{kind}:{index}" for kind, index in self.towers)
 
     def on_cpu(self, tower: int) -> bool:
-        """Whether a tower is one of the host's processors, and so shares its memory."""
+        """Whether a tower is a CPU device, and so shares the host's memory."""
         return self.towers[tower][0] == "CPU"
 
     @property
     def host(self) -> str:
-        """Full name of the device for what belongs to no tower."""
+        """The full name of the host's device, for operations of no tower."""
         return f"{self.task}/device:CPU:0"
 
     @property
     def num_cpu_devices(self) -> int:
-        """Logical CPU devices that the towers need (at least one: the host's)."""
+        """The number of logical CPU devices that the towers need; at least one, the host's."""
         return max((index + 1 for kind, index in self.towers if kind == "CPU"), default=1)
 
     def rank(self, tower: int) -> int:
-        """A tower's place among those of all workers."""
+        """A tower's number among those of all workers."""
         return self.workers.index * self.num_towers + tower
 
     def shards_of(self, tower: int, grad_shards: int) -> range:
@@ -96,8 +96,8 @@ class Topology:
     def check_shards(self, grad_shards: int, all_reduce: str = "exact") -> None:
         """Raises UsageError, naming counts that fit, if the shards do not split over the towers of all workers.
 
-        The exact all-reduce adds whole workers. So that this is a part of the one tree over the shards, a worker's
-        shards must be a node of it: a power of two of them, if there are several workers.
+        The exact all-reduce adds the sums of whole workers. These sums must be nodes of the one tree over the shards:
+        with several workers, each must have a power of two of shards.
         """
         if grad_shards % self.total_towers:
             raise UsageError(
@@ -109,8 +109,8 @@ class Topology:
             divisors = _divisors(grad_shards // self.num_towers)
             fits = [n for n in divisors if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
             raise UsageError(
-                f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker, which is no "
-                f"power of two, as the exact all-reduce needs; use {_listed(fits)} workers, or --all_reduce=fast"
+                f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker; the exact "
+                f"all-reduce needs a power of two; use {_listed(fits)} workers, or --all_reduce=fast"
             )
 
     def _described(self) -> str:
@@ -127,19 +127,19 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def of(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
+def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs.
 
-    Raises UsageError for a device that does not exist or more towers than GPUs. CPU towers are logical
-    devices, so that any number of them exists.
+    Raises UsageError for a device that does not exist, or for more towers than GPUs. CPU towers are logical devices, of
+    which there can be any number.
     """
     kind = "GPU" if num_gpus else "CPU"
     named = config.devices or tuple(Device(kind, index) for index in range(config.towers or num_gpus or 1))
     gpus = sorted(index for kind, index in named if kind == "GPU")
     if gpus and gpus[-1] >= num_gpus:
         asked = f"tower_devices={config.tower_devices}" if config.tower_devices else f"towers={config.towers}"
-        there = f"the visible ones are gpu:0 to gpu:{num_gpus - 1}" if num_gpus else "no GPU is visible"
-        raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {there}; ask for others, as --tower_devices=cpu:0,cpu:1")
+        visible = f"the visible ones are gpu:0 to gpu:{num_gpus - 1}" if num_gpus else "no GPU is visible"
+        raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {visible}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
     return Topology(named, workers)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -10,11 +10,11 @@ from pipeline.engine import forward, state
 from pipeline.engine.topology import Topology
 from pipeline.errors import DivergedError
 
-READ_AHEAD = 2  # elements that wait in the memory of a tower's device
+READ_AHEAD = 2  # elements that are kept ready in the memory of a tower's device
 
 
 class Placed(NamedTuple):
-    """Sums, and the tower they lie on."""
+    """Sums, and the tower that holds them."""
 
     tower: int
     sums: forward.ShardSums
@@ -22,20 +22,20 @@ class Placed(NamedTuple):
 
 @contextlib.contextmanager
 def on_host(topology: Topology) -> Iterator[None]:
-    """Operations inside belong to no tower: they lie on the host, where tables of examples must stay."""
+    """Places the operations inside on the host. They belong to no tower. Tables of examples must lie there."""
     with tf.device(topology.host):
         yield
 
 
 @contextlib.contextmanager
 def on_tower(topology: Topology, tower: int) -> Iterator[None]:
-    """Operations inside lie on the tower's device."""
+    """Places the operations inside on the tower's device."""
     with tf.device(topology.devices[tower]):
         yield
 
 
-def _scope(name: str):
-    """The name scope, entered again where it was entered before (without the slash TensorFlow would make it name_1)."""
+def _scope(name: str) -> contextlib.AbstractContextManager[str]:
+    """The name scope. A scope that was entered before is entered again: without the slash it would become name_1."""
     return tf.name_scope(f"{name}/")
 
 
@@ -45,7 +45,7 @@ class Towers:
     def __init__(self, topology: Topology, variables: str, values: state.Values):
         """variables: 'replicated' (one copy on every tower), 'cpu' or 'first' (one copy there), or 'auto'."""
         self._topology = topology
-        if variables == "auto":  # towers of one memory gain nothing by copies, each of which must be updated
+        if variables == "auto":  # towers that share a memory gain nothing by copies, which all must be updated
             variables = "first" if all(map(topology.on_cpu, range(topology.num_towers))) else "replicated"
         if variables == "replicated":
             homes = [(device, f"tower_{tower}") for tower, device in enumerate(topology.devices)]
@@ -59,7 +59,7 @@ class Towers:
             return state.Replica.create(values, device, scope)
 
     def load(self, values: state.Values) -> None:
-        """Gives every replica these values in place of its own."""
+        """Sets every replica to these values."""
         for replica in self.replicas:
             with self.at(replica):
                 replica.write(values)
@@ -69,23 +69,23 @@ class Towers:
 
     @contextlib.contextmanager
     def on(self, tower: int) -> Iterator[None]:
-        """Operations inside lie on the tower's device, in the scope tower_K."""
+        """Places the operations inside on the tower's device, in the scope tower_K."""
         with on_tower(self._topology, tower), _scope(f"tower_{tower}"):
             yield
 
     def on_host(self) -> contextlib.AbstractContextManager[None]:
-        """Operations inside belong to no tower."""
+        """Places the operations inside on the host; they belong to no tower."""
         return on_host(self._topology)
 
     @contextlib.contextmanager
     def at(self, replica: state.Replica) -> Iterator[None]:
-        """Operations inside lie where the replica does."""
+        """Places the operations inside on the replica's device."""
         with tf.device(replica.device), _scope(replica.scope or "shared"):
             yield
 
     @property
     def topology(self) -> Topology:
-        """Where they lie, and those of the other workers."""
+        """The topology that these towers are made from."""
         return self._topology
 
     def shards_of(self, tower: int, grad_shards: int) -> range:
@@ -93,7 +93,7 @@ class Towers:
         return self._topology.shards_of(tower, grad_shards)
 
     def read(self, tower: int) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """The parameters and statistics as they are now, on the tower's device."""
+        """The present parameters and statistics, on the tower's device."""
         replica = self.replicas[tower if len(self.replicas) > 1 else 0]
         with self.at(replica):
             values = [[v.read_value() for v in group] for group in (replica.parameters, replica.statistics)]
@@ -104,14 +104,14 @@ class Towers:
         return parameters, statistics
 
     def add(self, left: Placed, right: Placed) -> Placed:
-        """The element-wise sum, computed on the left one's tower."""
+        """The element-wise sum, computed on the tower of `left`."""
         with self.on(left.tower), tf.name_scope("reduce"):
             return Placed(left.tower, forward.add(left.sums, right.sums))
 
     def iterators(self, datasets: Sequence[tf.data.Dataset]) -> list[tf.data.Iterator]:
-        """One iterator a tower, reading ahead into the memory of its device; read it by `next_of`."""
-        # With tf.data's tuner of parallelism on, deleting an iterator stalled at times for seconds (TensorFlow 2.21);
-        # as it seems, its thread sleeps through its cancellation. With it off no stall was seen.
+        """One iterator for each tower. It reads ahead into the memory of the tower's device; `next_of` reads it."""
+        # With tf.data's autotuner on, deleting an iterator stalled at times for seconds (TensorFlow 2.21), probably
+        # because the tuner's thread sleeps through its cancellation. With the autotuner off no stall was seen.
         options = tf.data.Options()
         options.autotune.enabled = False
         return [self._iterator(tower, dataset.with_options(options)) for tower, dataset in enumerate(datasets)]
@@ -119,31 +119,31 @@ class Towers:
     def _iterator(self, tower: int, dataset: tf.data.Dataset) -> tf.data.Iterator:
         device = self._topology.devices[tower]
         if self._topology.on_cpu(tower):
-            # The host's memory is that of all its towers; prefetch_to_device would go through remote calls for nothing.
+            # CPU towers share the host's memory: prefetch_to_device would only add remote calls.
             with self.on_host():
                 return iter(dataset.prefetch(READ_AHEAD))
         with tf.device(device):
             return iter(dataset.apply(tf.data.experimental.prefetch_to_device(device, READ_AHEAD)))
 
-    def next_of(self, tower: int, iterator: tf.data.Iterator):
+    def next_of(self, tower: int, iterator: tf.data.Iterator) -> Any:
         """The next element of the tower's iterator, in the memory of its device."""
         with self.on_host() if self._topology.on_cpu(tower) else self.on(tower):
             return iterator.get_next()
 
     def next_of_all(self, iterators: Sequence[tf.data.Iterator]) -> tuple[list, tf.Tensor]:
-        """The next element of every tower's iterator, and the seconds that passed until the last was there."""
+        """The next element of every tower's iterator, and the seconds until the last of them was ready."""
         with self.on_host():
             began = tf.timestamp()
         with tf.control_dependencies([began]):
             elements = [self.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
         with self.on_host(), tf.control_dependencies(tf.nest.flatten(elements)):
             seconds = tf.timestamp() - began
-        # With one thread between operations, training would else come before the second look at the clock.
+        # Without this, a single inter-op thread could run the training before the second look at the clock.
         with tf.control_dependencies([seconds]):
             return [self._passed_on(tower, element) for tower, element in enumerate(elements)], seconds
 
-    def _passed_on(self, tower: int, element):
-        """A CPU tower's element as it is; a GPU's kernels hold no thread of the host, and need no wait for it."""
+    def _passed_on(self, tower: int, element: Any) -> Any:
+        """The element, which a CPU tower gets only after the wait. A GPU's kernels hold no thread of the host."""
         if not self._topology.on_cpu(tower):
             return element
         with self.on_host():

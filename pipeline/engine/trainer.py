@@ -1,7 +1,7 @@
-"""The way of a batch through a step, and the loop of steps that is one TensorFlow function.
+"""A training step, and the loop of steps that is one TensorFlow function.
 
-`Trainer.advance` calls that function. From there a batch goes through `_body`, `_step` and `_gradient` to
-`forward.shard_sums` on its tower; the sums come back through the tree, the all-reduce and `updates`.
+`Trainer.advance` calls that function. From there a batch goes through `body`, `_step` and `_gradient` to
+`forward.shard_sums` on its tower. The sums come back through the tree, the all-reduce and `updates`.
 """
 
 import contextlib
@@ -24,28 +24,28 @@ Batch = tuple[tf.Tensor, tf.Tensor]  # images [shards, shard_batch, h, w, c] uin
 
 
 class Outcome(NamedTuple):
-    """The last step that was computed: tensors inside of a function, NumPy scalars outside."""
+    """The outcome of the last step that was computed: tensors in a TensorFlow function, NumPy scalars outside."""
 
-    next_step: tf.Tensor  # [] int64: the global step reached; of a diverged step, that step itself
+    next_step: tf.Tensor  # [] int64: the global step reached; where a step diverged, that step
     diverged: tf.Tensor  # [] bool
     stop: tf.Tensor  # [] bool: whether a worker asked to stop after this step
     loss: tf.Tensor  # [] float32, mean over the global batch
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
     learning_rate: tf.Tensor  # [] float32
-    input_seconds: tf.Tensor  # [] float64: for which all steps of a call waited for their examples
-    reduction_seconds: tf.Tensor  # [] float64: for which the first tower waited for other workers' gradients
+    input_seconds: tf.Tensor  # [] float64: the wait for examples, over all steps of a call
+    reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
 
 
 class Gradient(NamedTuple):
-    """The averaged gradient of one step, by parameter, and the loss it is of."""
+    """The averaged gradient of one step, by parameter, and the step's loss."""
 
     loss: float
     by_parameter: dict[str, np.ndarray]
 
 
 class Trainer:
-    """Towers, model and optimizer bound together. The caller says which step it is: a step is never state here."""
+    """Binds towers, model and optimizer. The step is always an argument, never state."""
 
     def __init__(self, assembly: Assembly, values: state.Values, all_reduce: AllReduce = exchange.alone):
         """values: the state to start from. all_reduce: adds the sums of all workers."""
@@ -58,12 +58,12 @@ class Trainer:
         self._steps = tf.function(self._steps_traced, autograph=False)
         self._gradient_alone = tf.function(self._gradient_traced, autograph=False)
         self._iterators: list[tf.data.Iterator] = []
-        self._reached = -1  # the step that the iterators are at
+        self._reached = -1  # the step whose examples the iterators give next
 
     def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
 
-        Ends where a step diverges, and, on all workers, after the first step if one of them `asked` to stop.
+        Ends at a step that diverges. If one worker `asked` to stop, all workers end after the first step.
         Raises BadDataError for an example that cannot be read, UsageError where memory or a kernel is lacking.
         """
         with self._explained(step, last):
@@ -77,7 +77,7 @@ class Trainer:
         return outcome
 
     def gradient(self, step: int) -> Gradient:
-        """The averaged gradient that `step` would apply to the parameters as they are now."""
+        """The averaged gradient that `step` would apply to the present parameters."""
         with self._explained(step, step + 1):
             loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
         names = [variable.path for variable in self._model.trainable_variables]
@@ -87,8 +87,8 @@ class Trainer:
     def graph(self) -> tf.compat.v1.GraphDef:
         """The graph of one step, with devices and shapes."""
         first = tf.constant(0, tf.int64)
-        one = tf.function(lambda: self._step(self._batches_at(first), first), autograph=False)
-        return one.get_concrete_function().graph.as_graph_def(add_shapes=True)
+        step = tf.function(lambda: self._step(self._batches_at(first), first), autograph=False)
+        return step.get_concrete_function().graph.as_graph_def(add_shapes=True)
 
     # --- one call of TensorFlow: steps first, first + 1, ... last - 1 ---
 
@@ -100,9 +100,9 @@ class Trainer:
 
         def body(outcome: Outcome) -> tuple[Outcome]:
             batches, seconds = self.towers.next_of_all(iterators)
-            one = self._step(batches, outcome.next_step, asked)
-            reduction = outcome.reduction_seconds + one.reduction_seconds
-            return (one._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
+            latest = self._step(batches, outcome.next_step, asked)
+            reduction = outcome.reduction_seconds + latest.reduction_seconds
+            return (latest._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
 
         with self.towers.on_host():
             zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
@@ -121,9 +121,10 @@ class Trainer:
             return Outcome(reached, diverged, total.asking > 0, *figures, tf.zeros([], tf.float64), total.seconds)
 
     def _gradient(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Total:
-        """Sums over the global batch, on the first tower: shards on their towers, one fixed tree, no loss scale left.
+        """The sums over the global batch, on the first tower, without the loss scale.
 
-        batches: of every tower of this worker. asked: [] float32, 1 if this worker asks to stop.
+        Each shard is computed on its tower, and one fixed tree adds them. batches: one for each tower of this worker.
+        asked: [] float32, 1 if this worker asks to stop.
         """
         seeds, factor = self._before_towers(step)
         leaves = []
@@ -142,7 +143,7 @@ class Trainer:
         return total._replace(sums=self._updates.unscaled(total.sums))
 
     def _before_towers(self, step: tf.Tensor) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
-        """For every random layer its shards' seeds; and the factor of every example's loss."""
+        """The shards' seeds for every random layer, and the factor of every example's loss."""
         with self.towers.on_host(), tf.name_scope("seeds"):
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
@@ -150,7 +151,7 @@ class Trainer:
             scale = self._updates.scale()
             return seeds, factor if scale is None else factor * scale
 
-    # --- around it ---
+    # --- around the call ---
 
     def _shards(self) -> list[range]:
         return [self.towers.shards_of(tower, self._plan.grad_shards) for tower in range(len(self.towers))]
@@ -165,7 +166,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _placed(self) -> Iterator[None]:
-        """Learns the placement of the first call that is made inside."""
+        """Reads the placement from the first call that is made inside."""
         if self.placement is not None:
             yield
             return

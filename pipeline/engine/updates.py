@@ -1,4 +1,4 @@
-"""What a step's gradient does to every replica: the update, the loss scale, the running mean of --average."""
+"""The effect of a step's gradient on every replica: the update, the loss scale, the running mean of --average."""
 
 import functools
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ class Updates:
         self._optimizer = optimizers.make(config)
 
     def at(self, step: tf.Tensor) -> optimizers.Now:
-        """The rate and its kin at a step."""
+        """The learning rate of a step, and the other numbers that all variables' updates share."""
         with self._towers.on_host(), tf.name_scope("learning_rate"):
             return self._optimizer.at(schedules.learning_rate(self._config, step), step)
 
     def scale(self) -> tf.Tensor | None:
-        """The loss scale [] float32 as it is now; None for a precision that needs none."""
+        """The present loss scale, [] float32; None for a precision without one."""
         return loss_scale.read(self._towers.replicas[0].variables)
 
     def unscaled(self, sums: ShardSums) -> ShardSums:
-        """The sums without the loss scale, on the first tower."""
+        """The sums, divided by the loss scale, on the first tower."""
         scale = self.scale()
         if scale is None:
             return sums
@@ -37,10 +37,10 @@ class Updates:
             return sums._replace(loss=sums.loss / scale, gradients=[g / scale for g in sums.gradients])
 
     def apply(self, sums: ShardSums, now: optimizers.Now, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Updates every replica by the same numbers; a step that is not finite leaves all as they are.
+        """Updates every replica by the same numbers. A step that is not finite changes none.
 
-        Returns the gradient's norm [] float32, and whether the step diverged [] bool: a float16 step that is not
-        finite is skipped, and has diverged only once the loss scale cannot fall further.
+        Returns the gradient's norm [] float32, and whether the step diverged [] bool. A float16 step that is not finite
+        is skipped; it has diverged only where the loss scale cannot fall further.
         """
         with self._towers.on(0):
             norm = optimizers.norm(sums.gradients)
@@ -70,7 +70,7 @@ class Updates:
         return tf.no_op()
 
     def _average(self, step: tf.Tensor, diverged: tf.Tensor) -> None:
-        """Takes a step's parameters into the mean of --average; those of a skipped float16 step, too."""
+        """Adds a step's parameters to the mean of --average, also where a float16 step was skipped."""
         if not self._config.average:
             return
         for replica in self._towers.replicas:

@@ -1,1 +1,1 @@
-"""Many runs: grids of flags, repeated seeds, and how they stand."""
+"""Many runs: grids of flags, repeated seeds, and their results."""

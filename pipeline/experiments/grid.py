@@ -1,4 +1,4 @@
-"""PURE: the runs of a sweep or of a repetition: every combination of the varied values, and every seed."""
+"""The runs of a sweep or a repetition: every combination of the varied values, and every seed. Pure functions."""
 
 import dataclasses
 import hashlib
@@ -18,18 +18,18 @@ LONGEST_NAME = 120  # of a directory; file systems take 255 bytes
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run to be made."""
+    """A run of a sweep or a repetition."""
 
-    name: str  # its directory below that of the whole
-    varied: Mapping[str, Any]  # what sets it apart, but for the seed of a repetition
+    name: str  # its directory, below that of the sweep or repetition
+    varied: Mapping[str, Any]  # the varied fields and their values, without the seed of a repetition
     config: Config  # with its run_dir
 
 
 def parse(varies: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """['learning_rate=1e-4,1e-3'] -> {'learning_rate': (1e-4, 1e-3)}.
 
-    Values are divided by semicolons where there is one, and may then hold commas. Raises UsageError for a flag that
-    does not exist or cannot be varied, a value that is none of its kind, and one that is given twice.
+    If the text holds a semicolon, semicolons separate the values, which may then hold commas. Raises UsageError for a
+    flag that does not exist or cannot be varied, a value of the wrong type, and a value that is given twice.
     """
     varied: dict[str, tuple[Any, ...]] = {}
     for vary in varies:
@@ -38,7 +38,7 @@ def parse(varies: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         _check_name(vary, name, bool(equals), known=varied)
         values = [_read(name, value.strip()) for value in text.split(";" if ";" in text else ",")]
         if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-            raise UsageError(f"vary={vary} gives {configuration.text(twice[0])} twice; give each value once")
+            raise UsageError(f"vary={vary} gives {configuration.format_value(twice[0])} twice; give each value once")
         varied[name] = tuple(values)
     return varied
 
@@ -46,7 +46,7 @@ def parse(varies: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 def _check_name(vary: str, name: str, has_values: bool, known: Mapping[str, Any]) -> None:
     fields = [field for field in Config.__dataclass_fields__ if field not in OF_ONE_START]
     if name in OF_ONE_START:
-        raise UsageError(f"vary={vary}: {name} is of one start and cannot be varied; vary another flag")
+        raise UsageError(f"vary={vary}: {name} cannot be varied; vary another flag")
     if name not in fields:
         hint = did_you_mean(name, fields)
         raise UsageError(
@@ -59,16 +59,19 @@ def _check_name(vary: str, name: str, has_values: bool, known: Mapping[str, Any]
 
 
 def _read(name: str, text: str) -> Any:
-    """A value as its flag takes it. Raises UsageError."""
+    """The value of a field that a text means. Raises UsageError."""
     try:
-        return configuration.read(name, text)
+        return configuration.parse_value(name, text)
     except ValueError:
-        default = configuration.text(Config.__dataclass_fields__[name].default)
+        default = configuration.format_value(Config.__dataclass_fields__[name].default)
         raise UsageError(f"vary: {name}={text} cannot be read; write values as {name}={default}") from None
 
 
 def combinations(base: Config, varied: Mapping[str, Sequence[Any]], directory: Path) -> list[Run]:
-    """A run for every combination of the varied values; the last one varies fastest. With base.repeat, of each seed."""
+    """A run for every combination of the varied values, and with base.repeat for every seed.
+
+    The last field varies fastest. Raises UsageError if both `varied` and base.repeat vary the seed.
+    """
     if base.repeat > 1 and "seed" in varied:
         raise UsageError("--vary=seed and --repeat both vary the seed; give one of the two")
     runs = []
@@ -83,9 +86,9 @@ def combinations(base: Config, varied: Mapping[str, Sequence[Any]], directory: P
 
 
 def seeds(config: Config) -> list[Run]:
-    """A run for each of the seeds seed, seed + 1, ..., in directories seed-N below its own; one seed stays as it is.
+    """A run for each of the seeds seed, seed + 1, ..., in directories seed-N; with repeat=1 the one run, unchanged.
 
-    Neighbouring seeds share no random number: `plan.fold_in` hashes them.
+    Neighbouring seeds share no random number: `keys.fold_in` hashes them.
     """
     if config.repeat == 1:
         return [Run(config.run_dir, {}, config)]
@@ -100,7 +103,7 @@ def seeds(config: Config) -> list[Run]:
 
 
 def _directory(point: Mapping[str, Any]) -> str:
-    """'learning_rate=0.001,optimizer=adam'; a hash follows where that would be no plain name, or one too long."""
-    whole = ",".join(f"{name}={configuration.text(value)}" for name, value in point.items())
+    """A directory's name, as 'learning_rate=0.001,optimizer=adam', with a hash if it was shortened or cleaned."""
+    whole = ",".join(f"{name}={configuration.format_value(value)}" for name, value in point.items())
     plain = re.sub(r"[^\w.,=:+-]+", "_", whole)[:LONGEST_NAME]
     return plain if plain == whole else f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

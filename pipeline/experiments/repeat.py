@@ -1,6 +1,7 @@
-"""--repeat: the same training with several seeds, and their mean and deviation."""
+"""--repeat: one training with several seeds, and the mean and deviation of its results."""
 
 import json
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import DivergedError
@@ -14,34 +15,34 @@ SUMMARY = (("validation_accuracy", accuracy), ("test_accuracy", accuracy), ("tes
 
 
 def run(asked: Config, preemption: Preemption) -> None:
-    """Makes the runs, prints their table, and as the last line their means and deviations as JSON.
+    """Makes the runs. Prints their table, and as the last line their means and deviations as JSON.
 
-    Raises DivergedError, after all that, if one diverged: the mean of the others is then none of the seeds asked for.
+    Raises DivergedError, after all that, if a run diverged: the means are then not over all seeds.
     """
     runs = grid.seeds(asked)
     runner.check(runs)
     if asked.dry_run:
-        print(results.table([RunResult.of(run) for run in runs]))
+        print(results.table([RunResult.read(run) for run in runs]))
         return
-    runner.go(runs, preemption)
-    ended = [RunResult.of(run) for run in runs]
+    runner.run_all(runs, preemption)
+    ended = [RunResult.read(run) for run in runs]
     if not asked.quiet:
-        _tell(ended)
+        _print_table(ended)
     print(json.dumps(summary(ended)))
     if diverged := [result.run for result in ended if result.status != FINISHED]:
         raise DivergedError(f"{', '.join(diverged)} of {len(ended)} runs; lower --learning_rate or set --clip_norm")
 
 
-def _tell(ended: list[RunResult]) -> None:
-    """Prints the table, and means and deviations."""
+def _print_table(ended: list[RunResult]) -> None:
+    """Prints the table of the runs, and their means and deviations."""
     print(f"\n{results.table(ended)}\n")
     for name, form in SUMMARY:
         if spread := results.spread(ended, name):
-            print(f"{name.replace('_', ' ')}: {spread.written(form)}")
+            print(f"{name.replace('_', ' ')}: {spread.text(form)}")
 
 
-def summary(ended: list[RunResult]) -> dict:
-    """The last line."""
+def summary(ended: list[RunResult]) -> dict[str, Any]:
+    """The values of the last line: counts, means and deviations, and each seed's parameters_sha256."""
     finished = [result for result in ended if result.status == FINISHED]
     spreads = {name: spread and spread._asdict() for name, _ in SUMMARY for spread in [results.spread(ended, name)]}
     shas = {result.seed: result.parameters_sha256 for result in finished}

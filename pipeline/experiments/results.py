@@ -1,4 +1,4 @@
-"""Results of runs side by side: the order from best to worst, means and deviations, and tables of them."""
+"""The results of several runs: their ranks, means and deviations, and tables."""
 
 import dataclasses
 import itertools
@@ -19,15 +19,14 @@ NONE = "-"
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """How far a run came, and its results; None for a result that it has not told."""
+    """The status and results of a run; None for a result that it has not reported."""
 
     run: str
     varied: Mapping[str, Any]
     seed: int
     status: str
     step: int = 0
-    # The last on validation: of parameters nearer to those that the test split was scored with than its best would be.
-    validation_accuracy: float | None = None
+    validation_accuracy: float | None = None  # the last one, whose parameters are nearest to those of the test
     test_accuracy: float | None = None
     test_loss: float | None = None
     images_per_second: float | None = None
@@ -35,8 +34,8 @@ class RunResult:
     parameters_sha256: str | None = None
 
     @classmethod
-    def of(cls, run: Run) -> "RunResult":
-        """Raises StorageError if its directory cannot be read."""
+    def read(cls, run: Run) -> "RunResult":
+        """The result of a run, read from its directory. Raises StorageError if it cannot be read."""
         record = RunRecord.read(Path(run.config.run_dir))
         if record is None:
             return cls(run.name, run.varied, run.config.seed, NOT_STARTED)
@@ -58,39 +57,39 @@ class RunResult:
 
 
 class Spread(NamedTuple):
-    """Of some numbers: their mean, and the standard deviation of a sample (Bessel's; None of fewer than two)."""
+    """The mean of some numbers and their sample standard deviation (Bessel's), None for fewer than two numbers."""
 
     mean: float
     deviation: float | None
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        """None of no numbers."""
+        """The spread of some numbers; None without numbers."""
         if not values:
             return None
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
-    def written(self, form: Callable[[float], str]) -> str:
-        """'97.90% ± 0.12%'."""
+    def text(self, form: Callable[[float], str]) -> str:
+        """The spread as text, as '97.90% ± 0.12%'."""
         return form(self.mean) + ("" if self.deviation is None else f" ± {form(self.deviation)}")
 
 
-def spread(standings: Iterable[RunResult], name: str) -> Spread | None:
-    """Of a result, over the runs that finished and told it."""
-    values = (getattr(standing, name) for standing in standings if standing.status == FINISHED)
+def spread(runs: Iterable[RunResult], name: str) -> Spread | None:
+    """The spread of a result over the finished runs that reported it; None if there is none."""
+    values = (getattr(run, name) for run in runs if run.status == FINISHED)
     return Spread.of([value for value in values if value is not None])
 
 
-def ranked(standings: Sequence[RunResult]) -> list[list[RunResult]]:
-    """The runs in groups of the same varied values, the best mean accuracy on validation first, the unscored last."""
-    groups = [list(group) for _, group in itertools.groupby(standings, key=lambda standing: dict(standing.varied))]
+def ranked(runs: Sequence[RunResult]) -> list[list[RunResult]]:
+    """The runs in groups of equal varied values: the best mean accuracy on validation first, unscored groups last."""
+    groups = [list(group) for _, group in itertools.groupby(runs, key=lambda run: dict(run.varied))]
     scores = [spread(group, "validation_accuracy") for group in groups]
     order = sorted(range(len(groups)), key=lambda i: -s.mean if (s := scores[i]) else 1.0)
     return [groups[i] for i in order]
 
 
 def are_ranked(groups: Sequence[Sequence[RunResult]]) -> bool:
-    """Whether the first of the ranked groups has a score, and so is the best."""
+    """Whether the first of the ranked groups has a score, and so is the best one."""
     return spread(groups[0], "validation_accuracy") is not None
 
 
@@ -102,28 +101,28 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 )
 
 
-def table(standings: Sequence[RunResult]) -> str:
+def table(runs: Sequence[RunResult]) -> str:
     """A line for each run, in their order."""
     rows = [["run", "step", *(heading for heading, _, _ in COLUMNS), "time", "state"]]
-    for standing in standings:
-        values = ((getattr(standing, name), form) for _, name, form in COLUMNS)
+    for run in runs:
+        values = ((getattr(run, name), form) for _, name, form in COLUMNS)
         cells = [NONE if value is None else form(value) for value, form in values]
-        took = NONE if standing.seconds is None else duration(standing.seconds)
-        rows.append([standing.run, f"{standing.step:,}", *cells, took, standing.status])
+        time = NONE if run.seconds is None else duration(run.seconds)
+        rows.append([run.run, f"{run.step:,}", *cells, time, run.status])
     return _aligned(rows)
 
 
 def table_of_groups(groups: Sequence[Sequence[RunResult]]) -> str:
-    """A line for each group of runs that differ in their seed alone: means and deviations over those that finished."""
+    """A line for each group of runs that differ only in their seeds: means and deviations over the finished runs."""
     rows = [["runs", "finished", *(heading for heading, _, _ in COLUMNS)]]
     for group in groups:
         spreads = ((spread(group, name), form) for _, name, form in COLUMNS)
-        finished = sum(standing.status == FINISHED for standing in group)
+        finished = sum(run.status == FINISHED for run in group)
         name = str(Path(group[0].run).parent)
-        rows.append([name, f"{finished} of {len(group)}", *(s.written(f) if s else NONE for s, f in spreads)])
+        rows.append([name, f"{finished} of {len(group)}", *(s.text(f) if s else NONE for s, f in spreads)])
     return _aligned(rows)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Lines of columns: the first and the last flush left, the others flush right."""
+    """The rows as lines of columns: the first and last column flush left, the others flush right."""
     return "\n".join(tables.aligned(rows, right=range(1, len(rows[0]) - 1)))

@@ -1,4 +1,4 @@
-"""Runs one after another, each in a process of its own; what is done already is passed over."""
+"""Makes runs one after another, each in its own process. Runs that are done already are passed over."""
 
 import os
 import signal
@@ -22,15 +22,15 @@ POLL_S = 0.2
 
 
 def check(runs: Sequence[Run]) -> None:
-    """Raises UsageError for the first run whose values break a rule, or whose directory holds another one.
+    """Raises UsageError for the first run whose values break a rule, or whose directory holds another run.
 
-    Raises StorageError where that directory cannot be.
+    Raises StorageError where the directory cannot be made.
     """
     for run in runs:
         settings.check(run.config)
         _check_place(Path(run.config.run_dir))
         record = RunRecord.read(Path(run.config.run_dir))
-        asked = record and configuration.keep(record.config, run.config)
+        asked = record and configuration.keep_recorded(record.config, run.config)
         if record and asked and (changed := configuration.differences(record.config, asked)):
             raise UsageError(
                 f"{run.config.run_dir} was started with another configuration ({'; '.join(changed)}); "
@@ -39,24 +39,23 @@ def check(runs: Sequence[Run]) -> None:
 
 
 def _check_place(directory: Path) -> None:
-    there = next(path for path in [directory, *directory.parents] if path.exists())
-    if not there.is_dir():
-        raise StorageError(f"{directory} cannot be made: {there} is a file; choose another directory")
+    nearest = next(path for path in [directory, *directory.parents] if path.exists())
+    if not nearest.is_dir():
+        raise StorageError(f"{directory} cannot be made: {nearest} is a file; choose another directory")
 
 
 def is_done(run: Run) -> bool:
-    """Whether nothing is left to do: it reached its last step, or diverged, which it would do again."""
+    """Whether a run is done: it reached its last step, or diverged and would do so again."""
     record = RunRecord.read(Path(run.config.run_dir))
     if record is None:
         return False
     return record.status == DIVERGED or record.history.finished(run.config.steps)
 
 
-def go(runs: Sequence[Run], preemption: Preemption) -> None:
-    """Makes every run that is not done, in order.
+def run_all(runs: Sequence[Run], preemption: Preemption) -> None:
+    """Makes every run that is not done, in order. A run that diverges does not stop the others.
 
-    One that diverges is left so. Raises PreemptedError where a signal or another end of a run stops the series, and
-    what ended the run where that is a user's to mend.
+    Raises PreemptedError if a signal stops the series, or a PipelineError with the exit code of a run that failed.
     """
     for number, run in enumerate(runs, start=1):
         done = is_done(run)
@@ -66,16 +65,17 @@ def go(runs: Sequence[Run], preemption: Preemption) -> None:
         if done:
             continue
         _stop_if_asked(preemption)
-        code = make(run, preemption)
+        code = run_process(run, preemption)
         _stop_if_asked(preemption)
         if code not in (ExitCode.DONE, ExitCode.DIVERGED):
-            raise _stopped(run, code)
+            raise _error_of(run, code)
 
 
-def make(run: Run, preemption: Preemption) -> int:
-    """Trains one run in a process, which signals are passed on to; its exit code, or -N where signal N ended it.
+def run_process(run: Run, preemption: Preemption) -> int:
+    """Trains one run in a process. Returns its exit code, or -N where signal N ended it.
 
-    It does not outlive this process; a supervisor of this one hears its pulse.
+    A stop of this process stops the run too, and the run does not outlive it. The run's pulse goes to the supervisor of
+    this process.
     """
     pulse = pulse_fd()
     process = subprocess.Popen(
@@ -83,14 +83,14 @@ def make(run: Run, preemption: Preemption) -> int:
         pass_fds=[] if pulse is None else [pulse],
         preexec_fn=die_with(os.getpid()),
     )
-    told = False
+    is_stopping = False
     while True:
         try:
             return process.wait(POLL_S)
         except subprocess.TimeoutExpired:
-            if preemption.requested and not told:
+            if preemption.requested and not is_stopping:
                 process.send_signal(signal.SIGTERM)
-                told = True
+                is_stopping = True
 
 
 def _stop_if_asked(preemption: Preemption) -> None:
@@ -98,8 +98,8 @@ def _stop_if_asked(preemption: Preemption) -> None:
         raise PreemptedError(f"{preemption.reason}; the same command goes on from there")
 
 
-def _stopped(run: Run, code: int) -> Exception:
-    """The error for a run that ended otherwise; it has said why itself."""
+def _error_of(run: Run, code: int) -> Exception:
+    """The error for a run that failed. The run has printed its reason itself."""
     if code < 0:
         return PreemptedError(f"{run.name} was ended by {signal.Signals(-code).name}; the same command goes on with it")
     kind = errors.kind_of(code)

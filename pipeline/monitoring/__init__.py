@@ -1,1 +1,1 @@
-"""What a run shows of itself: progress on a terminal, metrics.jsonl, TensorBoard."""
+"""The reports of a run: progress on a terminal, metrics.jsonl, TensorBoard."""

@@ -1,11 +1,11 @@
-"""Where a process's time went."""
+"""The time of a process by phase, and the speed of training."""
 
 import collections
 import contextlib
 import time
 from collections.abc import Iterator
 
-# Phases that lie inside "training": what is left of it is computing.
+# Phases inside of "training"; the rest of it is computing.
 INSIDE_TRAINING = ("reduction", "input")
 
 
@@ -21,7 +21,7 @@ class Clock:
 
     @contextlib.contextmanager
     def timing(self, phase: str) -> Iterator[None]:
-        """Counts the time inside to a phase."""
+        """Adds the time inside to a phase."""
         started = time.monotonic()
         try:
             yield
@@ -29,39 +29,40 @@ class Clock:
             self.seconds[phase] += time.monotonic() - started
 
     def count(self, images: int, input_seconds: float, reduction_seconds: float) -> None:
-        """Counts a call of the trainer: its images, and the seconds of two phases inside of its time."""
+        """Adds a call of the trainer: its images, and the seconds of the two phases inside of it."""
         self.images += images
         self.seconds["input"] += input_seconds
         self.seconds["reduction"] += reduction_seconds
 
     def elapsed(self) -> float:
-        """Seconds since this process's loop was made."""
+        """Seconds since the clock was made, with the run."""
         return time.monotonic() - self._started
 
     def split(self) -> dict[str, float]:
-        """Seconds of everything since this process's loop was made, each counted once.
+        """All seconds since the clock was made, by phase; each second counts once.
 
-        start: the first call, which traces; compute: training, less what is inside of it: reduction over workers, and
-        input, for which towers waited; saving: what of it training waited for; other: telling, and the rest.
+        start: the first call, which traces. reduction: the sum over workers. input: the towers' wait for examples.
+        compute: training without reduction and input. saving: the wait of training for a checkpoint. evaluation: the
+        scoring of splits. other: reports, and the rest.
         """
         seconds = self.seconds
         split = {"compute": seconds["training"] - sum(seconds[phase] for phase in INSIDE_TRAINING)}
         split |= {phase: seconds[phase] for phase in (*INSIDE_TRAINING, "saving", "evaluation", "start")}
         return split | {"other": self.elapsed() - sum(split.values())}
 
-    def shares_lately(self) -> dict[str, float]:
-        """The parts of `split`, in [0, 1], of the time since the last call of this method."""
+    def recent_shares(self) -> dict[str, float]:
+        """The share of each phase of `split` in the time since the last call of this method, in [0, 1]."""
         split = self.split()
         lately = {phase: seconds - self._split_before.get(phase, 0.0) for phase, seconds in split.items()}
         self._split_before = split
         return {phase: seconds / sum(lately.values()) for phase, seconds in lately.items()}
 
     def images_per_second(self) -> float:
-        """Over all steps but the first call, which traces; 0 if there were no others."""
+        """The speed over all calls but the first, which traces; 0 before the second call."""
         return self.images / self.seconds["training"] if self.seconds["training"] else 0.0
 
-    def images_per_second_lately(self) -> float:
-        """The same since the last call of this method."""
+    def recent_images_per_second(self) -> float:
+        """The speed since the last call of this method; 0 without training since then."""
         images, seconds = self.images - self._lately[0], self.seconds["training"] - self._lately[1]
         self._lately = (self.images, self.seconds["training"])
         return images / seconds if seconds else 0.0

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a model: how it judged a split, class by class, and what its parameters are."""
+"""A model in TensorBoard: its scores class by class, its mistakes, its parameters."""
 
 import tensorflow as tf
 from PIL import Image
@@ -12,7 +12,7 @@ from pipeline.sources.base import Source
 
 
 def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:
-    """Shows each class's accuracy, which classes were taken for which, and the most confident mistakes."""
+    """Shows the accuracy of each class, the confusion matrix, and the most confident mistakes."""
     by_class = tally.by_class(source.class_names)
     journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in by_class.items()})
     matrix = pictures.confusion(tally.confusion, source.class_names)
@@ -20,7 +20,7 @@ def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: So
 
 
 def mistakes(tally: Tally, source: Source) -> Image.Image:
-    """The examples of a tally's mistakes, with what they are and what they were taken for."""
+    """The examples of a tally's mistakes, each with its class and the predicted class."""
     wrong = int(tally.confusion.sum() - tally.confusion.trace())
     title = f"{wrong:,} of {tally.scores.examples:,} taken for another class"
     if not tally.mistakes:
@@ -40,7 +40,7 @@ def _captions(mistake: Mistake, class_names: tuple[str, ...]) -> list[Caption]:
 
 
 def show_parameters(journal: Journal, step: int, values: Values, channels: int) -> None:
-    """Shows how the parameters are distributed and, where the first layer is a convolution, its filters."""
+    """Shows histograms of the parameters and, where the first layer is a convolution, its filters."""
     parameters = {name: value for name, value in values.items() if name.startswith("parameters/")}
     journal.histograms(step, parameters)
     kernels = [value for value in parameters.values() if value.ndim > 1]

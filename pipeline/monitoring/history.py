@@ -1,7 +1,7 @@
-"""What a run has told so far: the lines of its metrics.jsonl, read once and kept in memory from then on.
+"""The history of a run: the lines of its metrics.jsonl, read once and then kept in memory.
 
 metrics.jsonl holds one JSON object a line: {"event": ..., "step": ..., "time": Unix seconds, ...values}. It is strict
-JSON: a value that is no finite number (nan, inf) is null.
+JSON: null stands for a number that is not finite (nan, inf).
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
-# Fields that the code computes with, and their types. Of a number null stands for one that is not finite.
+# Fields that the code computes with, and their types. In a number's place null stands for one that is not finite.
 _NUMBERS = ("loss", "accuracy", "images_per_second", "test_accuracy", "test_loss", "wall_seconds")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float, dict),
@@ -47,22 +47,22 @@ class Launch:
 
     @property
     def step(self) -> int:
-        """Where it began."""
+        """The step that it began at."""
         return self.events[0]["step"]
 
     @property
     def time(self) -> float:
-        """When it began, in Unix seconds."""
+        """The time when it began, in Unix seconds."""
         return self.events[0]["time"]
 
     @property
     def seconds(self) -> float:
-        """From its first line to its last."""
+        """The seconds from its first line to its last."""
         return self.events[-1]["time"] - self.time
 
     @property
     def end(self) -> Event | None:
-        """The event by which it said how it ended; None if it was killed, or runs."""
+        """The event that says how it ended; None if it was killed, or runs."""
         return next((event for event in reversed(self.events) if event["event"] in _ENDS), None)
 
 
@@ -74,15 +74,15 @@ class Line(NamedTuple):
 
 
 class History:
-    """The lines of a run, in order. Reads the file once; whoever writes to the file adds here too."""
+    """The lines of a run, in order. The file is read once; a writer of the file adds each line here too."""
 
     def __init__(self, lines: Iterable[Line] = (), foreign: str = ""):
-        """foreign: the first whole line that is none of a run's, with its number; "" if there is none."""
+        """foreign: the first whole line that no run wrote, with its number; "" if there is none."""
         self.lines, self.foreign = list(lines), foreign
 
     @classmethod
     def read(cls, path: Path) -> "History":
-        """The history in a file; an empty one where no file is. A part of a line, which a kill leaves, is left out.
+        """The history in a file; empty if there is no file. A torn last line, which a kill leaves, is left out.
 
         Raises StorageError if the file cannot be read.
         """
@@ -94,7 +94,7 @@ class History:
         whole, foreign = [], ""
         *texts, _torn = content.split(b"\n")
         for number, text in enumerate(texts, start=1):
-            event = parsed(text)
+            event = parse_line(text)
             if event is not None:
                 whole.append(Line(text, event))
             elif not foreign:
@@ -102,7 +102,7 @@ class History:
         return cls(whole, foreign)
 
     def check(self) -> None:
-        """Raises StorageError for a whole line that is none of a run's: whoever writes on would bury it."""
+        """Raises StorageError if there is a whole line that no run wrote: further lines would bury it."""
         if self.foreign:
             raise StorageError(
                 f"{self.foreign} is not a line of metrics; mend or delete that line, then start the same command again"
@@ -122,7 +122,7 @@ class History:
         return [line.event for line in self.lines]
 
     def has(self, event: str, step: int) -> bool:
-        """Whether a line of this event and step is there."""
+        """Whether there is a line of this event and step."""
         return any(e["event"] == event and e["step"] == step for e in self.events)
 
     @property
@@ -131,27 +131,27 @@ class History:
         return next((event for event in reversed(self.events) if event["event"] == "result"), {})
 
     def finished(self, steps: int) -> bool:
-        """Whether the run came to the end of this many steps."""
+        """Whether the run finished this number of steps."""
         return self.result.get("step", -1) >= steps
 
     @property
     def step(self) -> int:
-        """The last step of which anything was told."""
+        """The last step that a line is about."""
         return max((event["step"] for event in self.events), default=0)
 
     @property
     def last_checkpoint(self) -> int:
-        """The highest step of which a checkpoint was told; 0 before the first."""
+        """The highest step with a checkpoint line; 0 before the first."""
         return max((event["step"] for event in self.events if event["event"] == "checkpoint"), default=0)
 
     @property
     def launches(self) -> list[Launch]:
-        """Every launch, in order; lines that a resume dropped are in none."""
+        """Every launch, in order, without the lines that a resume dropped."""
         launches: list[list[Event]] = []
         for event in self.events:
             if event["event"] == "start":
                 launches.append([])
-            if launches and event["event"] != "resume":  # which comes just before its start, and belongs to no other
+            if launches and event["event"] != "resume":  # it comes just before a start, and is no part of the last one
                 launches[-1].append(event)
         return [Launch(tuple(events)) for events in launches]
 
@@ -165,37 +165,37 @@ class History:
 
     @property
     def seconds(self) -> float:
-        """Time that the launches took together, without the time between them."""
+        """The time of all launches, without the time between them."""
         return sum(launch.seconds for launch in self.launches)
 
     @property
     def time_split(self) -> dict[str, float]:
-        """Seconds by phase of the launch that finished; {} before the end."""
+        """The seconds of the launch that finished, by phase; {} before the end."""
         return self.result.get("seconds") or {}
 
     def curve(self, split: str, name: str) -> Points:
-        """A value of a split along the steps; where it was no finite number there is no point."""
-        told = [(e["step"], e.get(name)) for e in self.events if e["event"] == split]
-        return [(step, float(value)) for step, value in told if isinstance(value, int | float)]
+        """A value of a split at each step that reported it. A value that was not finite makes no point."""
+        values = [(e["step"], e.get(name)) for e in self.events if e["event"] == split]
+        return [(step, float(value)) for step, value in values if isinstance(value, int | float)]
 
     def last(self, split: str, name: str) -> float | None:
-        """The newest value of a curve, if there is one."""
+        """The last value of a curve; None if it has no point."""
         points = self.curve(split, name)
         return points[-1][1] if points else None
 
     @property
     def validation_accuracy(self) -> dict[int, float]:
-        """The accuracy on validation at every step that was evaluated."""
+        """The accuracy on the validation split at every step that was evaluated."""
         return dict(self.curve("validation", "accuracy"))
 
     def best_step(self, among: Iterable[int]) -> int | None:
-        """Of these steps, the one of the best accuracy on validation (the first of equals), if any was evaluated."""
+        """The step of the best accuracy on validation among these, the first of equals; None if none was evaluated."""
         accuracy = self.validation_accuracy
         return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
 
 
-def parsed(text: bytes) -> Event | None:
-    """The event of a line; None for bytes that are no line of a run."""
+def parse_line(text: bytes) -> Event | None:
+    """The event of a line; None for bytes that no run wrote."""
     try:
         event = parse_json(text)
     except ValueError:
@@ -204,7 +204,7 @@ def parsed(text: bytes) -> Event | None:
 
 
 def _is_event(event: Any) -> bool:
-    """Whether an object has the fields that a line has, and values of the types that the code computes with."""
+    """Whether an object has the fields of a line, with values of the right types."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return False
     step, numbers = event.get("step"), [event[name] for name in _NUMBERS if event.get(name) is not None]

@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams table says of a run: the values that it was given, and what it scored."""
+"""A run's row in TensorBoard's HParams table: its hyperparameters, and its scores."""
 
 from pathlib import Path
 
@@ -10,19 +10,18 @@ from tensorboard.plugins.hparams.summary import experiment_pb, session_end_pb, s
 from pipeline.config import Config
 from pipeline.monitoring.summaries import chart
 
-# What people vary, and what tells apart the runs that they compare. TensorBoard shows the first five columns until it
-# is told otherwise; these are SHOWN_FIRST.
+# The fields that people vary and compare. TensorBoard first shows five columns: SHOWN_FIRST.
 FIELDS = (
     *("source", "model", "global_batch", "steps", "optimizer", "learning_rate", "schedule", "warmup_steps", "momentum"),
     *("weight_decay", "clip_norm", "label_smoothing", "augment", "precision", "seed", "grad_shards", "towers"),
 )
 SHOWN_FIRST = ("global_batch", "learning_rate", "model", "optimizer", "seed")
-# (split, tag): a split is the name of its run below the one that tells the session.
+# (split, tag). TensorBoard has one run for each split, below the run that opens the row.
 METRICS = tuple((split, tag) for split in ("test", "validation") for tag in ("accuracy", "loss"))
 
 
 def start(config: Config) -> list[Summary]:
-    """Opens the run's row, under the name of its directory and where that lies; equal values make no common row."""
+    """The summaries that open the run's row. The row has the directory's name, so that equal values share no row."""
     columns = [api_pb2.HParamInfo(name=field, differs=field in SHOWN_FIRST) for field in FIELDS]
     metrics = [api.Metric(chart(tag), group=split, display_name=f"{split} {tag}").as_proto() for split, tag in METRICS]
     path = Path(config.run_dir)
@@ -32,10 +31,10 @@ def start(config: Config) -> list[Summary]:
 
 
 def end() -> Summary:
-    """Says that the run came to its end."""
+    """The summary that marks the run as finished."""
     return _native(session_end_pb(api_pb2.STATUS_SUCCESS))
 
 
 def _native(summary: tf.compat.v1.Summary) -> Summary:
-    """The same message in TensorBoard's own class; it comes in TensorFlow's."""
+    """The message, converted from TensorFlow's class to TensorBoard's."""
     return Summary.FromString(summary.SerializeToString())

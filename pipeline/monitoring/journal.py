@@ -1,7 +1,7 @@
-"""What a run tells: people through progress lines and TensorBoard, programs through metrics.jsonl.
+"""The journal of a run: progress lines and TensorBoard for people, metrics.jsonl for programs.
 
-`history` says how a line looks. TensorBoard shows one run for each split, with equal tags, so that their curves share
-one chart and its step axis; the run above them is the job's row in its HParams table.
+history.py describes a line. TensorBoard shows each split as a run with equal tags, so that the splits' curves share one
+chart. The run above the splits holds the row in the HParams table.
 """
 
 import json
@@ -24,23 +24,23 @@ from pipeline.monitoring.history import History, Line
 from pipeline.monitoring.terminal import Terminal
 from pipeline.storage.files import replacing, storage_errors
 
-SCORED = ("validation", "test")  # splits whose metrics line is the last thing told of a step
+SCORED = ("validation", "test")  # splits whose line is written last, after a step's points and pictures
 
 
 class Journal:
-    """The one owner of a run directory's metrics.jsonl and tensorboard/; what people read goes on to a terminal.
+    """The only writer of a run directory's metrics.jsonl and tensorboard/. Lines for people go to a terminal.
 
-    Everything told is at once in its file, where another process can read it. `event` may be called from any thread,
-    the rest from one. Every method raises StorageError as soon as a file, or stdout, cannot be written.
+    Every call writes through to its file, where another process can read it. Any thread may call `event`; one thread
+    calls the others. Every method raises StorageError as soon as a file, or stdout, cannot be written.
     """
 
     def __init__(
         self, run_dir: Path, start_step: int, terminal: Terminal | None = None, history: History | None = None
     ):
-        """Drops what was told of steps after `start_step`, so that no reader sees a step twice; then appends.
+        """Drops lines and events of steps after `start_step`, so that no reader sees a step twice; then appends.
 
-        Dropped too are the scores of `start_step` itself, pictures and all, if a kill came before their line.
-        history: of the same directory, if the caller has read it.
+        If a kill came before the line of the scores of `start_step` itself, their points and pictures are dropped too.
+        history: the history of this directory, if the caller has read it.
         """
         self.terminal = terminal or Terminal()
         self._start_step = start_step
@@ -60,31 +60,31 @@ class Journal:
         self._append(_line(event, step, values))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float]) -> None:
-        """Tells numbers of a split ('train', 'validation', 'test'): a point in each chart, and a line of that name.
+        """Reports numbers of a split ('train', 'validation', 'test'): a point in each chart, and a line of that name.
 
-        Of a split that is SCORED this comes last: the line says that all of this step was told.
+        For a split in SCORED, call this last: its line means that the report of this step is complete.
         """
         self.points(split, step, values)
         self.event(split, step, **values)
 
     def points(self, split: str, step: int, values: Mapping[str, float]) -> None:
-        """Shows numbers of a split in charts alone."""
+        """Shows numbers of a split in charts only."""
         self._show(split, step, [summaries.scalar(name, value) for name, value in values.items()])
 
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Shows how each array's finite values are distributed."""
+        """Shows a histogram of each array's finite values."""
         self._show("train", step, [summaries.histogram(tag, array) for tag, array in arrays.items()])
 
     def pictures(self, split: str, step: int, images: Mapping[str, Image.Image]) -> None:
         """Shows images."""
         self._show(split, step, [summaries.picture(tag, image) for tag, image in images.items()])
 
-    def job(self, step: int, shown: list[Summary]) -> None:
-        """Shows what is of the run as a whole and of no split."""
+    def whole_run(self, step: int, shown: list[Summary]) -> None:
+        """Shows summaries of the run as a whole, which belong to no split."""
         self._show("", step, shown)
 
     def graph(self, graph_def: tf.compat.v1.GraphDef) -> None:
-        """Shows the graph; the last one told is seen."""
+        """Shows the graph, in place of an earlier one."""
         self._event_file("train").add(step=self._start_step, graph_def=graph_def.SerializeToString())
 
     def text(self, tag: str, markdown: str, step: int) -> None:
@@ -96,20 +96,20 @@ class Journal:
         self.terminal.line(line)
 
     def result(self, step: int, **values: Any) -> None:
-        """Ends a finished run: appends the result line, and prints the same line, to be the last on stdout."""
+        """Ends a finished run: appends the result line, and prints it as the last line on stdout."""
         line = _line("result", step, values)
         self._append(line)
         self.terminal.result(line)
 
     def flush(self) -> None:
-        """Returns when all that was told so far would survive a power cut."""
+        """Returns when everything written so far would survive a power cut."""
         with storage_errors(self._path):
             os.fsync(self._lines)
         for event_file in self._event_files.values():
             event_file.sync()
 
     def close(self) -> None:
-        """Ends the journal; nothing can be told after it."""
+        """Ends the journal; no method may be called after it."""
         self.terminal.clear()
         os.close(self._lines)
         for event_file in self._event_files.values():
@@ -119,7 +119,7 @@ class Journal:
         self.history.add(Line(line.encode(), json.loads(line)))
         rest = f"{line}\n".encode()
         with storage_errors(self._path):
-            while rest:  # one write, unless the disk is full: then the next one says why
+            while rest:  # one write is enough, unless the disk is full; then the next one raises the error
                 rest = rest[os.write(self._lines, rest) :]
 
     def _show(self, run: str, step: int, shown: list[Summary]) -> None:
@@ -132,13 +132,14 @@ class Journal:
         return self._event_files[run]
 
     def _runs(self) -> list[str]:
-        """The names of TensorBoard's runs that are there: splits, and '' for the run above them."""
+        """The names of the runs in tensorboard/: splits, and '' for the run above them."""
         if not self._tensorboard.is_dir():
             return []
         below = [path for path in self._tensorboard.iterdir() if path.is_dir() and event_files(path)]
         return sorted([path.name for path in below] + ([""] if event_files(self._tensorboard) else []))
 
     def _go_on(self, run: str, start_step: int) -> EventFile:
+        """A new event file for a run in TensorBoard, after the events of dropped steps are gone."""
         torn = start_step > 0 and run in SCORED and not self.history.has(run, start_step)
         last = start_step - 1 if torn else start_step
         drop_after(self._tensorboard / run, last)
@@ -146,25 +147,25 @@ class Journal:
 
 
 class FollowerJournal(Journal):
-    """The journal of a worker that is not the chief: progress goes to its own log, all else is the chief's to tell."""
+    """The journal of a follower: progress goes to its own log, and only the chief reports the rest."""
 
     def __init__(self, log: IO[str], start_step: int):
         self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
         self.history = History()
 
     def progress(self, line: str) -> None:
-        """Notes a line for people, with the time of day."""
+        """Writes a line to the log, with the time of day."""
         self._log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     def flush(self) -> None:
-        """Returns at once: there is nothing that must survive."""
+        """Returns at once: a follower's log need not survive a power cut."""
 
     def close(self) -> None:
         """Ends the log."""
         self._log.close()
 
     def result(self, step: int, **values: Any) -> None:
-        """Notes the result line."""
+        """Writes the result line to the log."""
         self.progress(_line("result", step, values))
 
     def _append(self, line: str) -> None:
@@ -175,20 +176,20 @@ class FollowerJournal(Journal):
 
 
 class _Nowhere(EventFile):
-    """An event file that keeps nothing."""
+    """An event file that drops every event."""
 
     def __init__(self) -> None:
         pass
 
-    def add(self, **fields) -> None:
-        """Forgets an event."""
+    def add(self, **fields: Any) -> None:
+        """Drops an event."""
 
 
 _NOWHERE = _Nowhere()
 
 
 def markdown_table(values: Mapping[str, Any]) -> str:
-    """A Markdown table of names and values, each in code quotes so that `_`, `*` and `|` mean themselves."""
+    """A Markdown table of names and values. Code quotes keep `_`, `*` and `|` from being read as markup."""
     rows = [f"| `{name}` | `{value}` |" if str(value) else f"| `{name}` | |" for name, value in values.items()]
     return "\n".join(["| name | value |", "|---|---|", *rows])
 
@@ -198,7 +199,7 @@ def _line(event: str, step: int, values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same in types that JSON has: NumPy's become Python's, what is not finite becomes None."""
+    """The value in types of JSON: NumPy's types become Python's, and a number that is not finite becomes None."""
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, Mapping):
@@ -209,7 +210,7 @@ def _plain(value: Any) -> Any:
 
 
 def _rewrite(path: Path, history: History) -> None:
-    """Makes the file hold just these lines; it stays untouched where it does."""
+    """Makes the file hold exactly these lines. A file that holds them already stays untouched."""
     wanted = b"".join(line.text + b"\n" for line in history.lines)
     if wanted != (path.read_bytes() if path.exists() else b""):
         with replacing(path) as new:

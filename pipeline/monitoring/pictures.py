@@ -1,4 +1,4 @@
-"""Pictures of where a model errs and what it learned, drawn from arrays in milliseconds."""
+"""Pictures of a model's mistakes and filters, drawn from arrays in milliseconds."""
 
 import functools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MARGIN = 12  # pixels around a picture and between its parts
 LONGEST_NAME = 14  # characters of a class's name that are drawn
 
 MATRIX_SIDE, LARGEST_CELL = 720, 28  # pixels
-SMALLEST_NAMED, SMALLEST_COUNTED = 12, 24  # pixels of a cell for its row to have a name, and itself a number
+SMALLEST_NAMED, SMALLEST_COUNTED = 12, 24  # pixels of a cell from which rows have names, and cells have counts
 BAR = 56  # pixels of an accuracy of 1
 
 GRID_COLUMNS, TILE = 4, 84  # images in a row, and pixels of one
@@ -27,22 +27,22 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def shortened(name: str) -> str:
-    """A class's name as far as there is room for it."""
+    """A class's name, cut to LONGEST_NAME characters."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> Image.Image:
-    """A cell for each pair of classes, and each class's accuracy as a bar at its row's end.
+    """The confusion matrix as cells, with each class's accuracy as a bar at the end of its row.
 
-    counts: [classes, classes], examples of the row's class taken for the column's. A cell's colour is its share of
-    its row; beside the diagonal the root of it, so that few mistakes are seen. Names and numbers are left out where
-    there are too many classes for them.
+    counts: [classes, classes], true classes down and predicted classes across. The strength of a cell's colour is its
+    share of its row; off the diagonal it is the root of the share, so that rare mistakes are visible. Where there are
+    too many classes, names and numbers are left out.
     """
-    return _Matrix(counts, class_names).drawn()
+    return _Matrix(counts, class_names).draw()
 
 
 class _Matrix:
-    """A confusion matrix on its way to paper."""
+    """A confusion matrix, its layout, and the image that it is drawn on."""
 
     def __init__(self, counts: np.ndarray, class_names: Sequence[str]):
         self._counts = counts
@@ -54,7 +54,8 @@ class _Matrix:
         self._image = Image.new("RGB", (self._end + 2 * MARGIN + BAR + 40, self._end + MARGIN), PAPER)
         self._draw = ImageDraw.Draw(self._image)
 
-    def drawn(self) -> Image.Image:
+    def draw(self) -> Image.Image:
+        """The image, complete."""
         cells = Image.fromarray(self._colours())
         side = self._end - self._origin
         self._image.paste(cells.resize((side, side), Image.Resampling.NEAREST), (self._origin, self._origin))
@@ -66,7 +67,7 @@ class _Matrix:
         return self._image
 
     def _colours(self) -> np.ndarray:
-        """[classes, classes, 3] uint8."""
+        """The colour of each cell: [classes, classes, 3] uint8."""
         diagonal = np.eye(len(self._counts), dtype=bool)
         strength = np.where(diagonal, self._shares, np.sqrt(self._shares))[..., None]
         full = np.where(diagonal[..., None], RIGHT, WRONG)
@@ -85,7 +86,7 @@ class _Matrix:
             self._write_upwards(name, (self._middle(number), self._origin - 6), "lm", 12)
 
     def _write_upwards(self, text: str, at: tuple[int, int], anchor: str, size: int) -> None:
-        """Text turned to be read from below; `anchor` as of the text before it was turned, l or m, then m."""
+        """Writes text that reads from bottom to top. anchor: that of the unturned text, "lm" or "mm"."""
         width, height = round(_font(size).getlength(text)) + 2, size + 6
         upright = Image.new("RGB", (width, height), PAPER)
         ImageDraw.Draw(upright).text((width // 2, height // 2), text, INK, _font(size), anchor="mm")
@@ -119,7 +120,7 @@ class Caption(NamedTuple):
 
 
 def captioned(images: Sequence[np.ndarray], captions: Sequence[Sequence[Caption]], title: str) -> Image.Image:
-    """Images in rows, each with its lines below it: [height, width, 1 or 3] uint8, of any size."""
+    """Images in rows, each above its captions. images: [height, width, 1 or 3] uint8, of any size."""
     lines = max((len(lines) for lines in captions), default=0)
     widest = max((_font(12).getlength(caption.text) for lines in captions for caption in lines), default=0)
     width, height = max(TILE, round(widest)) + MARGIN, TILE + MARGIN + 16 * lines
@@ -139,7 +140,7 @@ def captioned(images: Sequence[np.ndarray], captions: Sequence[Sequence[Caption]
 
 
 def filters(kernel: np.ndarray) -> Image.Image:
-    """The first filters of a convolution over pixels: middle grey is 0, and all share one scale.
+    """The first filters of a convolution over pixels. Middle grey is 0, and all filters share one scale.
 
     kernel: [height, width, 1 or 3, filters]
     """
@@ -156,7 +157,10 @@ def filters(kernel: np.ndarray) -> Image.Image:
 
 
 def _tile(pixels: np.ndarray, side: int) -> Image.Image:
-    """[height, width, 1 or 3] uint8 as an image whose longer side is `side`; small ones keep their pixels' edges."""
+    """The image, resized so that its longer side is `side`. Enlarged pixels keep their edges.
+
+    pixels: [height, width, 1 or 3] uint8
+    """
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     scale = side / max(image.size)
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS

@@ -1,4 +1,4 @@
-"""TensorFlow's own profiler, for the steps that --profile names."""
+"""TensorFlow's profiler, for the steps of --profile."""
 
 import contextlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipeline.text.flag_values import Steps
 class Profiler:
     """Writes a trace of the given steps below TensorBoard's directory.
 
-    It knows steps by the calls that compute them, so each that it traces needs a call of its own.
+    It marks a step by the call that computes it, so each traced step needs its own call.
     """
 
     def __init__(self, steps: Steps, tensorboard: Path):
@@ -20,7 +20,7 @@ class Profiler:
         self._runs = False
 
     def at(self, step: int) -> None:
-        """Starts or ends the trace, if that is due before this step; a run resumed in its middle traces the rest."""
+        """Starts or ends the trace if that is due before this step. A run that resumes inside of it traces the rest."""
         if not self._runs and self._first <= step < self._end:
             tf.profiler.experimental.start(str(self._directory))
             self._runs = True
@@ -29,7 +29,7 @@ class Profiler:
             self._runs = False
 
     def call(self, step: int) -> contextlib.AbstractContextManager:
-        """Marks what runs inside as this step, where it is traced."""
+        """Marks the work inside as this step, if the step is traced."""
         if not self._runs:
             return contextlib.nullcontext()
         return tf.profiler.experimental.Trace("train", step_num=step, _r=1)

@@ -1,4 +1,4 @@
-"""A run's figures for people: the progress of each call, a line at each --log_every, the table at the end."""
+"""A run's figures for people: progress after each call, a line every --log_every steps, a table at the end."""
 
 from collections.abc import Mapping
 
@@ -26,8 +26,8 @@ class Reporter:
         self._journal.terminal.move(step, self._config.steps, "  ".join(parts))
 
     def log(self, step: int, outcome: Outcome) -> None:
-        """Tells a step's figures: a line in metrics.jsonl, points in TensorBoard, a line for people."""
-        rate = self._clock.images_per_second_lately()
+        """Reports a step's figures: a line in metrics.jsonl, points in TensorBoard, a line for people."""
+        rate = self._clock.recent_images_per_second()
         values = {
             "loss": float(outcome.loss),
             "accuracy": self._accuracy(outcome),
@@ -35,11 +35,11 @@ class Reporter:
             "gradient_norm": float(outcome.gradient_norm),
             "images_per_second": rate,
         }
-        shares = self._clock.shares_lately()
+        shares = self._clock.recent_shares()
         self._journal.scalars("train", step, values)
         self._journal.points("train", step, {f"speed/time_{phase}": share for phase, share in shares.items()})
         self._journal.points("train", step, {"restarts": self._restarts})
-        self._journal.terminal.still(
+        self._journal.terminal.milestone(
             f"step {step}/{self._config.steps} ({step / self._config.steps:.0%})  loss {values['loss']:.4f}  "
             f"accuracy {values['accuracy']:.1%}  {rate:,.0f} images/s"
         )
@@ -49,7 +49,7 @@ class Reporter:
         )
 
     def ending(self, step: int, tally: Tally, where: Mapping[str, str]) -> str:
-        """The table at the end of a run. where: names and places of its files."""
+        """The table at the end of a run. where: the names and paths of its files."""
         accuracy = self._journal.history.validation_accuracy
         best = max(accuracy.items(), key=lambda item: (item[1], -item[0]), default=None)
         wrong = int(tally.confusion.sum() - tally.confusion.trace())

@@ -1,11 +1,11 @@
-"""TensorBoard summaries: points in charts, histograms counted quickly, and pictures."""
+"""TensorBoard summaries: points in charts, fast histograms, and pictures."""
 
 import io
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.plugins.histogram import metadata as histograms
 from tensorboard.plugins.image import metadata as images
@@ -22,11 +22,11 @@ _GROUPS = {
     "restarts": "speed",
 }
 BUCKETS = 30  # TensorBoard's own default
-BLOCK = 1 << 16  # values that are counted at a time
+BLOCK = 1 << 16  # values that are counted together
 
 
 def chart(name: str) -> str:
-    """The tag of the chart in which a number of this name is shown."""
+    """The tag of the chart that shows the numbers of this name."""
     return f"{_GROUPS[name]}/{name}" if name in _GROUPS else name
 
 
@@ -36,17 +36,17 @@ def scalar(name: str, value: float) -> Summary:
 
 
 def histogram(tag: str, values: np.ndarray) -> Summary:
-    """How the finite values of an array are distributed."""
+    """The distribution of an array's finite values."""
     tensor = make_tensor_proto(buckets(values))
     return _summary(tag, tensor, histograms.create_summary_metadata(display_name=None, description=None))
 
 
 def buckets(values: np.ndarray) -> np.ndarray:
-    """The finite values counted in equal intervals: [BUCKETS, 3] float64, rows (left edge, right edge, count).
+    """The finite values, counted in equal intervals: [BUCKETS, 3] float64, rows (left edge, right edge, count).
 
-    Where all are equal, the last bucket holds them and all edges are that value; where none is finite, all is 0: both
-    as in TensorBoard's own summary. That one counts with numpy.histogram, which looks twice at every value to be right
-    about those at an edge; here they may fall on either side of it.
+    Where all values are equal, the last bucket holds them and all edges are that value. Where none is finite, all is 0.
+    Both are as in TensorBoard's own summary. TensorBoard counts with numpy.histogram, which looks at every value twice,
+    to put those at an edge on the right side of it; here they may fall on either side.
     """
     counts = np.zeros(BUCKETS, np.int64)
     least, most = _range(values)
@@ -66,7 +66,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _finite(values: np.ndarray) -> Iterator[np.ndarray]:
-    """The finite values as float64, a block at a time: a whole large array in float64 would be the peak of memory."""
+    """The finite values as float64, block by block: a whole large array in float64 would set the peak of memory."""
     flat = values.reshape(-1)
     for start in range(0, flat.size, BLOCK):
         block = flat[start : start + BLOCK]
@@ -81,5 +81,5 @@ def picture(tag: str, image: Image.Image) -> Summary:
     return _summary(tag, tensor, images.create_summary_metadata(display_name=None, description=None))
 
 
-def _summary(tag: str, tensor: TensorProto, metadata) -> Summary:
+def _summary(tag: str, tensor: TensorProto, metadata: SummaryMetadata) -> Summary:
     return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])

@@ -1,4 +1,4 @@
-"""The lines about a run on stdout: lines that stay and, on a terminal, one that moves."""
+"""The lines about a run on stdout: lines that stay and, on a terminal, one line that moves."""
 
 import errno
 import os
@@ -13,20 +13,20 @@ _LIVE_LINE = "step {n}/{total} {percentage:.0f}%  {desc}  {remaining} left {bar}
 
 
 class Terminal:
-    """Stdout. quiet: nothing but the result; verbose: details too.
+    """Stdout. quiet: only the result is printed. verbose: details are printed too.
 
-    Where it is no terminal (a file, a pipe), no line moves: lines that stay tell the same. Where it can no longer be
-    written (its reader is gone, its disk is full, it was closed), this falls silent: a run goes on without a reader.
+    In a file or a pipe no line moves; lines that stay show the progress instead. Where stdout can no longer be written
+    (its reader is gone, its disk is full, it was closed), the terminal falls silent: a run goes on without a reader.
     """
 
     def __init__(self, quiet: bool = False, verbose: bool = False):
         self._quiet, self._verbose = quiet, verbose
         self._live: tqdm | None = None
-        self.error: OSError | None = None if sys.stdout else OSError(None, "it was closed")  # why it fell silent
+        self.error: OSError | None = None if sys.stdout else OSError(None, "it was closed")  # the reason of its silence
 
     @property
     def is_live(self) -> bool:
-        """Whether `move` is seen."""
+        """Whether there is a moving line."""
         return not self.error and sys.stdout.isatty() and not self._quiet
 
     def line(self, text: str) -> None:
@@ -34,29 +34,29 @@ class Terminal:
         if not self._quiet:
             self._print(text)
 
-    def still(self, text: str) -> None:
-        """Prints a line that repeats what the moving line shows. With a moving line, only --verbose asks for it."""
+    def milestone(self, text: str) -> None:
+        """Prints a line that repeats the moving line. Where there is one, only --verbose prints it."""
         if self._verbose or not self.is_live:
             self.line(text)
 
     def detail(self, text: str) -> None:
-        """Prints a line that only --verbose asks for."""
+        """Prints a line if --verbose was given."""
         if self._verbose:
             self.line(text)
 
     def move(self, step: int, steps: int, text: str) -> None:
-        """Shows on the moving line how far the run is: step, share done, the text, the time left."""
+        """Updates the moving line: the step, the share done, the text, the time left."""
         if self.is_live:
             self._attempt(lambda: self._move(step, steps, text))
 
     def clear(self) -> None:
-        """Takes the moving line away."""
+        """Removes the moving line."""
         live, self._live = self._live, None
         if live is not None:
             self._attempt(live.close)
 
     def result(self, line: str) -> None:
-        """Prints the last line, whatever else is to be seen.
+        """Prints the last line, also with --quiet.
 
         Raises StorageError where stdout is a file on a full disk: its reader would miss the result.
         """
@@ -83,12 +83,12 @@ class Terminal:
         self._attempt(write)
 
     def _attempt(self, write: Callable[[], None]) -> None:
-        """Writes, unless that failed before."""
+        """Calls `write`, unless an earlier call failed."""
         if self.error:
             return
         try:
             write()
         except OSError as error:
             self.error = error
-            # What stdout still holds would fail again as Python ends, and replace the exit code by 120.
+            # Text left in stdout's buffer would fail again as Python ends, and replace the exit code by 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

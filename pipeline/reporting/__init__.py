@@ -1,1 +1,1 @@
-"""The report: a run, or several side by side, as one HTML page that needs nothing beside itself."""
+"""The report: one run, or several side by side, as a self-contained HTML page."""

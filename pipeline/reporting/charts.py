@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours are CSS classes of page.css, so that light, dark and print each have their own."""
+"""Charts as inline SVG. Colours are CSS classes of page.css, which has one set each for light, dark and print."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +10,14 @@ from pipeline.monitoring.history import Points
 from pipeline.reporting.scales import Scale, fitted, thinned
 from pipeline.text.numbers import number, percent
 
-WIDE, NARROW = 560, 368  # widths that show texts in one size where two wide charts or three narrow ones fill a row
+WIDE, NARROW = 560, 368  # two wide charts or three narrow ones fill a row, with text of one size in both
 HEIGHT = 230
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 24
 MOST_POINTS, MOST_TOOLTIPS = 500, 60
 NUM_COLOURS = 8  # .c0 to .c7 in page.css; further lines are dashed in the same colours
 
 MATRIX_CELL, LETTER = 34, 7
-MOST_NUMBERED, MOST_CLASSES = 24, 100  # classes up to which a matrix has numbers, and up to which there is one
+MOST_NUMBERED, MOST_CLASSES = 24, 100  # a matrix of more classes has no numbers; of still more there is no matrix
 LONGEST_NAME = 14
 
 
@@ -27,8 +27,8 @@ class Line:
 
     label: str
     points: Points
-    colour: int  # which of the page's colours
-    faint: bool = False  # many noisy points: drawn thin, behind the others
+    colour: int  # the number of one of the page's colours
+    faint: bool = False  # whether it is drawn thin, behind the others, as a curve of many noisy points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,10 @@ def curves(
     logarithmic: bool = False,
     width: int = WIDE,
 ) -> Markup | None:
-    """The lines over the step axis; None if they have no point. logarithmic: where their values span enough."""
+    """The lines over the step axis; None if they have no point.
+
+    logarithmic: whether the value axis may be logarithmic, as it is where the values span enough.
+    """
     lines = [line for line in lines if line.points]
     if not lines:
         return None
@@ -105,7 +108,7 @@ def _line(line: Line, across: Scale, upwards: Scale) -> str:
 
 
 def _tooltips(line: Line, across: Scale, upwards: Scale, form: Callable[[float], str]) -> list[str]:
-    """What a pointer over a point is told, without a script: mail programs run none."""
+    """The tooltips of a line's points. They need no script, since mail programs run none."""
     return [
         f'<circle cx="{across.at(step):.1f}" cy="{upwards.at(value):.1f}" r="6" class="tip">'
         f"<title>{escape(line.label)}, step {step:,}: {escape(form(value))}</title></circle>"
@@ -114,9 +117,9 @@ def _tooltips(line: Line, across: Scale, upwards: Scale, form: Callable[[float],
 
 
 def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
-    """A confusion matrix, [classes, classes] of counts, true classes down and predicted ones across.
+    """The confusion matrix. A cell's shade is its share of its row. None for more than MOST_CLASSES classes.
 
-    A cell's shade is its share of its row. None for so many classes that no cell could be seen.
+    counts: [classes, classes], true classes down and predicted classes across.
     """
     classes = len(class_names)
     if classes > MOST_CLASSES:
@@ -128,9 +131,9 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = []
     for i, j in np.ndindex(classes, classes):
-        told = f"{counts[i, j]:,} of class {class_names[i]} were taken for {class_names[j]} ({percent(shares[i, j])})"
-        shown = _cell(int(counts[i, j]), float(shares[i, j]), cell, is_right=i == j, is_numbered=numbered, told=told)
-        parts.append(f'<g transform="translate({margin + j * cell:.1f} {margin + i * cell:.1f})">{shown}</g>')
+        tip = f"{counts[i, j]:,} of class {class_names[i]} were taken for {class_names[j]} ({percent(shares[i, j])})"
+        square = _cell(int(counts[i, j]), float(shares[i, j]), cell, is_right=i == j, is_numbered=numbered, tip=tip)
+        parts.append(f'<g transform="translate({margin + j * cell:.1f} {margin + i * cell:.1f})">{square}</g>')
     end = margin + classes * cell
     for i, name in enumerate(names if numbered else ()):
         middle = margin + (i + 0.5) * cell
@@ -140,15 +143,15 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     return _svg("confusion matrix", end + (52 if numbered else 0), end, parts)
 
 
-def _cell(count: int, share: float, cell: float, *, is_right: bool, is_numbered: bool, told: str) -> str:
-    """One cell, at the origin. share: of its row. told: what a pointer over it is told."""
+def _cell(count: int, share: float, cell: float, *, is_right: bool, is_numbered: bool, tip: str) -> str:
+    """A cell at the origin. share: of its row. tip: the text of its tooltip."""
     square = f'<rect width="{cell - 2:.1f}" height="{cell - 2:.1f}" rx="3" '
     if not count:
         return f'{square}class="empty"/>'
-    # A lone mistake must be seen: shades of mistakes begin at a tenth and are full at a fifth of the row.
+    # A single mistake must be visible: the shade of mistakes begins at a tenth, and is full at a fifth of the row.
     opacity = 0.15 + 0.75 * share if is_right else min(0.1 + 4.5 * share, 1)
     kind = "right" if is_right else "wrong"
-    shade = f'{square}class="{kind}" fill-opacity="{opacity:.2f}"><title>{escape(told)}</title></rect>'
+    shade = f'{square}class="{kind}" fill-opacity="{opacity:.2f}"><title>{escape(tip)}</title></rect>'
     if not is_numbered:
         return shade
     return shade + _text(cell / 2 - 1, cell / 2 + 3, number(count), "count strong" if opacity > 0.5 else "count")
@@ -165,7 +168,7 @@ def _short(name: str) -> str:
 
 
 def shares(title: str, seconds: Mapping[str, float]) -> Markup:
-    """One bar, divided as the seconds of the phases are; the phases in the page's colours, in their order."""
+    """A bar divided in proportion to the seconds of the phases, in their order and in the page's colours."""
     total, x, parts = sum(seconds.values()), 0.0, []
     for colour, (phase, spent) in enumerate(seconds.items()):
         width = 1000 * spent / total

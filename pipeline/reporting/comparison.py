@@ -1,4 +1,4 @@
-"""Several runs side by side: what differs between their configurations, and what came of it."""
+"""Several runs side by side: the differences of their configurations, and their results."""
 
 import dataclasses
 import os
@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 from pipeline.config import OF_ONE_START, Config
 from pipeline.reporting.charts import Line
+from pipeline.reporting.curves import CURVES, Chart, Curve, points
 from pipeline.reporting.scales import LOGARITHMIC_FROM
-from pipeline.reporting.views import CURVES, NONE, Chart, Curve, RunView, points, shown
+from pipeline.reporting.views import NONE, RunView, setting
 from pipeline.text.numbers import accuracy, duration, number
 
 SHA_SHOWN = 8
-MOST_BESIDE = 4  # differing fields that stand in the table of results; more have a table of their own
+MOST_BESIDE = 4  # differing fields in the table of results; more than these have a separate table
 
 
 class Column(NamedTuple):
-    """A result in the table: its heading, and whether the greatest or the least of a column is its best."""
+    """A column of results: its heading, and the function that finds its best value."""
 
     name: str
     best: Any  # max, min or None
@@ -35,7 +36,7 @@ COLUMNS = (
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """A name for each run: its path below the directory that all have in common."""
+    """A name for each run: its path below the runs' common directory."""
     if len(paths) == 1:
         return [paths[0].resolve().name]
     whole = [path.resolve() for path in paths]
@@ -44,7 +45,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
 
 
 class Comparison:
-    """Several runs, as page.html asks for them."""
+    """The comparison of several runs. page.html reads its properties."""
 
     def __init__(self, runs: Sequence[RunView]):
         self._runs = runs
@@ -57,7 +58,7 @@ class Comparison:
 
     @property
     def same(self) -> str:
-        """A line about the parameters, where runs ended on the same ones."""
+        """A line about runs that ended on equal parameters; "" if there are none."""
         ended = [sha for run in self._runs if (sha := run.record.history.result.get("parameters_sha256"))]
         twins = len(ended) - len(set(ended))
         if not twins:
@@ -67,7 +68,7 @@ class Comparison:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each run: the values that differ, then the results."""
+        """A row for each run: its values of the differing fields, then its results."""
         table = [_results(run) for run in self._runs]
         best = [
             column.best and column.best(filter(None, results), default=None)
@@ -78,7 +79,7 @@ class Comparison:
             {
                 "label": run.label,
                 "record": run.record,
-                "settings": {name: shown(getattr(run.record.config, name)) for name in self._differing},
+                "settings": {name: setting(getattr(run.record.config, name)) for name in self._differing},
                 "cells": [
                     {"text": NONE if v is None else form(v), "best": v is not None and v == most}
                     for v, form, most in zip(results, forms, best, strict=True)
@@ -89,22 +90,22 @@ class Comparison:
 
     @property
     def charts(self) -> list[Chart]:
-        """Each curve of each split with all runs in it; validation first, since there runs are compared."""
+        """A chart of all runs for each curve and split. Validation comes first: runs are compared by it."""
         order = [(curve, split) for split in ("validation", "train") for curve in CURVES if split in curve.splits]
         order.sort(key=lambda pair: not pair[0].is_wide)
-        made = (self._chart(curve, split) for curve, split in order)
-        return [chart for chart in made if chart]
+        charts = (self._chart(curve, split) for curve, split in order)
+        return [chart for chart in charts if chart]
 
     def _chart(self, curve: Curve, split: str) -> Chart | None:
         title = f"{split.capitalize()} {curve.title.lower()}" if curve.is_wide else curve.title
         lines = [Line(run.label, points(run.record.history, split, curve.name), run.colour) for run in self._runs]
         most = [max(value for _, value in line.points) for line in lines if line.points]
         far_apart = bool(most) and max(most) >= LOGARITHMIC_FROM * min(most)
-        return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).drawn(title, lines)
+        return dataclasses.replace(curve, may_be_logarithmic=curve.may_be_logarithmic or far_apart).chart(title, lines)
 
 
 def _results(run: RunView) -> tuple[Any, ...]:
-    """In the order of COLUMNS; None for what is not known yet."""
+    """The results of a run, in the order of COLUMNS; None for a result that it has not reported."""
     history, result = run.record.history, run.record.history.result
     of_result = (result.get(name) for name in ("test_accuracy", "test_loss", "images_per_second"))
     return (

@@ -1,4 +1,4 @@
-"""The page: page.html filled in, with page.css inside."""
+"""The page: page.html, filled in, with page.css inside."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from pipeline.text.numbers import accuracy, number, percent
 
 
 def render(runs: Sequence[RunView]) -> str:
-    """The report on one run, or on several compared, as HTML that refers to nothing outside itself."""
+    """The report on one run, or the comparison of several, as self-contained HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -39,14 +39,14 @@ def render(runs: Sequence[RunView]) -> str:
 def _heading(runs: Sequence[RunView]) -> tuple[str, str]:
     """The title, and a line below it."""
     configs = [run.record.config for run in runs]
-    whats = {f"{config.model} on {config.source}" for config in configs}
+    trainings = {f"{config.model} on {config.source}" for config in configs}
     if len(runs) == 1:
-        return whats.pop(), str(runs[0].record.directory.path.resolve())
-    what = f", {whats.pop()}" if len(whats) == 1 else ""
+        return trainings.pop(), str(runs[0].record.directory.path.resolve())
+    training = f", {trainings.pop()}" if len(trainings) == 1 else ""
     common = os.path.commonpath([run.record.directory.path.resolve().parent for run in runs])
-    return f"{len(runs)} runs compared{what}", f"in {common}"
+    return f"{len(runs)} runs compared{training}", f"in {common}"
 
 
 def _breakable(name: str) -> Markup:
-    """The name, which a narrow column breaks only behind a comma, a slash or an underscore."""
+    """The name, with breaks allowed after a comma, a slash or an underscore in a narrow column."""
     return Markup(re.sub(r"([,/_])", r"\1<wbr>", str(escape(name))))

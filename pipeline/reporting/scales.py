@@ -1,4 +1,4 @@
-"""PURE: where an axis has its ticks, how a value becomes a coordinate, and which points are drawn."""
+"""Scales: the ticks of an axis, the coordinates of values, and the points that are drawn. Pure functions."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.monitoring.history import Points
 
 MOST_TICKS = 6
-LOGARITHMIC_FROM = 30  # an axis whose values span this ratio, all of them positive, is logarithmic
+LOGARITHMIC_FROM = 30  # an axis of positive values whose ratio is at least this may be logarithmic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Scale:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """The coordinate of a value; one beyond the ends lies on the end."""
+        """The coordinate of a value. A value beyond an end lies on that end."""
         low, high, value = (math.log(v) for v in self._ends(value)) if self.logarithmic else self._ends(value)
         return self.start + (self.stop - self.start) * (value - low) / (high - low)
 
@@ -34,7 +34,7 @@ class Scale:
 
 
 def fitted(values: Sequence[float], start: float, stop: float, may_be_logarithmic: bool = False) -> Scale:
-    """A scale that has room for all values; around equal values there is room too."""
+    """A scale that holds all values. Where all are equal, it leaves room on both sides."""
     low, high = min(values), max(values)
     if may_be_logarithmic and low > 0 and high / low >= LOGARITHMIC_FROM:
         return Scale(low, high, start, stop, logarithmic=True)
@@ -53,7 +53,7 @@ def linear_ticks(low: float, high: float) -> list[float]:
 
 
 def logarithmic_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, with 2 and 5 times them where there is room; every n-th power where there is none."""
+    """Powers of ten, with twice and five times each if there is room; every n-th power if there are too many."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for nice in ((1, 2, 5), (1,)):
         ticks = [n * 10.0**power for power in powers for n in nice if low <= n * 10.0**power <= high]
@@ -63,7 +63,7 @@ def logarithmic_ticks(low: float, high: float) -> list[float]:
 
 
 def thinned(points: Points, most: int) -> Points:
-    """At most about `most` of the points; of each stretch its least and its greatest stay, so that no spike is lost."""
+    """About `most` of the points, at most. The least and the greatest of each stretch stay, so no spike is lost."""
     if len(points) <= most:
         return points
     each = -(-2 * len(points) // most)

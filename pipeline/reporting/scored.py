@@ -1,4 +1,4 @@
-"""What a checkpoint does with the examples: its confusion matrix, and the mistakes it was surest of."""
+"""A checkpoint's scores on a split: its confusion matrix, and its most confident mistakes."""
 
 import base64
 import dataclasses
@@ -21,10 +21,10 @@ MOST_PICTURES = 24
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """An example that was taken for another class."""
+    """An example whose predicted class is not its label, with its picture."""
 
     image: str  # a data: URI
-    where: str  # what a person would look for to find it
+    where: str  # its file or index, by which a person can find it
     label: str
     predicted: str
     confidence: float
@@ -32,7 +32,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A split as a checkpoint judges it."""
+    """The scores of a checkpoint on a split."""
 
     split: str
     step: int
@@ -58,7 +58,7 @@ class Scored:
 def score(directory: RunDirectory, which: str, split: str, execution: Mapping[str, Any]) -> Scored:
     """Scores the checkpoint that `which` names on a split, on the devices that `execution` asks for.
 
-    Raises a PipelineError if there is no such checkpoint, or the model or the examples are gone or others.
+    Raises a PipelineError if there is no such checkpoint, or if the model or the examples are missing or have changed.
     """
     saved = saved_run.SavedRun(directory)
     restored = saved.restore(which)
@@ -66,7 +66,7 @@ def score(directory: RunDirectory, which: str, split: str, execution: Mapping[st
     saved_run.check_examples(assembly.spec, assembly.splits.spec)
     source = getattr(assembly.splits, split)
     tally = Evaluator(assembly.model, towers, assembly.config.eval_batch).tally(source)
-    assert tally is not None  # nothing here stops it
+    assert tally is not None  # no stop can be asked for here
     names = source.class_names
     with towers.on_host():
         pictures = _pictures(source, tally.mistakes[:MOST_PICTURES])
@@ -85,5 +85,5 @@ def _pictures(source: Source, mistakes: Sequence[Mistake]) -> tuple[Picture, ...
 
 
 def _data_uri(image: tf.Tensor) -> str:
-    """[height, width, 1 or 3] uint8 as a PNG that an HTML page carries in itself."""
+    """An image, [height, width, 1 or 3] uint8, as a data: URI with a PNG."""
     return "data:image/png;base64," + base64.b64encode(tf.io.encode_png(image).numpy()).decode()

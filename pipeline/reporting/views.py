@@ -1,100 +1,39 @@
-"""What the page shows of one run: values made text, curves made charts."""
+"""The view of one run on the page: its values as text, its curves as charts."""
 
 import dataclasses
 import itertools
 import re
 import time
-from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
-
-from markupsafe import Markup
+from typing import Any
 
 from pipeline.config import OF_ONE_START, Config
-from pipeline.monitoring.history import UNFINISHED, History, Points
+from pipeline.monitoring.history import UNFINISHED
 from pipeline.reporting import charts
 from pipeline.reporting.charts import Line, Mark
+from pipeline.reporting.curves import CURVES, Chart, Curve, Entry, points
 from pipeline.reporting.scored import Scored
 from pipeline.runs.record import RunRecord
-from pipeline.text.numbers import accuracy, duration, number, percent
+from pipeline.text.numbers import accuracy, duration, number
 
 NONE = "\N{EN DASH}"
 _SUMS = re.compile(r"^  (variables|operations).*?^    together (.*?)$", re.MULTILINE | re.DOTALL)
 
 
-class Entry(NamedTuple):
-    """A line of a legend."""
-
-    label: str
-    colour: int
-    last: str
-
-
-class Chart(NamedTuple):
-    """A chart with its heading."""
-
-    title: str
-    svg: Markup
-    is_wide: bool
-    legend: tuple[Entry, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """A chart that the page has: what of, and how it is drawn."""
-
-    title: str
-    name: str
-    splits: tuple[str, ...]
-    is_share: bool = False
-    may_be_logarithmic: bool = False
-
-    @property
-    def form(self) -> Callable[[float], str]:
-        """How its axis is labelled."""
-        return percent if self.is_share else number
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether two of them fill a row, or three."""
-        return len(self.splits) > 1
-
-    def drawn(self, title: str, lines: Sequence[Line], marks: Sequence[Mark] = (), legend: Sequence[Entry] = ()):
-        """The chart of these lines; None if they have no point."""
-        width = charts.WIDE if self.is_wide else charts.NARROW
-        svg = charts.curves(title, lines, marks, self.form, self.may_be_logarithmic, width)
-        return svg and Chart(title, svg, self.is_wide, tuple(legend))
-
-
-CURVES = (
-    Curve("Loss", "loss", ("train", "validation"), may_be_logarithmic=True),
-    Curve("Accuracy", "accuracy", ("train", "validation"), is_share=True),
-    Curve("Learning rate", "learning_rate", ("train",)),
-    Curve("Gradient norm", "gradient_norm", ("train",), may_be_logarithmic=True),
-    Curve("Images per second", "images_per_second", ("train",)),
-)
-
-
-def points(history: History, split: str, name: str) -> Points:
-    """A curve as it is drawn: without the speed of a start's first lines, which is not measured and told as 0."""
-    told = history.curve(split, name)
-    return [(step, value) for step, value in told if value] if name == "images_per_second" else told
-
-
 @dataclasses.dataclass(frozen=True)
 class RunView:
-    """One run, as page.html asks for it."""
+    """The view of one run. page.html reads its properties."""
 
     label: str
     colour: int
     record: RunRecord
     scored: Scored | None
-    left_out: tuple[str, ...]  # what is missing from the page, and why
+    left_out: tuple[str, ...]  # a line for each missing part of the page, with the reason
     placement: str | None  # the text of placement.txt
 
     @property
     def tiles(self) -> list[tuple[str, str, str]]:
-        """Name, value and remark of each figure at the top."""
+        """The name, value and remark of each figure at the top."""
         history, result = self.record.history, self.record.history.result
         config, launches = self.record.config, history.launches
         towers = launches[-1].events[0].get("towers", 0) if launches else 0
@@ -109,24 +48,24 @@ class RunView:
 
     @property
     def speed(self) -> str:
-        """Images a second: of the result, else the last that was told."""
+        """Images per second: the result's, or else the last reported value."""
         last = points(self.record.history, "train", "images_per_second")
         return _number(self.record.history.result.get("images_per_second") or (last[-1][1] if last else None))
 
     def _best(self) -> str:
-        told = self.record.history.curve("validation", "accuracy")
-        if not told:
+        curve = self.record.history.curve("validation", "accuracy")
+        if not curve:
             return "not scored"
-        step, best = max(told, key=lambda point: (point[1], -point[0]))
+        step, best = max(curve, key=lambda point: (point[1], -point[0]))
         return f"best {accuracy(best)} at step {step:,}"
 
     @property
     def divergence(self) -> str:
-        """What the run said as it diverged."""
+        """A line about the divergence of the run."""
         event = next(e for e in reversed(self.record.history.events) if e["event"] == "diverged")
         variables = ", ".join(event.get("variables") or ["no variable"])
         loss = "not finite" if event.get("loss") is None else number(event["loss"])
-        return f"Diverged at step {event['step']:,}: the loss was {loss}; not finite was the gradient of {variables}."
+        return f"Diverged at step {event['step']:,}: the loss was {loss}; the gradient of {variables} was not finite."
 
     @property
     def _marks(self) -> list[Mark]:
@@ -142,9 +81,9 @@ class RunView:
 
     @property
     def charts(self) -> list[Chart]:
-        """The curves of which there is a point."""
-        made = (self._chart(curve) for curve in CURVES)
-        return [chart for chart in made if chart]
+        """A chart for each curve that has a point."""
+        drawn = (self._chart(curve) for curve in CURVES)
+        return [chart for chart in drawn if chart]
 
     def _chart(self, curve: Curve) -> Chart | None:
         lines = [
@@ -155,11 +94,11 @@ class RunView:
         ]
         form = accuracy if curve.is_share else number
         legend = [Entry(line.label, line.colour, form(line.points[-1][1])) for line in lines if line.points]
-        return curve.drawn(curve.title, lines, self._marks, legend if curve.is_wide else ())
+        return curve.chart(curve.title, lines, self._marks, legend if curve.is_wide else ())
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """A row for each start."""
+        """A row for each launch."""
         starts = self.record.history.launches
         rows = []
         for start, later in itertools.zip_longest(starts, starts[1:]):
@@ -180,13 +119,13 @@ class RunView:
         if end is None and is_last:
             return "runs, or was killed"
         if end is None:
-            return "was killed; what came after its last checkpoint was done again"
+            return "was killed; the steps after its last checkpoint were done again"
         words = {"result": "finished", "diverged": "diverged", "preempted": f"saved and stopped on {end.get('signal')}"}
         return words[end["event"]]
 
     @property
     def time(self) -> dict[str, Any]:
-        """Where the time went, as a bar and its legend; {} if the run did not tell it."""
+        """The time by phase, as a bar and its legend; {} if the run has not reported it."""
         split = {phase: seconds for phase, seconds in self.record.history.time_split.items() if seconds > 0}
         if not split:
             return {}
@@ -196,33 +135,35 @@ class RunView:
 
     @property
     def remarks(self) -> list[str]:
-        """Lines about what else happened on the way."""
-        told = []
+        """Lines about other events of the run."""
+        lines = []
         for event in self.record.history.events:
             if event["event"] == "reshard":
-                told.append(f"From step {event['step']:,} on: {event['grad_shards']} shards, before {event['before']}.")
+                lines.append(
+                    f"From step {event['step']:,} on: {event['grad_shards']} shards, before {event['before']}."
+                )
             if event["event"] == "hardware":
                 changed = [name for name, now in event["now"].items() if now != event["before"].get(name, now)]
-                told.append(
+                lines.append(
                     f"From step {event['step']:,} on: other hardware ({', '.join(changed)}), so other last bits."
                 )
-            told += [f"Passed over at step {event['step']:,}: {why}." for why in event.get("passed_over") or ()]
+            lines += [f"Passed over at step {event['step']:,}: {why}." for why in event.get("passed_over") or ()]
         if self.record.status == UNFINISHED and self.record.history.events:
             heard = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.record.history.events[-1]["time"]))
-            told.append(f"Last heard of at {heard}.")
-        return told
+            lines.append(f"Last heard of at {heard}.")
+        return lines
 
     @property
     def devices(self) -> list[dict[str, str]]:
-        """What lies on each device in sum, as placement.txt says."""
-        found = []
+        """The sums of each device's variables and operations, from placement.txt."""
+        rows = []
         for section in re.split(r"\n(?=/job:)", self.placement or "")[1:]:
             sums: dict[str, str] = dict(_SUMS.findall(section))
             variables, num_bytes, *_ = [*sums.get("variables", "").split(), NONE, NONE]
             operations, *_ = [*sums.get("operations", "").split(), NONE]
             name = section.split("\n", 1)[0].rpartition("device:")[2].lower()
-            found.append({"name": name, "variables": variables, "num_bytes": num_bytes, "operations": operations})
-        return found
+            rows.append({"name": name, "variables": variables, "num_bytes": num_bytes, "operations": operations})
+        return rows
 
     @cached_property
     def settings(self) -> dict[str, list[dict[str, Any]]]:
@@ -231,13 +172,13 @@ class RunView:
         for field in dataclasses.fields(Config):
             if field.name not in OF_ONE_START:
                 value = getattr(self.record.config, field.name)
-                row = {"name": field.name, "value": shown(value), "changed": value != field.default}
+                row = {"name": field.name, "value": setting(value), "changed": value != field.default}
                 by_topic.setdefault(field.metadata["topic"], []).append(row)
         return by_topic
 
 
-def shown(value: Any) -> str:
-    """A field's value as a flag takes it; an empty one as a dash."""
+def setting(value: Any) -> str:
+    """A field's value as its flag takes it; a dash for an empty one."""
     return str(value).lower() if isinstance(value, bool) else str(value) or NONE
 
 

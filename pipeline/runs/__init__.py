@@ -1,1 +1,1 @@
-"""A run, from its directory to its result: ownership, checkpoints, resume, the loop."""
+"""A run, from its directory to its result: ownership, checkpoints, resume, and the loop."""

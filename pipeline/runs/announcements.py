@@ -1,4 +1,4 @@
-"""The first words of a launch: what was restored or imported, where it runs, what changed."""
+"""The first lines of a launch: the restored checkpoint or imported values, the devices, the changes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,28 +11,28 @@ from pipeline.runs.fine_tuning import Imported
 from pipeline.runs.run import Run
 
 
-def tell(run: Run, restored: Restored | None, imported: Imported | None) -> None:
-    """Tells of this launch, in the journal of the chief."""
-    _tell_start(run, restored)
+def announce(run: Run, restored: Restored | None, imported: Imported | None) -> None:
+    """Writes the first lines of this launch to the chief's journal."""
+    _announce_start(run, restored)
     if restored:
-        _tell_reshard(run, restored.manifest.config["grad_shards"])
-        _tell_hardware(run, restored.manifest.hardware)
+        _announce_reshard(run, restored.manifest.config["grad_shards"])
+        _announce_hardware(run, restored.manifest.hardware)
     if imported:
         run.journal.event("import", 0, **imported.as_event())
         for line in imported.lines():
             run.journal.progress(line)
 
 
-def _tell_start(run: Run, restored: Restored | None) -> None:
+def _announce_start(run: Run, restored: Restored | None) -> None:
     journal, config, step = run.journal, run.config, run.start.step
-    for why in restored.passed_over.values() if restored else ():
-        journal.progress(f"passed over: {why}")
+    for reason in restored.passed_over.values() if restored else ():
+        journal.progress(f"passed over: {reason}")
     if restored:
         journal.progress(f"resumed at step {step}, {restored.manifest.state_sha256[:16]}")
         journal.event("resume", step, passed_over=list(restored.passed_over.values()))
     else:
         journal.text("run/configuration", markdown_table(dataclasses.asdict(config)), step)
-        journal.job(step, hparams.start(config))
+        journal.whole_run(step, hparams.start(config))
     towers, workers = run.topology, run.topology.workers
     devices = ", ".join(f"{kind.lower()}:{index}" for kind, index in towers.towers)
     where = devices if workers.count == 1 else f"{workers.count} workers with {devices} each"
@@ -43,15 +43,15 @@ def _tell_start(run: Run, restored: Restored | None) -> None:
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
 
 
-def _tell_reshard(run: Run, before: int) -> None:
-    """Tells, once, from which step on the shards are others; the launch that asked for it may have been killed."""
+def _announce_reshard(run: Run, before: int) -> None:
+    """Reports a changed number of shards once, also where a kill ended the launch that asked for it."""
     now, step = run.config.grad_shards, run.start.step
     if before != now and not run.journal.history.has("reshard", step):
         run.journal.event("reshard", step, grad_shards=now, before=before)
 
 
-def _tell_hardware(run: Run, before: Mapping[str, str]) -> None:
-    """Tells from which step on other hardware computes: its bits may be others. An older manifest knows of none."""
+def _announce_hardware(run: Run, before: Mapping[str, str]) -> None:
+    """Reports a change of hardware, after which the bits may differ. A manifest of before 0.2.0 names no hardware."""
     now, step = conditions(), run.start.step
     changed = [
         f"{name}: {before[name] or 'none'} -> {now[name] or 'none'}"
@@ -62,6 +62,6 @@ def _tell_hardware(run: Run, before: Mapping[str, str]) -> None:
         run.journal.event("hardware", step, before=dict(before), now=now)
         run.journal.text("run/hardware", markdown_table(now), step)
         run.journal.progress(
-            f"from step {step} on other hardware computes ({'; '.join(changed)}): "
-            "the last bits may differ from those of a run that stayed where it was"
+            f"from step {step} on the run uses other hardware ({'; '.join(changed)}): "
+            "the last bits may differ from those of a run on the old hardware"
         )

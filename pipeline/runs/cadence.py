@@ -1,4 +1,4 @@
-"""Which of the things between two steps are due at a step. A pure function of the configuration and the step."""
+"""The work that is due between two steps: a pure function of the configuration and the step."""
 
 import dataclasses
 
@@ -10,16 +10,16 @@ from pipeline.text.flag_values import Steps
 class Cadence:
     """The intervals of a run, in steps; 0 stands for never."""
 
-    steps: int  # at which the run ends
+    steps: int  # the step at which the run ends
     steps_per_loop: int
     log_every: int
     eval_every: int
     checkpoint_every: int
     summary_every: int
-    profile: Steps  # each needs a call of its own
+    profile: Steps  # the traced steps; each needs its own call
 
     @classmethod
-    def of(cls, config: Config) -> "Cadence":
+    def from_config(cls, config: Config) -> "Cadence":
         """The intervals that a configuration asks for."""
         return cls(
             config.steps,
@@ -32,7 +32,7 @@ class Cadence:
         )
 
     def next_boundary(self, step: int) -> int:
-        """The step up to which training may go from `step` in one call: the next at which anything is due."""
+        """The step at which a call of the trainer that begins at `step` must end: the next one with due work."""
         intervals = (self.log_every, self.eval_every, self.checkpoint_every, self.summary_every)
         due = [step - step % every + every for every in intervals if every]
         if step < self.profile.end:
@@ -40,11 +40,11 @@ class Cadence:
         return min([step + self.steps_per_loop, self.steps, *due])
 
     def logs(self, step: int) -> bool:
-        """Whether a line with the step's figures is due."""
+        """Whether a report of the step's figures is due."""
         return _due(step, self.log_every)
 
     def evaluates(self, step: int) -> bool:
-        """Whether the validation split is scored."""
+        """Whether an evaluation on the validation split is due."""
         return _due(step, self.eval_every)
 
     def saves(self, step: int) -> bool:
@@ -52,7 +52,7 @@ class Cadence:
         return _due(step, self.checkpoint_every)
 
     def shows_gradients(self, step: int) -> bool:
-        """Whether histograms of gradients are due; they are at step 0, too."""
+        """Whether histograms of gradients are due, as they are at step 0."""
         return self.summary_every > 0 and step % self.summary_every == 0
 
     def shows_parameters(self, step: int) -> bool:

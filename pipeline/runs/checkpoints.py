@@ -1,9 +1,9 @@
-"""Verified checkpoints: the only file that touches them on disk.
+"""Verified checkpoints. Only this file touches them on disk.
 
 A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json with the SHA-256
-of each file. All are written in a hidden directory .writing-ckpt-s-PID, and then moved to their names, the manifest
-last. So where the hidden directory lies and the manifest does not, a kill cut the write short, and there is no
-checkpoint yet; where neither lies, the manifest was lost, and the checkpoint is damaged.
+of each file. All are written in a hidden directory .writing-ckpt-s-PID and then moved to their names, the manifest
+last. If the hidden directory exists and the manifest does not, a kill cut the write short, and the checkpoint does not
+exist yet. If neither exists, the manifest was lost, and the checkpoint is damaged.
 """
 
 import concurrent.futures
@@ -25,85 +25,42 @@ import tensorflow as tf
 from pipeline.engine import state
 from pipeline.errors import StorageError
 from pipeline.runs import manifests
+from pipeline.runs.manifests import Manifest
 from pipeline.storage.files import storage_errors, sync
 from pipeline.storage.reading import open_regular, parse_json, read_small, without_patterns
 
 GLOBAL_STEP = "global_step"
-_LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
-BLOCK = 1 << 20  # bytes that are hashed at a time
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What a checkpoint says of itself."""
-
-    step: int
-    saved: float  # unix time
-    parameters_sha256: str
-    state_sha256: str
-    files: dict[str, dict[str, Any]]  # name -> {"bytes": ..., "sha256": ...}
-    config: dict[str, Any]
-    examples: dict[str, Any]  # an ExampleSpec
-    hardware: dict[str, str] = dataclasses.field(default_factory=dict)  # what computed it; {} before 0.2.0
-
-    def check(self) -> None:
-        """Raises ValueError unless every field is of its type, and the files are those of one checkpoint, all of them.
-
-        A manifest vouches for its own files alone: no other path, and no data file left out.
-        """
-        numbers = type(self.step) is int and self.step >= 0 and type(self.saved) in (int, float)
-        hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
-        objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
-        if not (numbers and hashes and objects and 0 <= self.saved <= _LATEST):
-            raise ValueError("a field is of another type")
-        if not _is_spec(self.examples) or type(self.config.get("grad_shards")) is not int:
-            raise ValueError("it does not say what the examples were, or the number of shards")
-        for name, said in self.files.items():
-            if (
-                not isinstance(said, dict)
-                or type(said.get("bytes")) is not int
-                or not isinstance(said.get("sha256"), str)
-            ):
-                raise ValueError(f"it does not say the bytes and the sha256 of {name}")
-        total = max(len(self.files) - 1, 1)
-        data = {f"ckpt-{self.step}.data-{i:05d}-of-{total:05d}" for i in range(total)}
-        if self.files.keys() != {f"ckpt-{self.step}.index", *data}:
-            raise ValueError(f"it names {', '.join(sorted(self.files)) or 'no files'}, which is no whole checkpoint")
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of the checkpoint's files."""
-        return sum(file["bytes"] for file in self.files.values())
+BLOCK = 1 << 20  # bytes that are read and hashed together
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A verified checkpoint's contents, and why newer ones were passed over."""
+    """The contents of a verified checkpoint, and the newer checkpoints that were passed over."""
 
     manifest: Manifest
     values: state.Values
-    passed_over: dict[int, str]  # step -> why
+    passed_over: dict[int, str]  # step -> reason
 
 
 class Checkpoints:
-    """The checkpoints in one directory. Reading needs no ownership; `save` and `prune` are for the run's owner."""
+    """The checkpoints in one directory. Any process may read; only the run's owner may `save`, `prune` and `tidy`."""
 
     def __init__(self, directory: Path, check_owner: Callable[[], None] = lambda: None):
-        """check_owner: raises StorageError once the directory is another process's."""
+        """check_owner: raises StorageError once another process owns the directory."""
         self.directory, self._check_owner = directory, check_owner
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future | None = None
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints that lie here, good or damaged, in order."""
+        """The steps of the checkpoints in the directory, good or damaged, in order."""
         found = {int(match[1]) for name in self._names() if (match := re.match(r"ckpt-(\d+)\.", name))}
         return sorted(found - self._cut_short())
 
     def manifest(self, step: int) -> Manifest:
-        """What a checkpoint says of itself, unverified. Raises StorageError if there is none of that step."""
+        """The manifest of a step, its files unverified. Raises StorageError if it is missing or damaged."""
         path = self._manifest(step)
         try:
-            manifest = _opened(parse_json(read_small(path)))
+            manifest = manifests.opened(parse_json(read_small(path)))
         except FileNotFoundError:
             raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
         except (ValueError, TypeError, KeyError) as error:
@@ -115,7 +72,7 @@ class Checkpoints:
         return manifest
 
     def verify(self, step: int) -> Manifest:
-        """The manifest, after every file's hash was found right. Raises StorageError saying what is wrong."""
+        """The manifest, after the hash of every file was verified. Raises StorageError naming the damage."""
         manifest = self.manifest(step)
         for name, said in manifest.files.items():
             path = self.directory / name
@@ -134,7 +91,7 @@ class Checkpoints:
             values = self._values(step)
         except tf.errors.OpError as error:
             raise StorageError(f"ckpt-{step} cannot be read: {error.message}") from None
-        del values[GLOBAL_STEP]  # the manifest says it too
+        del values[GLOBAL_STEP]  # the manifest has it too
         return Restored(manifest, values, {})
 
     def _values(self, step: int) -> state.Values:
@@ -144,11 +101,10 @@ class Checkpoints:
             return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
 
     def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
-        """The newest checkpoint that verifies, as `fitted` returns it (or passes it over by a StorageError).
+        """The newest good checkpoint; None if the directory holds no checkpoint.
 
-        None where none lies.
-
-        Raises StorageError if some lie here but none is good: a start from scratch would bury them.
+        fitted: checks or changes a candidate; its StorageError passes the candidate over.
+        Raises StorageError if all checkpoints are damaged: a start from scratch would bury them.
         """
         passed_over: dict[int, str] = {}
         for step in reversed(self.steps()):
@@ -166,31 +122,30 @@ class Checkpoints:
     def save(
         self, step: int, values: state.Snapshot, about: Mapping[str, Any], done: Callable[[Manifest, float], None]
     ) -> None:
-        """Writes a checkpoint in the background, after the one before it; calls `done(manifest, seconds)` there.
+        """Writes a checkpoint in the background, after the previous one; then calls `done(manifest, seconds)` there.
 
-        about: the manifest's `config` and `examples`.
-
-        Raises StorageError if the one before it failed.
+        about: the manifest's fields about the run, see `Assembly.about`.
+        Raises StorageError if the previous one failed.
         """
         self.wait()
         self._pending = self._writer.submit(self._write, step, values, dict(about), done)
 
     def wait(self) -> None:
-        """Returns when nothing is being written. Raises StorageError if the last write failed."""
+        """Returns when no checkpoint is being written. Raises StorageError if the last write failed."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def prune(self, newest: int, also: set[int]) -> None:
-        """Deletes all but the `newest` last steps and those in `also`. Raises OSError where that is refused."""
+        """Deletes all but the `newest` last steps and those in `also`. Raises OSError."""
         for step in self.steps()[:-newest]:
             if step not in also:
-                self._manifest(step).unlink(missing_ok=True)  # first: from here on it does not exist
+                self._manifest(step).unlink(missing_ok=True)  # first: without it the checkpoint does not exist
                 for path in self._files(step):
                     path.unlink(missing_ok=True)
 
     def leftovers(self) -> list[str]:
-        """Names of files here that tell of a checkpoint, good or damaged; a first write that was cut short is none."""
+        """The names of files of a checkpoint, good or damaged, without those of writes that were cut short."""
         cut_short = tuple(f"ckpt-{step}." for step in self._cut_short())
         return sorted(
             n
@@ -199,7 +154,7 @@ class Checkpoints:
         )
 
     def tidy(self, damaged: Iterable[int]) -> None:
-        """Renames the files of damaged steps, so that they are checkpoints no more, and deletes what was cut short.
+        """Renames the files of damaged steps to damaged-..., and deletes the files of writes that were cut short.
 
         Raises StorageError.
         """
@@ -210,7 +165,7 @@ class Checkpoints:
             for step in self._cut_short():
                 for path in self._files(step):
                     path.unlink()
-        for name in self._names():  # last: they mark what was cut short
+        for name in self._names():  # last: these directories mark the writes that were cut short
             if name.startswith(".writing-"):
                 shutil.rmtree(self.directory / name, ignore_errors=True)
 
@@ -223,15 +178,15 @@ class Checkpoints:
             self._check_owner()
             self._manifest(step).unlink(missing_ok=True)
             *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
-            for group in (files, [manifest_file]):  # a power cut, too, leaves no manifest without its files
+            for group in (files, [manifest_file]):  # so that no power cut leaves a manifest without its files
                 for path in group:
                     sync(path)
                     path.rename(self.directory / path.name)
                 sync(self.directory)
         except (OSError, tf.errors.OpError) as error:
-            self._check_owner()  # a new owner tidies up, and what it writes itself must stay
+            self._check_owner()  # a new owner tidies up itself, and its own writes must stay
             with contextlib.suppress(StorageError):
-                self.tidy(())  # it may have been the last of the space
+                self.tidy(())  # the unfinished files may have taken the last of the space
             reason = str(error.strerror if isinstance(error, OSError) else error.message.rpartition("; ")[2])
             raise StorageError(
                 f"checkpoint of step {step} could not be written in {self.directory}: {reason.partition(' [Op:')[0]}; "
@@ -252,7 +207,7 @@ class Checkpoints:
         files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
         hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
         manifest = Manifest(step, time.time(), *hashes, files, **about)
-        (hidden / self._manifest(step).name).write_text(json.dumps(_sealed(manifest), indent=1) + "\n")
+        (hidden / self._manifest(step).name).write_text(json.dumps(manifests.sealed(manifest), indent=1) + "\n")
         return manifest
 
     def _names(self) -> list[str]:
@@ -263,12 +218,12 @@ class Checkpoints:
                 return []
 
     def _cut_short(self) -> set[int]:
-        """The steps of writes that did not come to their end."""
+        """The steps of writes that were cut short."""
         hidden = {int(match[1]) for name in self._names() if (match := re.match(r"\.writing-ckpt-(\d+)-", name))}
         return {step for step in hidden if not self._manifest(step).exists()}
 
     def _files(self, step: int) -> list[Path]:
-        """The files of a step, its manifest among them."""
+        """The files of a step, with its manifest."""
         return [self.directory / name for name in self._names() if name.startswith(f"ckpt-{step}.")]
 
     def _manifest(self, step: int) -> Path:
@@ -281,37 +236,8 @@ def _aside(path: Path) -> Path:
     return next(new for name in names if not os.path.lexists(new := path.with_name(name)))
 
 
-def _is_spec(examples: Mapping[str, Any]) -> bool:
-    """Whether an object holds the fields of an ExampleSpec, of their types."""
-    shape, names = examples.get("image_shape"), examples.get("class_names")
-    if not (isinstance(shape, list) and isinstance(names, list) and isinstance(examples.get("fingerprint", ""), str)):
-        return False
-    numbers = [*shape, examples.get("num_train")]
-    return len(numbers) == 4 and all(type(n) is int and n > 0 for n in numbers) and all(type(n) is str for n in names)
-
-
-def _sealed(manifest: Manifest) -> dict[str, Any]:
-    """The manifest as JSON has it, with the hash of the rest of it."""
-    fields = dataclasses.asdict(manifest)
-    return {**fields, "sha256": _sha256_of(fields)}
-
-
-def _opened(sealed: dict[str, Any]) -> Manifest:
-    """The manifest that `_sealed` made. Raises ValueError, TypeError or KeyError for anything else."""
-    fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}
-    if sealed["sha256"] != _sha256_of(fields):
-        raise ValueError("its own hash is another")
-    manifest = Manifest(**fields)
-    manifest.check()
-    return manifest
-
-
-def _sha256_of(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
 def _described(path: Path, most: int | None = None) -> dict[str, Any]:
-    """A file's bytes and their hash; of a file larger than `most`, only the size. Raises OSError."""
+    """The size and hash of a file. A file larger than `most` is not read and has hash "". Raises OSError."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""What a run would do: its towers, their batches, and the first steps' examples and rates."""
+"""--dry_run: the towers of a run, their batches, and the examples and rates of its next steps."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,11 @@ STEPS_SHOWN, EXAMPLES_SHOWN = 5, 10
 
 
 def show(asked: Config) -> None:
-    """Prints the configuration as it would be settled, and the plan of the next steps; writes and trains nothing.
+    """Prints the settled configuration and the plan of the next steps. Nothing is written, nothing trained.
 
     Raises PipelineError where the run could not start.
     """
-    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     checkpoints = Checkpoints(directory.checkpoints)
     config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)

@@ -1,7 +1,7 @@
-"""Initial values from elsewhere, for fine-tuning: from another run's newest checkpoint, or from a .keras file.
+"""Fine-tuning: initial values from another run's newest checkpoint, or from a .keras file.
 
-This acts at step 0 alone: what was taken lies in the first checkpoint, and no resume needs the source again. Its
-parameters_sha256 is kept with the configuration, so that a start that finds another one there is refused.
+The source is read only at step 0: the first checkpoint holds the imported values, and no resume needs the source again.
+The configuration keeps the source's parameters_sha256. A start from step 0 that finds another source there is refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,41 +24,41 @@ SHOWN_CHARACTERS = 200  # of Keras' own explanations, which fill screens
 
 
 class Source(NamedTuple):
-    """Arrays to start from."""
+    """The arrays of another model."""
 
-    name: str  # what it is called to the user
+    name: str  # its name in messages
     arrays: Mapping[str, np.ndarray]  # by their names in a state: parameters/PATH, statistics/PATH
-    in_order: bool  # whether they are in the order of a model's variables
+    in_order: bool  # whether the arrays are in the order of the model's variables
     parameters_sha256: str
 
 
 class Imported(NamedTuple):
-    """A state at step 0, and where its parameters and statistics come from."""
+    """A state at step 0, with the origin of its parameters and statistics."""
 
     source: Source
     values: state.Values
-    taken: list[str]
-    fresh: dict[str, str]  # those that keep the model's own initial values -> why
-    unused: list[str]  # arrays of the source
+    taken: list[str]  # names of the arrays from the source
+    fresh: dict[str, str]  # names of the arrays that keep the model's own initial values -> reason
+    unused: list[str]  # names of the source's other arrays
     how: str  # by name, or by order
 
     def as_event(self) -> dict[str, Any]:
-        """The values of its line in metrics.jsonl."""
-        said = {"how": self.how, "taken": self.taken, "fresh": self.fresh, "unused": self.unused}
-        return {"source": self.source.name, "parameters_sha256": self.source.parameters_sha256, **said}
+        """The values of the line "import" in metrics.jsonl."""
+        arrays = {"how": self.how, "taken": self.taken, "fresh": self.fresh, "unused": self.unused}
+        return {"source": self.source.name, "parameters_sha256": self.source.parameters_sha256, **arrays}
 
     def lines(self) -> list[str]:
-        """Lines for people."""
+        """The report for people, line by line."""
         name, total = self.source.name, len(self.taken) + len(self.fresh)
         return [
             f"starts from {name}, {self.source.parameters_sha256[:16]}: {len(self.taken)} of {total} arrays {self.how}",
-            *(f"  kept fresh: {name} ({why})" for name, why in self.fresh.items()),
+            *(f"  kept fresh: {name} ({reason})" for name, reason in self.fresh.items()),
             *(f"  not used: {name}" for name in self.unused),
         ]
 
 
 def check(config: Config) -> None:
-    """Raises UsageError unless something lies where --init_from says that may be a source; reads nothing of it."""
+    """Raises UsageError unless --init_from names a file or a run directory; does not read it."""
     path = _path(config)
     if config.init_from and not path.is_file() and not RunDirectory(path).config.is_file():
         raise UsageError(
@@ -67,39 +67,40 @@ def check(config: Config) -> None:
 
 
 def source_of(config: Config) -> Source | None:
-    """The source that --init_from names; None without one. TensorFlow's devices must be up.
+    """The source that --init_from names; None without the flag. TensorFlow's devices must be up.
 
-    Raises UsageError if it is another than at the first start, BadDataError if it cannot be loaded, StorageError for a
-    run whose checkpoints are all damaged.
+    Raises UsageError if its parameters are not those of the first start, BadDataError if it cannot be loaded, and
+    StorageError for a run whose checkpoints are all damaged.
     """
     if not config.init_from:
         return None
     check(config)
-    source = _of_keras_file(config) if _path(config).is_file() else _of_run(config)
+    source = _read_keras_file(config) if _path(config).is_file() else _read_run(config)
     if config.init_sha256 not in ("", source.parameters_sha256):
         raise UsageError(
-            f"init_from={config.init_from} has parameters_sha256 {source.parameters_sha256}, not --init_sha256="
-            f"{config.init_sha256}, from which this run was started; bring that back, or use another --run_dir"
+            f"init_from={config.init_from} has parameters_sha256 {source.parameters_sha256}, but this run was started "
+            f"from --init_sha256={config.init_sha256}; bring that source back, or use another --run_dir"
         )
     return source
 
 
 def match(initial: state.Values, source: Source) -> Imported:
-    """`initial` with every parameter and statistic that the source has in the same shape; slots stay fresh.
+    """`initial`, with every parameter and statistic that the source has in the same shape; slots stay fresh.
 
-    Arrays belong together by name. Where more of them fit by their order in the two models, as where a model elsewhere
-    has other names for the same layers, they belong together by that. Raises UsageError if nothing fits.
+    Arrays are paired by name, or by their order in the two models if more of them fit so: another project may have
+    other names for the same layers. Raises UsageError if nothing fits.
     """
-    needed = _of_model(initial)
+    needed = _model_names(initial)
     ways = {"by name": {name: name for name in needed if name in source.arrays}}
     if source.in_order:
         ways["by order"] = _by_order(needed, list(source.arrays))
-    found = [_matched(initial, source, pairs, how) for how, pairs in ways.items()]
-    best = max(found, key=lambda candidate: len(candidate.taken))  # the first of equals
+    candidates = [_matched(initial, source, pairs, how) for how, pairs in ways.items()]
+    best = max(candidates, key=lambda candidate: len(candidate.taken))  # the first of equals
     if not best.taken:
+        own = {name: initial[name] for name in needed}
         raise UsageError(
-            f"nothing in {source.name} ({_some(source.arrays)}) has a name and shape of this model "
-            f"({_some({name: initial[name] for name in needed})}); give a source of the same --model, or no --init_from"
+            f"nothing in {source.name} ({_excerpt(source.arrays)}) has a name and shape of this model "
+            f"({_excerpt(own)}); give a source of the same --model, or no --init_from"
         )
     return best
 
@@ -108,21 +109,21 @@ def _path(config: Config) -> Path:
     return Path(expand(config.init_from, "init_from"))
 
 
-def _of_run(config: Config) -> Source:
+def _read_run(config: Config) -> Source:
     restored = Checkpoints(RunDirectory(_path(config)).checkpoints).newest()
     if restored is None:
         raise UsageError(f"init_from={config.init_from} holds no checkpoint yet; wait for its first")
-    arrays = {name: restored.values[name] for name in _of_model(restored.values)}
+    arrays = {name: restored.values[name] for name in _model_names(restored.values)}
     name = f"ckpt-{restored.manifest.step} of {config.init_from}"
     return Source(name, arrays, False, restored.manifest.parameters_sha256)
 
 
-def _of_keras_file(config: Config) -> Source:
-    models.function(config.model)  # its module may register the classes that the file needs
+def _read_keras_file(config: Config) -> Source:
+    models.function(config.model)  # the model's module may register the classes that the file needs
     try:
         with keras.device("cpu:0"):
             model = keras.saving.load_model(_path(config), compile=False)
-    except Exception as error:  # whatever a foreign file makes Keras, or a class that it names, raise
+    except Exception as error:  # a foreign file, or a class that it names, may make Keras raise anything
         reason = " ".join(str(error).split())[:SHOWN_CHARACTERS]
         raise BadDataError(
             f"init_from={config.init_from} cannot be loaded by Keras ({type(error).__name__}: {reason}); give a whole "
@@ -133,34 +134,35 @@ def _of_keras_file(config: Config) -> Source:
     return Source(config.init_from, arrays, True, state.parameters_sha256(arrays))
 
 
-def _of_model(values: Mapping[str, np.ndarray]) -> list[str]:
-    """The names of what belongs to the model itself, in order."""
+def _model_names(values: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the model's parameters and statistics, in order."""
     return [name for name in values if name.startswith(("parameters/", "statistics/"))]
 
 
-def _by_order(needed: Sequence[str], there: Sequence[str]) -> dict[str, str]:
-    """The n-th parameter here -> the n-th there, and so with statistics, where there are as many of them."""
+def _by_order(needed: Sequence[str], offered: Sequence[str]) -> dict[str, str]:
+    """The n-th parameter needed -> the n-th offered, if their numbers are equal; statistics likewise."""
     pairs: dict[str, str] = {}
     for kind in ("parameters/", "statistics/"):
-        here, other = ([name for name in names if name.startswith(kind)] for names in (needed, there))
-        pairs |= dict(zip(here, other, strict=True)) if len(here) == len(other) else {}
+        own, others = ([name for name in names if name.startswith(kind)] for names in (needed, offered))
+        pairs |= dict(zip(own, others, strict=True)) if len(own) == len(others) else {}
     return pairs
 
 
 def _matched(initial: state.Values, source: Source, pairs: Mapping[str, str], how: str) -> Imported:
     values, taken, fresh = dict(initial), [], {}
-    for name in _of_model(initial):
+    for name in _model_names(initial):
         array = source.arrays[pairs[name]] if name in pairs else None
         if array is not None and array.shape == initial[name].shape:
             values[name] = array.astype(initial[name].dtype)
             taken.append(name)
         else:
-            there = "none there" if array is None else f"{list(array.shape)} there"
-            fresh[name] = f"{list(initial[name].shape)} here, {there}"
+            other = "none there" if array is None else f"{list(array.shape)} there"
+            fresh[name] = f"{list(initial[name].shape)} here, {other}"
     used = {pairs[name] for name in taken}
     return Imported(source, values, taken, fresh, [name for name in source.arrays if name not in used], how)
 
 
-def _some(arrays: Mapping[str, np.ndarray]) -> str:
-    shown = [f"{name} {list(array.shape)}" for name, array in arrays.items()]
-    return ", ".join([*shown[:2], "..."] if len(shown) > 2 else shown)
+def _excerpt(arrays: Mapping[str, np.ndarray]) -> str:
+    """The first two names with their shapes."""
+    texts = [f"{name} {list(array.shape)}" for name, array in arrays.items()]
+    return ", ".join([*texts[:2], "..."] if len(texts) > 2 else texts)

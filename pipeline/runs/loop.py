@@ -38,20 +38,20 @@ def train(run: Run) -> None:
 
 
 class Loop:
-    """What the loop does around its steps: report, evaluate, save, stop."""
+    """The work around the steps: report, evaluate, save, stop."""
 
     def __init__(self, run: Run):
-        self.cadence = Cadence.of(run.config)
+        self.cadence = Cadence.from_config(run.config)
         self._run, self._saver, self._scorer = run, Saver(run), Scorer(run)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)
-        self._is_first_call = True  # which traces: its time is no training's
-        self._stop_agreed = False  # on every worker after the same step
+        self._is_first_call = True  # the first call traces: its time does not count as training
+        self._stop_agreed = False  # all workers agree after the same step
 
     def at_boundary(self, step: int, restored: bool = False) -> None:
-        """Does all that is due between two steps; of a restored step, only an evaluation can be missing.
+        """Does the work that is due between two steps. At a restored step, only an evaluation can be missing.
 
-        A checkpoint that is due is saved before the validation split is read: its examples may be broken.
+        A checkpoint is saved before the validation split is read, because its examples may be broken.
         """
         self._profiler.at(step)
         if not restored:
@@ -67,7 +67,7 @@ class Loop:
 
     @contextlib.contextmanager
     def training(self, step: int) -> Iterator[None]:
-        """Times a call of the trainer. An example that cannot be read ends the run with its last good state saved."""
+        """Times a call of the trainer. If an example cannot be read, saves the last good state before it raises."""
         phase = "start" if self._is_first_call else "training"
         try:
             with self._run.phase(phase, step), self._profiler.call(step):
@@ -79,7 +79,7 @@ class Loop:
             raise
 
     def after_call(self, first: int, outcome: Outcome) -> None:
-        """Tells of the steps from `first` on that one call computed. Raises DivergedError if the last one diverged."""
+        """Reports the steps that one call computed, from `first` on. Raises DivergedError if the last one diverged."""
         run, step = self._run, int(outcome.next_step)
         self._stop_agreed |= bool(outcome.stop)
         is_first_call, self._is_first_call = self._is_first_call, False
@@ -94,12 +94,15 @@ class Loop:
         self._reporter.show_progress(step, outcome)
         if self.cadence.logs(step):
             self._reporter.log(step, outcome)
-        if is_first_call and first == 0 and run.is_chief:  # after the first figures: it takes a trace of its own
+        if is_first_call and first == 0 and run.is_chief:  # after the first figures: the graph needs another trace
             with run.clock.timing("start"):
                 run.journal.graph(graphs.readable(run.trainer.graph()))
 
     def finish(self, step: int) -> None:
-        """Saves the last step, scores the test split, and writes the result. Raises PreemptedError before that."""
+        """Saves the last step, scores the test split, and writes the result.
+
+        Raises PreemptedError if a stop was asked for before the result.
+        """
         run = self._run
         self._saver.save(step)
         self._saver.wait()
@@ -107,14 +110,14 @@ class Loop:
         self._stop_agreed |= tally is None
         self._stop_if_asked(step)
         assert tally is not None  # None only if a stop was asked for, and then the line above raised
-        if not run.journal.history.has("test", step):  # of a launch that was killed before its result
-            self._scorer.tell("test", step, tally)
-        self._tell_result(step, tally)
-        run.cluster.barrier()  # so that nobody misses the others before the chief has written all
+        if not run.journal.history.has("test", step):  # a launch that was killed before its result may have written it
+            self._scorer.report("test", step, tally)
+        self._write_result(step, tally)
+        run.cluster.barrier()  # so that no worker leaves before the chief has written all
 
-    def _tell_result(self, step: int, tally: Tally) -> None:
+    def _write_result(self, step: int, tally: Tally) -> None:
         run, clock = self._run, self._run.clock
-        run.journal.job(step, [hparams.end()])
+        run.journal.whole_run(step, [hparams.end()])
         run.journal.progress(self._reporter.ending(step, tally, run.directory.where()))
         run.journal.result(
             step,
@@ -127,7 +130,7 @@ class Loop:
         )
 
     def _summarize(self, step: int) -> None:
-        """Shows parameters and gradients, where that is due."""
+        """Shows histograms of parameters and gradients if they are due."""
         run = self._run
         if self.cadence.shows_parameters(step):
             values = state.arrays(run.trainer.towers.replicas[0].read())
@@ -137,7 +140,7 @@ class Loop:
             run.journal.histograms(step, {f"gradients/{name}": gradient for name, gradient in gradients.items()})
 
     def _write_placement(self, step: int) -> None:
-        """Writes down where everything lies. Raises UsageError if a part of a tower lies elsewhere."""
+        """Writes placement.txt. Raises UsageError if a part of a tower lies on another device."""
         run, placed = self._run, self._run.trainer.placement
         assert placed is not None
         text = placement.table(placed)
@@ -148,12 +151,12 @@ class Loop:
         run.journal.text("run/placement", f"```\n{text}\n```", step)
 
     def _stop_if_asked(self, step: int) -> None:
-        """Saves, and raises PreemptedError, if a stop was asked for: on several workers, once all have agreed."""
+        """Saves and raises PreemptedError if a stop was asked for. Several workers do so once all have agreed."""
         run, stop = self._run, self._run.stop
         self._stop_agreed |= run.cluster.alone and stop.requested
         if not self._stop_agreed:
             return
-        stop.ask("a stop of another worker")  # its deadline counts here too
+        stop.ask("a stop of another worker")  # so that the deadline of a stop holds here too
         if step:
             self._saver.save(step)
         run.checkpoints.wait()
@@ -167,7 +170,7 @@ class Loop:
         raise PreemptedError(f"{stop.reason} at step {step}, and all of it is saved; {remedy}")
 
     def _diverged(self, step: int) -> DivergedError:
-        """The error for a step that is not finite, computed once more to name the variables."""
+        """The error for a step that is not finite. Its gradient is computed once more, to name the variables."""
         run, saved = self._run, self._saver.step
         run.job.phases.enter("diverged", step)
         gradient = run.trainer.gradient(step)

@@ -1,4 +1,4 @@
-"""From a configuration to a run that is open: its directory owned, its settings final, its state restored."""
+"""The way from a configuration to an open run: its directory owned, its settings final, its state restored."""
 
 import contextlib
 import dataclasses
@@ -29,21 +29,21 @@ from pipeline.workers.job import Job
 
 @contextlib.contextmanager
 def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
-    """The run that the configuration names, ready for `loop.train`; None if it is finished already, which is said.
+    """The run that the configuration names, ready for `loop.train`; None, after a line about it, if it is finished.
 
-    Holds the run directory and the other workers inside, and tells them of an error that ends it.
-    Raises PipelineError.
+    Inside, this process owns the run directory and is connected with the other workers; an error that ends it is
+    reported to them. Raises PipelineError.
     """
-    towers = topology.of(asked, devices.num_gpus(), discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     job = Job(asked, towers, stop, directory.stop_file)
-    part = _chiefs_part if towers.workers.is_chief else _followers_part
-    with job.joined(), part(asked, towers, directory, job, stop) as run:
+    open_run = _opened_by_chief if towers.workers.is_chief else _opened_by_follower
+    with job.joined(), open_run(asked, towers, directory, job, stop) as run:
         if run is None:
             yield None
             return
         try:
-            with job.together():
+            with job.explaining_failures():
                 yield run
         except PeerLostError as error:
             run.journal.event("peer_lost", job.phases.current.step, why=str(error))
@@ -53,35 +53,34 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
 
 
 @contextlib.contextmanager
-def _chiefs_part(
+def _opened_by_chief(
     asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
 ) -> Iterator[Run | None]:
-    """The run directory is the chief's own, and decides what the run is."""
+    """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
     with directory.own(slurm.job_attempt()) as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
-        if not checkpoints.steps():
+        finished = history.finished(config.steps)
+        if not checkpoints.steps() and not finished:
             fine_tuning.check(config)
-        if not checkpoints.steps():
             _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
-        finished = history.finished(config.steps)
         config, _ = job.meet(config, finished)
         if finished:
-            _say_finished(directory, history, asked.quiet)
+            _show_finished(directory, history, asked.quiet)
             yield None
         else:
             yield _started(config, towers, directory, checkpoints, history, job, stop)
 
 
 @contextlib.contextmanager
-def _followers_part(
+def _opened_by_follower(
     asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
 ) -> Iterator[Run | None]:
-    """The chief decides, and the run directory need not be the chief's."""
+    """A follower's run. The chief settles its configuration; its run directory may lie on another disk."""
     history = directory.history()
-    if history.finished(asked.steps):  # the others may have left with the result
+    if history.finished(asked.steps):  # the others may have left after the result
         yield None
         return
     config, finished = job.meet(asked)
@@ -92,17 +91,17 @@ def _followers_part(
 
 
 def _check_nothing_is_lost(checkpoints: Checkpoints, history: History) -> None:
-    """Raises StorageError where no checkpoint lies but one was: a start from step 0 would bury the run."""
+    """Raises StorageError if the run had a checkpoint that is gone: a start from step 0 would bury the run."""
     step, leftovers = max(history.last_checkpoint, history.result.get("step", 0)), checkpoints.leftovers()
     if step or leftovers:
-        seen = f"the run saved one at step {step}" if step else f"{leftovers[0]} tells of one"
+        trace = f"the run saved one at step {step}" if step else f"{leftovers[0]} was part of one"
         raise StorageError(
-            f"{checkpoints.directory} holds no checkpoint, but {seen}; bring it back (is its disk mounted?), "
+            f"{checkpoints.directory} holds no checkpoint, but {trace}; bring it back (is its disk mounted?), "
             "or start anew in another --run_dir"
         )
 
 
-def _say_finished(directory: RunDirectory, history: History, quiet: bool) -> None:
+def _show_finished(directory: RunDirectory, history: History, quiet: bool) -> None:
     terminal = Terminal(quiet)
     terminal.line(f"finished already, at step {history.result['step']}: a larger --steps goes on from there")
     terminal.line(tables.pairs(directory.where()))
@@ -118,9 +117,9 @@ def _started(
     job: Job,
     stop: Preemption,
 ) -> Run:
-    """The open run. In the end the trainer's variables alone hold the state, which may be large."""
+    """The open run. The state may be large: at the end only the trainer's variables hold it."""
     cluster = Cluster(towers, config)
-    with stop.kept():
+    with stop.sigterm_retaken():
         devices.start(towers, config)
         cluster.start()
     is_fresh = job.is_chief and not checkpoints.steps()
@@ -134,14 +133,14 @@ def _started(
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None
     values = restored.values if restored else imported.values if imported else values
-    start, values = starting_point.of_chief(cluster, StartingPoint.at(step, history), values)
+    start, values = starting_point.from_chief(cluster, StartingPoint.at(step, history), values)
     trainer = Trainer(assembly, values, cluster.add)
     restarts = len(history.launches)
     journal = _opened_journal(config, towers, directory, history, start.step)
     run = Run(config, towers, directory, checkpoints, journal, assembly, trainer, cluster, job, stop, start, restarts)
     if job.is_chief:
         directory.record(config)
-        announcements.tell(run, restored, imported)
+        announcements.announce(run, restored, imported)
         checkpoints.tidy(restored.passed_over if restored else {})
     if not cluster.alone:
         log = directory.log(towers.workers.index)
@@ -150,10 +149,8 @@ def _started(
 
 
 def _check_same_examples(assembly: Assembly, cluster: Cluster) -> None:
-    """Raises BadDataError naming the workers that see other examples than the first."""
-    chiefs, *others = cluster.gather_json(assembly.about()["examples"])
-    wrong = [f"worker {index}" for index, found in enumerate(others, start=1) if found != chiefs]
-    if wrong:
+    """Raises BadDataError naming the workers whose examples are not those of worker 0."""
+    if wrong := cluster.unequal(assembly.about()["examples"]):
         raise BadDataError(
             f"{', '.join(wrong)} found other examples in source={assembly.config.source} than worker 0; "
             "give every host the same files"
@@ -161,7 +158,7 @@ def _check_same_examples(assembly: Assembly, cluster: Cluster) -> None:
 
 
 def _restored(assembly: Assembly, checkpoints: Checkpoints, initial: state.Values) -> Restored | None:
-    """The newest checkpoint that verifies, if any lies there. Raises UsageError if --steps lies before it."""
+    """The newest good checkpoint, if there is one. Raises UsageError if --steps is less than its step."""
     restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
     if restored:
         resume.check_examples(restored, assembly.about())
@@ -172,7 +169,7 @@ def _restored(assembly: Assembly, checkpoints: Checkpoints, initial: state.Value
 
 
 def _opened_journal(config: Config, towers: Topology, directory: RunDirectory, history: History, step: int) -> Journal:
-    """The journal of this process; the chief's drops what was told of steps after `step`."""
+    """The journal of this process. The chief's drops all lines and events of steps after `step`."""
     if not towers.workers.is_chief:
         return FollowerJournal(directory.log(towers.workers.index), step)
     return Journal(directory.path, step, Terminal(config.quiet, config.verbose), history)

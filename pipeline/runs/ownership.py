@@ -1,11 +1,13 @@
-"""Who may write in a run directory: one process at a time, also where a job starts again before its old one ended.
+"""The ownership of a run directory: one process at a time may write, also where a job starts again before its old end.
 
-The owner holds a lock on a file, which the kernel lets go however the process ends, and its name stands in that file.
-The lock alone is not enough on a cluster. A node that its scheduler no longer hears keeps its task running while the
-job starts elsewhere: the later attempt of the job then puts its own name there, and the earlier one, which looks before
-every write and once a second, leaves. And a shared file system may know locks only within one host, or none at all (as
-Lustre without the flock option): so the owner also touches the file once a second, and a newcomer that a lock would not
-stop waits to see whether it does.
+The owner's name stands in a file, and the owner holds a lock on that file, which the kernel releases however the
+process ends. On a cluster the lock alone is not enough, for two reasons.
+
+* A node that has lost its scheduler keeps its task running while the job starts elsewhere. The later attempt of the
+  job then writes its own name to the file. The earlier attempt reads the file before every write and once a second, and
+  leaves.
+* A shared file system may know locks only within one host, or none at all (as Lustre without the flock option). So the
+  owner also touches the file once a second, and a newcomer that no lock stops first waits for such a touch.
 """
 
 import contextlib
@@ -25,34 +27,34 @@ from pipeline.errors import StorageError
 from pipeline.storage.reading import parse_json, read_small
 from pipeline.workers.slurm import JobAttempt
 
-SIGN_OF_LIFE_S = 5.0  # in which a living owner on another host touches the file
-HANDOVER_S = 15.0  # for an earlier attempt of the same job to notice and let go
-NOTICE_S = 5.0  # for the same, where that cannot be seen
+SIGN_OF_LIFE_S = 5.0  # a living owner on another host touches the file within this time
+HANDOVER_S = 15.0  # an earlier attempt of this job notices and releases its lock within this time
+NOTICE_S = 5.0  # an earlier attempt whose lock is not visible here gets this time to notice
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # of file systems without locks
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # the errors of file systems without locks
 
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-    """What stands in the file."""
+    """An owner, as the file names it."""
 
     name: str  # process PID on HOST
     host: str
     token: str
-    life: JobAttempt | None  # under this name in the file
+    life: JobAttempt | None  # the attempt of its job; "life" is its name in the file
 
     @classmethod
     def this_process(cls, attempt: JobAttempt | None) -> "Owner":
-        """A new owner: no two are equal."""
+        """This process as a new owner; no two owners are equal."""
         host = socket.gethostname()
         return cls(f"process {os.getpid()} on {host}", host, uuid.uuid4().hex, attempt)
 
     @classmethod
     def read(cls, path: Path) -> "Owner | None":
-        """Who stands there; None if nobody does, or the file holds no owner. Raises OSError if it cannot be read."""
+        """The owner in the file; None if it names none, or does not exist. Raises OSError if it cannot be read."""
         try:
-            said = parse_json(read_small(path))
-            owner = cls(**{**said, "life": JobAttempt(**said["life"]) if said["life"] else None})
+            fields = parse_json(read_small(path))
+            owner = cls(**{**fields, "life": JobAttempt(**fields["life"]) if fields["life"] else None})
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
         texts = (owner.name, owner.host, owner.token, *([owner.life.job] if owner.life else []))
@@ -67,18 +69,21 @@ class Owner:
 
 
 class Ownership:
-    """One process's claim to a directory, by the file `path`. `check` may be called from any thread."""
+    """One process's claim to a directory, by the file `path`. Any thread may call `check`."""
 
     def __init__(self, path: Path, attempt: JobAttempt | None):
         self._path, self._own = path, Owner.this_process(attempt)
         self._lock = -1  # the open file; -1 outside of `held`
         self._locked = False
-        self._has_locks = True  # whether the file system knows any
+        self._has_locks = True  # whether the file system has locks
         self._guard = threading.Lock()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Holds it inside. Raises StorageError if another live process does, OSError if the file cannot be written."""
+        """Owns the directory inside.
+
+        Raises StorageError if another live process owns it, OSError if the file cannot be written.
+        """
         self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._take()
@@ -95,35 +100,35 @@ class Ownership:
             raise self._refusal(before)
         self._write(json.dumps(dataclasses.asdict(self._own)))
         if lives and self._locked:
-            time.sleep(NOTICE_S)  # its lock is not seen from here
+            time.sleep(NOTICE_S)  # the earlier owner's lock is not visible here
         give_up = time.monotonic() + HANDOVER_S
-        while not self._locked and time.monotonic() < give_up:  # a stopped one lets go only when it goes on, and leaves
+        while not self._locked and time.monotonic() < give_up:  # an owner that is stopped keeps its lock for longer
             time.sleep(0.1)
             self._locked = self._try_lock()
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):
-            if Owner.read(self._path) == self._own:  # and nobody took over
+            if Owner.read(self._path) == self._own:  # no other process took over
                 self._write("")
         os.close(self._lock)
         self._lock = -1
 
     def check(self) -> None:
-        """Gives a sign of life. Raises StorageError if the directory has another owner by now."""
-        with self._guard, contextlib.suppress(OSError):  # a disk that does not answer is no new owner
+        """Gives a sign of life. Raises StorageError if another process has taken the directory over."""
+        with self._guard, contextlib.suppress(OSError):  # a disk that does not answer does not mean a new owner
             if self._lock < 0:
                 return
             if (now := Owner.read(self._path)) != self._own:
-                name = now.name if now else "nobody that can be told"
+                name = now.name if now else "an unknown process"
                 raise StorageError(
                     f"run_dir={self._path.parent} was taken over by {name}, a later start of the same job; "
                     "leave it the run"
                 )
-            self._locked = self._locked or self._try_lock()  # let go by an earlier attempt that was stopped until now
+            self._locked = self._locked or self._try_lock()  # an earlier attempt may have released it only now
             os.utime(self._path)
 
     def _touched(self) -> bool:
-        """Whether a living process touches the file, for as long as that takes to see."""
+        """Whether a living process touches the file within SIGN_OF_LIFE_S."""
         before, give_up = self._changed(), time.monotonic() + SIGN_OF_LIFE_S
         while time.monotonic() < give_up:
             time.sleep(0.2)
@@ -138,7 +143,7 @@ class Ownership:
         )
 
     def _changed(self) -> int:
-        """When the file was touched last: asked of the file system's server, by opening it."""
+        """The time of the last touch. Opening the file asks the server of a shared file system for it."""
         with self._path.open() as file:
             return os.fstat(file.fileno()).st_mtime_ns
 
@@ -147,7 +152,7 @@ class Ownership:
         os.truncate(self._lock, len(text.encode()))
 
     def _try_lock(self) -> bool:
-        """Whether this process now holds the lock; True also where there are no locks."""
+        """Whether this process now holds the lock; True where the file system has no locks."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A run as its directory tells of it: its configuration and its history. Needs no TensorFlow."""
+"""The record of a run in its directory: its configuration and its history. Reading it needs no TensorFlow."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.runs.run_directory import RunDirectory
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """A run at the moment when its directory was read; it may be going on."""
+    """A run at the moment when its directory was read. The run may still be going on."""
 
     directory: RunDirectory
     config: Config
@@ -18,12 +18,12 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord | None":
-        """The run in a directory; None if no run was started there. Raises StorageError if it cannot be read."""
+        """The record of the run in a directory; None if there is no run. Raises StorageError if it cannot be read."""
         directory = RunDirectory(path)
         config = directory.recorded()
         return None if config is None else cls(directory, config, directory.history())
 
     @property
     def status(self) -> str:
-        """FINISHED, DIVERGED, PREEMPTED or UNFINISHED: see `history`."""
+        """FINISHED, DIVERGED, PREEMPTED or UNFINISHED, see `History.status`."""
         return self.history.status(self.config.steps)

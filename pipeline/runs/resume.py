@@ -1,4 +1,4 @@
-"""Whether a start may go on with what lies in its run directory, and as what."""
+"""Checks whether a start may resume from a checkpoint: its arrays must fit the model, its examples must be the same."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,31 +11,31 @@ from pipeline.sources import fingerprints
 
 
 def fitted(restored: Restored, initial: Values) -> Restored:
-    """The checkpoint with its values in the order of `initial`, the model's own.
+    """The checkpoint, with its values in the order of `initial`, the model's own.
 
-    Raises StorageError, naming the first array, unless it holds just what this model needs.
+    Raises StorageError, naming the first array that differs, unless it holds exactly the arrays of this model.
     """
     for name in sorted(initial.keys() | restored.values.keys()):
-        needed, found = _described(initial, name), _described(restored.values, name)
-        if needed != found:
-            raise StorageError(f"ckpt-{restored.manifest.step} is of another model: {name} is {found}, not {needed}")
+        needed, saved = _described(initial, name), _described(restored.values, name)
+        if needed != saved:
+            raise StorageError(f"ckpt-{restored.manifest.step} is of another model: {name} is {saved}, not {needed}")
     return dataclasses.replace(restored, values={name: restored.values[name] for name in initial})
 
 
 def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
-    """Raises BadDataError if the examples are not those that the checkpoint was trained on, as far as can be told.
+    """Raises BadDataError if the examples are not those that the checkpoint was trained on.
 
-    A manifest that was written before examples had a fingerprint has none to compare.
+    A manifest of before 0.2.0 has no fingerprint of the examples, so only their shape, classes and number are compared.
     """
     for name, now in about["examples"].items():
         then = restored.manifest.examples.get(name, "")
         if then == now or (name == "fingerprint" and not then):
             continue
-        what = f"{name} was {then} and is {now}"
+        change = f"{name} was {then} and is {now}"
         if name == "fingerprint":
-            what = f"other {fingerprints.differences(then, now)}"
+            change = f"other {fingerprints.differences(then, now)}"
         raise BadDataError(
-            f"the examples changed since ckpt-{restored.manifest.step}: {what}, so that other steps would follow; "
+            f"the examples changed since ckpt-{restored.manifest.step}: {change}, so that other steps would follow; "
             "bring the old examples back, or start another --run_dir"
         )
 

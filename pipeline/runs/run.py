@@ -1,4 +1,4 @@
-"""A run that is open: the one object that goes down from the start to the loop."""
+"""An open run: the one object that is passed down from the start to the loop."""
 
 import contextlib
 import dataclasses
@@ -20,13 +20,13 @@ from pipeline.workers.job import Job
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One process's part of a run, made once by `opening.opened`. Nothing here is settled again later."""
+    """One process's part of a run, made once by `opening.opened`. All its values are final."""
 
-    config: Config  # with every value that is chosen at a first start
+    config: Config  # settled: no value is left to be chosen
     topology: Topology
     directory: RunDirectory
     checkpoints: Checkpoints
-    journal: Journal  # its `history` is what the run has told so far
+    journal: Journal  # with the run's history
     assembly: Assembly
     trainer: Trainer  # holds the state
     cluster: Cluster
@@ -43,7 +43,7 @@ class Run:
 
     @contextlib.contextmanager
     def phase(self, name: str, step: int) -> Iterator[None]:
-        """Counts the time inside to a phase, and lets the watchdog know of it."""
+        """Adds the time inside to a phase, and reports the phase to the watchdog."""
         self.job.phases.enter(name, step)
         with self.clock.timing(name):
             yield

@@ -1,4 +1,4 @@
-"""The run directory: who owns it, what was recorded in it, and what it says of its own end."""
+"""The run directory: its paths, its owner, the recorded configuration, and the history."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from pipeline.workers.slurm import JobAttempt
 
 
 class RunDirectory:
-    """The paths in a run directory, and what was recorded there."""
+    """A run directory: the paths in it, and its files."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -31,11 +31,11 @@ class RunDirectory:
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
-        self.stop_file = path / "stop"  # whoever makes it stops the run, as a signal does
+        self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 
     @classmethod
     def existing(cls, path: str) -> "RunDirectory":
-        """A run directory to read from. Raises UsageError if there is no run."""
+        """The directory of a run, to be read. Raises UsageError if it holds no run."""
         if not path:
             raise UsageError("no --run_dir was given; give the one that a training printed, as --run_dir=runs/NAME")
         run = cls(Path(expand(path, "run_dir")))
@@ -44,7 +44,7 @@ class RunDirectory:
         return run
 
     def _nearby(self) -> str:
-        """Where a run lies, for someone who looks for one here."""
+        """A hint at a run in a directory near this one, which holds none."""
         if (self.path.parent / self.config.name).is_file():
             return f"one lies above it: give --run_dir={self.path.parent}"
         below = sorted(path.parent for depth in ("*", "*/*") for path in self.path.glob(f"{depth}/{self.config.name}"))
@@ -54,13 +54,14 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def own(self, attempt: JobAttempt | None = None) -> Iterator[Ownership]:
-        """Holds the directory for this process alone, made if need be.
+        """Owns the directory inside, for this process alone; makes it if need be.
 
-        An error that ends it before anything was recorded leaves the disk as it was: no directory, no lock.
-        Raises StorageError if it cannot be written, or another live process holds it that is no earlier `attempt`.
+        An error before the configuration is recorded leaves the disk as it was: no directory, no lock.
+        Raises StorageError if the directory cannot be written, or if another live process owns it. An earlier `attempt`
+        of this process's job is no obstacle.
         """
         lock = self.path / "lock"
-        found = [path for path in (lock, self.path, *self.path.parents) if os.path.lexists(path)]
+        existed = [path for path in (lock, self.path, *self.path.parents) if os.path.lexists(path)]
         with contextlib.ExitStack() as held:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -72,14 +73,14 @@ class RunDirectory:
                 yield ownership
             except PipelineError:
                 if not self.config.exists():
-                    self._remove_all_but(found)
+                    self._remove_all_but(existed)
                 raise
 
-    def _remove_all_but(self, found: Sequence[Path]) -> None:
+    def _remove_all_but(self, existed: Sequence[Path]) -> None:
         """Removes the lock and the empty directories that this process made."""
-        with contextlib.suppress(OSError):  # of a directory that is not empty, everything above stays too
+        with contextlib.suppress(OSError):  # above a directory that is not empty, all directories stay
             for path in (self.path / "lock", self.path, *self.path.parents):
-                if path in found:
+                if path in existed:
                     return
                 path.rmdir() if path.is_dir() else path.unlink()
 
@@ -88,7 +89,7 @@ class RunDirectory:
         return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
 
     def clear_stop(self) -> bool:
-        """Removes the stop file; whether none is there now."""
+        """Removes the stop file; returns whether it is gone."""
         with contextlib.suppress(OSError):
             if self.stop_file.is_dir() and not self.stop_file.is_symlink():
                 self.stop_file.rmdir()
@@ -97,14 +98,14 @@ class RunDirectory:
         return not os.path.lexists(self.stop_file)
 
     def log(self, worker: int) -> IO[str]:
-        """A worker's own log, to be appended to, every line at once in its file. Raises StorageError."""
+        """A worker's log, open for appending; every line is written through. Raises StorageError."""
         path = self.logs / f"worker-{worker}.log"
         with storage_errors(path):
             self.logs.mkdir(parents=True, exist_ok=True)
             return path.open("a", buffering=1)
 
     def recorded(self) -> Config | None:
-        """The configuration of the run that lies here, if one does."""
+        """The recorded configuration; None if there is no run. Raises StorageError if it cannot be read."""
         try:
             return _read_flagfile(self.config)
         except (FileNotFoundError, NotADirectoryError):
@@ -122,19 +123,29 @@ class RunDirectory:
             new.write_text(text)
 
     def history(self) -> History:
-        """What the run has told so far, read anew. Raises StorageError if it cannot be read."""
+        """The history of the run, read from its file. Raises StorageError if it cannot be read."""
         return History.read(self.metrics)
 
     def where(self) -> dict[str, str]:
-        """Where things lie, and the command that shows them."""
-        tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
-        # Not of the directory tensorboard/ itself: the HParams table finds no metrics of a run that is named '.'
-        command = f"{tensorboard} --logdir={self.path}"
-        return {"run directory": str(self.path), "checkpoints": str(self.checkpoints), "look at it": command}
+        """The paths of the run and its checkpoints, and the command that shows them in TensorBoard."""
+        return {
+            "run directory": str(self.path),
+            "checkpoints": str(self.checkpoints),
+            "look at it": tensorboard_command(self.path),
+        }
+
+
+def tensorboard_command(logdir: Path) -> str:
+    """The command that shows a run, or the runs below a directory, in TensorBoard.
+
+    The --logdir of a run is its directory, not tensorboard/ in it: in the latter, the HParams table finds no metrics.
+    """
+    tensorboard = os.path.relpath(Path(sys.executable).with_name("tensorboard"))
+    return f"{tensorboard} --logdir={logdir}"
 
 
 def _read_flagfile(path: Path) -> Config:
-    """The configuration that `Config.to_flags` wrote, valid. Raises OSError, or StorageError saying what is wrong."""
+    """The configuration that `Config.to_flags` wrote, validated. Raises OSError, or StorageError naming the damage."""
     try:
         lines = [line.strip() for line in read_small(path).decode().splitlines()]
         values = dict(_read_line(line) for line in lines if line and not line.startswith("#"))
@@ -154,6 +165,6 @@ def _read_line(line: str) -> tuple[str, Any]:
     if name not in Config.__dataclass_fields__:
         raise UsageError(f"'{line}' is not a flag of this version")
     try:
-        return name, configuration.read(name, text)
+        return name, configuration.parse_value(name, text)
     except ValueError:
         raise UsageError(f"'{line}' has a value that cannot be read") from None

@@ -1,4 +1,4 @@
-"""A run as it lies on disk, opened for reading: which checkpoint, and the model that it is of."""
+"""A run on disk, opened for reading: its checkpoints and their model."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,19 +16,20 @@ from pipeline.sources.base import ExampleSpec
 
 
 class SavedRun:
-    """The configuration and checkpoints of a run directory in which a run is. Raises StorageError."""
+    """The configuration and checkpoints of a run."""
 
     def __init__(self, directory: RunDirectory):
+        """directory: holds a run. Raises StorageError if it cannot be read."""
         self.directory = directory
         self.checkpoints = Checkpoints(self.directory.checkpoints)
         recorded = self.directory.recorded()
-        assert recorded is not None  # RunDirectory.existing saw it
+        assert recorded is not None  # RunDirectory.existing has checked it
         self.config = recorded
 
     def restore(self, which: str) -> Restored:
-        """The checkpoint that `which` names: latest (that verifies), best (on validation), or a step.
+        """The checkpoint that `which` names: "latest" (the newest good one), "best" (on validation), or a step.
 
-        Raises UsageError if there is none of that name, StorageError if it is damaged.
+        Raises UsageError if there is no such checkpoint, StorageError if it is damaged.
         """
         if which == "latest":
             restored = self.checkpoints.newest()
@@ -46,26 +47,26 @@ class SavedRun:
         )
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
-            what = "of none that was scored on validation" if which == "best" else "not there"
-            raise UsageError(f"checkpoint={which} is {what}; use latest, best or a step of: {known}")
+            reason = "unknown: none was scored on validation" if which == "best" else "not there"
+            raise UsageError(f"checkpoint={which} is {reason}; use latest, best or a step of: {known}")
         return step
 
     def assemble(self, restored: Restored, execution: Mapping[str, Any]) -> tuple[Assembly, Towers]:
-        """The parts that a checkpoint belongs to, and its state on the devices that `execution` asks for.
+        """The parts that a checkpoint belongs to, and towers that hold its state.
 
-        execution: fields of the configuration to take in place of the recorded ones.
+        execution: fields of the configuration that replace the recorded ones, such as the devices.
         """
         config = dataclasses.replace(self.config, **execution)
         spec = restored.manifest.examples
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
-        towers = topology.of(config, devices.num_gpus())
+        towers = topology.from_config(config, devices.num_gpus())
         devices.start(towers, config)
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
 
 
 def check_examples(trained: ExampleSpec, found: ExampleSpec) -> None:
-    """Raises BadDataError unless the examples found are of the classes and the shape that the model was trained on."""
+    """Raises BadDataError unless the examples have the classes and the shape that the model was trained on."""
     for name in ("class_names", "image_shape"):
         then, now = getattr(trained, name), getattr(found, name)
         if then != now:

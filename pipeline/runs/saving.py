@@ -1,4 +1,4 @@
-"""Checkpoints on the way: taken after replicas and workers were compared, and pruned to those that are kept."""
+"""The checkpoints of an open run: saved after replicas and workers were compared, and pruned to the kept ones."""
 
 from pipeline.engine import state
 from pipeline.errors import DivergedError
@@ -7,21 +7,21 @@ from pipeline.runs.run import Run
 
 
 class Saver:
-    """Saves the state of a run; knows which step was saved last."""
+    """Saves the state of a run, and remembers the last saved step."""
 
     def __init__(self, run: Run):
         self._run = run
-        self.step = run.start.step  # of the newest checkpoint; 0 if there is none
+        self.step = run.start.step  # the newest checkpoint's; 0 if there is none
 
     def save(self, step: int) -> None:
-        """Starts a checkpoint of this step, unless it is there, after comparing the replicas.
+        """Compares the replicas and starts a checkpoint of this step, unless it was saved already.
 
-        Raises DivergedError for replicas or workers that differ, StorageError if the save before it failed.
+        Raises DivergedError for replicas or workers that differ, StorageError if the previous save failed.
         """
         if step == self.step:
             return
         run = self._run
-        run.journal.flush()  # so that a checkpoint never stands before the lines that led to it
+        run.journal.flush()  # so that no checkpoint is on disk before the lines that led to it
         with run.phase("saving", step):
             values = run.trainer.towers.check_equal(step)
             self._check_workers_equal(values, step)
@@ -30,29 +30,27 @@ class Saver:
         self.step = step
 
     def wait(self) -> None:
-        """Returns when nothing is being written. Raises StorageError if the last save failed."""
+        """Returns when no checkpoint is being written. Raises StorageError if the last save failed."""
         with self._run.clock.timing("saving"):
             self._run.checkpoints.wait()
 
     def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
         """Raises DivergedError naming the workers whose state is not the chief's."""
         if self._run.cluster.alone:
-            return
-        chiefs, *others = self._run.cluster.gather_json(state.sha256(values))
-        wrong = [f"worker {index}" for index, found in enumerate(others, start=1) if found != chiefs]
-        if wrong:
+            return  # without a hash of the state, which takes time
+        if wrong := self._run.cluster.unequal(state.sha256(values)):
             raise DivergedError(
                 f"at step {step} the state of {', '.join(wrong)} is not equal to that of worker 0; "
                 "resume from the last checkpoint, and suspect that machine's memory"
             )
 
     def _saved(self, manifest: Manifest, seconds: float) -> None:
-        """Tells of a checkpoint that was written, and prunes older ones; in the thread that wrote it."""
+        """Reports a written checkpoint and prunes older ones, in the thread that wrote it."""
         run, step = self._run, manifest.step
         run.journal.event("checkpoint", step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
         run.journal.terminal.detail(f"step {step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
         best = run.journal.history.best_step(run.checkpoints.steps())
         try:
             run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})
-        except OSError as error:  # a file too many is no reason to stop
+        except OSError as error:  # a run does not stop for a file that cannot be deleted
             run.journal.progress(f"an old checkpoint cannot be deleted: {error.filename}: {error.strerror}")

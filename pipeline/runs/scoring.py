@@ -1,4 +1,4 @@
-"""Evaluations on the way and at the end: the validation split, and the test split."""
+"""The evaluations of an open run: the validation split on the way, the test split at the end."""
 
 from pipeline.engine.evaluation import Evaluator, Tally
 from pipeline.monitoring import gallery
@@ -6,21 +6,21 @@ from pipeline.runs.run import Run
 
 
 class Scorer:
-    """Scores splits with the parameters of a run as they are; knows which steps were scored on validation."""
+    """Scores splits with the present parameters of a run, and remembers the accuracies on validation."""
 
     def __init__(self, run: Run):
         self._run = run
         self._evaluator = Evaluator(run.assembly.model, run.trainer.towers, run.config.eval_batch, run.cluster.gather)
-        self._validated = dict(run.start.validated)  # accuracy by step; the same on every worker
+        self._validated = dict(run.start.validated)  # accuracy by step, equal on all workers
 
     def is_validated(self, step: int) -> bool:
         """Whether the validation split was scored at this step."""
         return step in self._validated
 
     def validate(self, step: int) -> bool | None:
-        """Scores the validation split and tells it; whether that is the run's best accuracy.
+        """Scores the validation split and reports it. Returns whether its accuracy is the run's best.
 
-        None if a worker was asked to stop meanwhile: then nothing is told, and all workers know.
+        None if a worker was asked to stop meanwhile: then nothing is reported, and all workers return None.
         """
         tally = self.tally("validation", step)
         if tally is None:
@@ -28,18 +28,18 @@ class Scorer:
         scores = tally.scores
         is_best = scores.accuracy > max(self._validated.values(), default=-1.0)
         self._validated[step] = scores.accuracy
-        self.tell("validation", step, tally)
+        self.report("validation", step, tally)
         self._run.journal.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
         return is_best
 
     def tally(self, split: str, step: int) -> Tally | None:
-        """The scores of a split; None if a worker was asked to stop meanwhile, which then all know."""
+        """The tally of a split; None, on all workers, if one of them was asked to stop meanwhile."""
         run = self._run
         with run.phase("evaluation", step):
             return self._evaluator.tally(getattr(run.assembly.splits, split), lambda: run.stop.requested)
 
-    def tell(self, split: str, step: int, tally: Tally) -> None:
-        """Shows a tally, and last its line in metrics.jsonl: with the line, all of it is told."""
+    def report(self, split: str, step: int, tally: Tally) -> None:
+        """Shows a tally in TensorBoard, then writes its line to metrics.jsonl, which completes the report."""
         run = self._run
         if not run.is_chief:
             return

@@ -1,4 +1,4 @@
-"""The configuration that a start runs with: checked against the registries, and against what the run recorded."""
+"""The settled configuration of a start: checked against the registries, and against the recorded one."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from pipeline.errors import StorageError, UsageError
 
 
 def check(config: Config) -> None:
-    """Raises UsageError for the first rule that a value breaks, or a name that no registry knows."""
+    """Raises UsageError for the first value that breaks a rule, or for a name that no registry knows."""
     config.validate()
     sources.check(config.source)
     models.check(config.model)
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
-    """The configuration to run with. PURE.
+    """The configuration to run with: a pure function.
 
-    asked: from the flags. recorded: of the run in the directory, if one lies there. checkpoints: the steps of
-    those that lie there. Raises UsageError if --resume forbids it, if the numbers would change, or if the shards do not
+    asked: from the flags. recorded: from the run in the directory, if there is one. checkpoints: the steps of its
+    checkpoints. Raises UsageError if --resume forbids the start, if the numbers would change, or if the shards do not
     split over the towers; StorageError for checkpoints without a configuration.
     """
     if checkpoints and recorded is None:
@@ -41,9 +41,9 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
 
 
 def _continued(asked: Config, recorded: Config) -> Config:
-    if asked.reshard:  # whatever is asked for, of which 0 then means anew: one per tower
+    if asked.reshard:  # take the asked number of shards; 0 is then resolved anew, to one per tower
         recorded = dataclasses.replace(recorded, grad_shards=asked.grad_shards)
-    settled = configuration.keep(recorded, asked)
+    settled = configuration.keep_recorded(recorded, asked)
     if changed := configuration.differences(recorded, settled):
         raise UsageError(
             f"{asked.run_dir} was started with another configuration ({'; '.join(changed)}); "

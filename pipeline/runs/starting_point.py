@@ -1,4 +1,4 @@
-"""Where a run starts or goes on: the chief's step, scores and state, on every worker."""
+"""The starting point of a launch: the chief's step, scores and state, sent to every worker."""
 
 import dataclasses
 import json
@@ -10,21 +10,21 @@ from pipeline.workers.cluster import Cluster
 
 @dataclasses.dataclass(frozen=True)
 class StartingPoint:
-    """The step that a run starts from, and the scores of steps before it. The state there is the trainer's alone."""
+    """The step that a launch starts from, and the scores up to it. Only the trainer holds the state."""
 
     step: int
-    validated: dict[int, float]  # accuracy on validation, at every step where it was scored
+    validated: dict[int, float]  # the accuracy on validation at every evaluated step
 
     @classmethod
     def at(cls, step: int, history: History) -> "StartingPoint":
-        """The start at a step, with the scores that the history knows up to it."""
+        """The starting point at a step, with the scores in the history up to it."""
         return cls(step, {s: a for s, a in history.validation_accuracy.items() if s <= step})
 
 
-def of_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:
-    """The chief's start and state, on every worker, whether or not they share its file system. All call it alike."""
+def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:
+    """The chief's starting point and state, on every worker; they need no common file system. All workers call it."""
     if cluster.alone:
         return own, values
-    told = json.loads(cluster.broadcast(json.dumps([own.step, list(own.validated.items())]).encode()))
+    step, validated = json.loads(cluster.broadcast(json.dumps([own.step, list(own.validated.items())]).encode()))
     chiefs = packing.unpack(cluster.broadcast(packing.pack(values)))
-    return StartingPoint(told[0], dict(map(tuple, told[1]))), {name: chiefs[name] for name in values}
+    return StartingPoint(step, dict(map(tuple, validated))), {name: chiefs[name] for name in values}

@@ -1,1 +1,1 @@
-"""A trained model in use: images in, verdicts out, and its way to and from other formats."""
+"""A trained model in use: predictions for images, a continuous evaluation, and exports to other formats."""

@@ -1,7 +1,7 @@
-"""A checkpoint taken elsewhere: written in a format, compared with what `predict` says, and only then published.
+"""The export of a checkpoint: written in a format, compared with `predict`, and only then published.
 
-A directory of exports has TF Serving's layout, whatever the format: DIR/1, DIR/2, ...; each is written under a hidden
-name and renamed when it is whole, and none is ever changed.
+A directory of exports has TF Serving's layout for every format: DIR/1, DIR/2, ... An export is written under a hidden
+name and renamed when it is whole. It is never changed later.
 """
 
 import contextlib
@@ -27,25 +27,25 @@ from pipeline.serving.formats.network import Network, Runner
 from pipeline.storage.files import storage_errors, sync
 
 NUM_PROBES = 16  # random images on which every export is compared
-# Largest difference of a probability. Other kernels add in another order; and 16 bits keep 3 digits at most.
+# The largest allowed difference of a probability. Other kernels add in another order, and 16 bits keep 3 digits.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05}
 
 _HIDDEN = ".writing-"
 
 
 class Exported(NamedTuple):
-    """What was published."""
+    """A published export."""
 
     path: Path  # the file, or the directory of a SavedModel
-    difference: float  # the largest from predict's probabilities, over the probes
-    notes: list[str]  # what its user must know
+    difference: float  # the largest difference from predict's probabilities, over the probes
+    notes: list[str]  # lines for its users
 
 
 def export(assembly: Assembly, towers: Towers, restored: Restored, format_name: str, directory: Path) -> Exported:
     """Publishes a checkpoint as the next version in `directory`.
 
-    Raises UsageError where the model cannot be converted or gives other probabilities then, StorageError where the
-    directory cannot be written; there is no new version then.
+    Raises UsageError if the model cannot be converted, or if the export gives other probabilities; StorageError if the
+    directory cannot be written. After an error there is no new version.
     """
     network = _network(assembly, restored)
     module = formats.module(format_name)
@@ -66,21 +66,21 @@ def _network(assembly: Assembly, restored: Restored) -> Network:
 
 
 def _difference(assembly: Assembly, towers: Towers, run: Runner) -> float:
-    """The largest difference between its probabilities and predict's, over the probes."""
+    """The largest difference between the probabilities of `run` and predict's, over the probes."""
     images = _probes(assembly.spec.image_shape)
     expected = probabilities(assembly.model, towers, images, NUM_PROBES)
     return float(np.abs(run(images) - expected).max())
 
 
 def _probes(image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of random pixels, the same ones always."""
+    """Images of random pixels, always equal."""
     pixels = tf.random.stateless_uniform([NUM_PROBES, *image_shape], [1, 2], maxval=256, dtype=tf.int32, alg="philox")
     return tf.cast(pixels, tf.uint8).numpy()
 
 
 @contextlib.contextmanager
 def _explained(directory: Path) -> Iterator[None]:
-    """Raises StorageError for what the file system refuses, also where TensorFlow is the one to say so."""
+    """Raises StorageError for errors of the file system, also where TensorFlow reports them."""
     with storage_errors(directory):
         try:
             yield
@@ -96,7 +96,7 @@ def _next_version(directory: Path) -> Iterator[tuple[Path, Callable[[], Path]]]:
     hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=directory))
     lock = os.open(hidden, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # so that another export can tell it from one that was killed
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock tells another export that this one is alive
         yield hidden, lambda: _publish(hidden, directory)
     finally:
         os.close(lock)
@@ -104,23 +104,23 @@ def _next_version(directory: Path) -> Iterator[tuple[Path, Callable[[], Path]]]:
 
 
 def _sweep(directory: Path) -> None:
-    """Deletes what killed exports left."""
+    """Deletes the hidden directories of killed exports."""
     for hidden in [path for path in directory.iterdir() if path.name.startswith(_HIDDEN)]:
         lock = os.open(hidden, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(hidden, ignore_errors=True)
         except BlockingIOError:
-            pass  # it is being written
+            pass  # a live export writes it
         finally:
             os.close(lock)
 
 
 def _publish(hidden: Path, directory: Path) -> Path:
-    """Gives the hidden directory the next number, which it survives a power cut with."""
+    """Renames the hidden directory to the next number, so that it survives a power cut. Returns the new path."""
     for path in hidden.rglob("*"):
         sync(path)
-    hidden.chmod(0o755)  # mkdtemp's is for its owner alone
+    hidden.chmod(0o755)  # mkdtemp makes it readable only to its owner
     number = 1 + max((int(path.name) for path in directory.iterdir() if path.name.isdecimal()), default=0)
     while True:
         try:
@@ -130,4 +130,4 @@ def _publish(hidden: Path, directory: Path) -> Path:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-            number += 1  # another export took it just now
+            number += 1  # another export took this number meanwhile

@@ -1,4 +1,4 @@
-"""An image with what a model says of it written below: for people to look through."""
+"""An image with the model's likeliest classes written below it, for people to look through."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,10 @@ BACKGROUND, BAR, FIRST_BAR, TEXT = "#202124", "#3c4043", "#1a73e8", "#ffffff"
 
 
 def draw(pixels: np.ndarray, likeliest: Sequence[tuple[str, float]]) -> Image.Image:
-    """pixels: [height, width, 1 or 3] uint8. likeliest: classes and their probabilities, each a line with a bar."""
+    """The image, with a line and a bar for each class below it.
+
+    pixels: [height, width, 1 or 3] uint8. likeliest: classes and their probabilities.
+    """
     font = ImageFont.load_default(TEXT_SIZE)
     picture = _scaled(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert("RGB"))
     lines = [(f"{name}   {probability:.2%}", probability) for name, probability in likeliest]
@@ -28,7 +31,7 @@ def draw(pixels: np.ndarray, likeliest: Sequence[tuple[str, float]]) -> Image.Im
 
 
 def _scaled(picture: Image.Image) -> Image.Image:
-    """Small ones are enlarged with their pixels left to be seen, large ones reduced."""
+    """The picture, enlarged with visible pixels if it is small, reduced if it is large."""
     longer = max(picture.size)
     if longer > MOST_SIDE:
         size = [max(1, round(side * MOST_SIDE / longer)) for side in picture.size]

@@ -1,6 +1,6 @@
-"""The continuous evaluator: scores every checkpoint of a run that goes on beside it, and ends when the run has ended.
+"""The continuous evaluator: scores every checkpoint of a run while it trains, and ends after the run.
 
-It only reads what the run wrote. Its own words lie in R/watch/SPLIT: metrics.jsonl, and tensorboard/ for TensorBoard.
+It only reads the run's files. It writes its own metrics.jsonl and tensorboard/ to R/watch/SPLIT.
 """
 
 import collections
@@ -23,11 +23,11 @@ ATTEMPTS = 3  # a checkpoint that is being replaced or deleted looks damaged for
 
 
 def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s: int, stop: Preemption) -> None:
-    """Scores the checkpoints of a run, those that lie there and those that come, until the run has ended.
+    """Scores all checkpoints of a run, present and future, until the run has ended.
 
-    Each is scored once, also by a watch that was started again. Waits for the run itself, too.
-    execution: as for SavedRun.assemble. timeout_s: to wait for a checkpoint; 0 for ever.
-    Raises PreemptedError when a signal asks for the end, StorageError if this split is being watched already.
+    Waits for the run to start, too. Each checkpoint is scored once, also where the watch itself was started again.
+    execution: as for SavedRun.assemble. timeout_s: the longest wait for a checkpoint; 0 for ever.
+    Raises PreemptedError when a stop is asked for, StorageError if another process watches this split.
     """
     patience = _Patience(timeout_s, stop)
     while not run.config.is_file():
@@ -41,8 +41,8 @@ def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s
         journal = Journal(own.path, max(done, default=0), history=history)
         try:
             scorer = _Scorer(SavedRun(run), split, execution)
-            why = _Watch(run, split, scorer, journal, done).until_the_end(patience)
-            journal.progress(f"{why}; {len(done)} checkpoints were scored, the last line of {own.metrics}:")
+            reason = _Watch(run, split, scorer, journal, done).until_the_end(patience)
+            journal.progress(f"{reason}; {len(done)} checkpoints were scored, the last line of {own.metrics}:")
         finally:
             journal.close()
         for event in history.events[-1:]:
@@ -50,31 +50,31 @@ def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s
 
 
 class _Patience:
-    """How long to wait for news; and a signal is news too."""
+    """The wait for news of a run, with a limit. A signal ends it."""
 
     def __init__(self, timeout_s: int, stop: Preemption):
         self.timeout_s, self.stop = timeout_s, stop
         self.renew()
 
     def renew(self) -> None:
-        """There was news: the waiting starts anew."""
+        """Starts the wait anew, after news."""
         self._since = time.monotonic()
 
     def wait(self) -> bool:
-        """Sleeps a little; False if there was no news for too long. Raises PreemptedError."""
+        """Sleeps a little. Returns False once the limit has passed without news. Raises PreemptedError."""
         if not self.stop.requested:
             time.sleep(POLL_S)
         self.check()
         return not 0 < self.timeout_s < time.monotonic() - self._since
 
     def check(self) -> None:
-        """Raises PreemptedError if a signal came."""
+        """Raises PreemptedError if a stop was asked for."""
         if self.stop.requested:
-            raise PreemptedError(f"{self.stop.reason}; what was scored is kept, and the same command goes on")
+            raise PreemptedError(f"{self.stop.reason}; all scores are kept, and the same command goes on")
 
 
 class _Scorer:
-    """The scores of a split at any checkpoint of a run. What that needs is made for the first one, and kept."""
+    """Scores a split at any checkpoint of a run. The model and the towers are made once, for the first checkpoint."""
 
     def __init__(self, saved: SavedRun, split: str, execution: Mapping[str, Any]):
         self._saved, self._split, self._execution = saved, split, execution
@@ -82,19 +82,19 @@ class _Scorer:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """Those of the run."""
+        """The checkpoints of the run."""
         return self._saved.checkpoints
 
     def __call__(self, step: int, stop: Preemption) -> Scores | None:
-        """The scores, or None as soon as a signal comes. Raises StorageError for a checkpoint that cannot be read."""
+        """The scores; None if a stop is asked for. Raises StorageError for a checkpoint that cannot be read."""
         restored = self._saved.checkpoints.read(step)
         if self._evaluator is None:
-            self._evaluator = self._made_for(restored)
+            self._evaluator = self._make_evaluator(restored)
         else:
             self._towers.load(resume.fitted(restored, self._initial).values)
         return self._evaluator(self._source, lambda: stop.requested)
 
-    def _made_for(self, restored: Restored) -> Evaluator:
+    def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
         self._initial, self._source = assembly.initial(), getattr(assembly.splits, self._split)
@@ -102,17 +102,17 @@ class _Scorer:
 
 
 class _Watch:
-    """The loop: which checkpoints are new, and whether the run has ended."""
+    """The loop: looks for new checkpoints, scores them, and looks for the end of the run."""
 
     def __init__(self, run: RunDirectory, split: str, scorer: _Scorer, journal: Journal, done: set[int]):
-        """done: the steps that were scored; those that are scored here are added to it."""
+        """done: the steps that were scored; the watch adds to it."""
         self._run, self._split, self._scorer, self._journal, self._done = run, split, scorer, journal, done
-        self._failures: collections.Counter[int] = collections.Counter()  # of checkpoints that lie there
+        self._failures: collections.Counter[int] = collections.Counter()  # by step, of present checkpoints
 
     def until_the_end(self, patience: _Patience) -> str:
-        """Scores checkpoints as they appear; returns why no more will be."""
+        """Scores checkpoints as they appear. Returns the reason why there will be no more."""
         while True:
-            end = self._end_of_run()  # asked first: what lies there after it is all that there will be
+            end = self._end_of_run()  # before the look for checkpoints, which then sees all of an ended run
             new = self._new()
             for step in new:
                 self._score(step, patience.stop)
@@ -124,18 +124,18 @@ class _Watch:
                 return f"no new checkpoint for {patience.timeout_s} s"
 
     def _end_of_run(self) -> str | None:
-        """How the run ended, if no start of the same command would go on with it."""
+        """A line about the end of the run; None if it goes on, or if the same command would resume it."""
         history, recorded = self._run.history(), self._run.recorded()
         last = history.events[-1] if history.events else None
         if last and last["event"] == "diverged":
             return f"the run diverged at step {last['step']}"
-        if recorded and history.finished(recorded.steps):  # else it was started again, with more --steps
+        if recorded and history.finished(recorded.steps):  # if not, it was started again with more --steps
             return f"the run finished at step {history.result['step']}"
         return None
 
     def _new(self) -> list[int]:
         steps = self._scorer.checkpoints.steps()
-        # One that lies there no more may come again, whole: a resume replaces what was damaged.
+        # A deleted checkpoint may come again, whole: a resume replaces damaged ones. So its failures are forgotten.
         self._failures = collections.Counter({step: self._failures[step] for step in steps})
         return [step for step in steps if step not in self._done and self._failures[step] < ATTEMPTS]
 
@@ -152,7 +152,7 @@ class _Watch:
         self._journal.progress(f"step {step}: {self._split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
 
     def _pass_over(self, step: int, error: StorageError) -> None:
-        """Tells of a checkpoint that is gone, or stays damaged for some time."""
+        """Reports a checkpoint that is gone, or that is still damaged after ATTEMPTS."""
         self._failures[step] += 1
         if step not in self._scorer.checkpoints.steps():
             self._journal.progress(f"passed over: ckpt-{step} was deleted before it was read")

@@ -64,7 +64,7 @@ def decode_batch(
     window: Window | None = None,
     read: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> tf.Tensor:
-    """n image files, [n] strings -> [n, height, width, channels] uint8: each whole, or a window of it.
+    """Decodes n image files, [n] strings -> [n, height, width, channels] uint8: each whole, or a window of it.
 
     read: makes one of the strings, [], the bytes of its file.
     """

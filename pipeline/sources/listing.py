@@ -15,7 +15,7 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no
 
 
 def printable(path: str) -> str:
-    """The path as text that can be printed everywhere; bytes that are not UTF-8 become \\xNN."""
+    r"""The path as text that can be printed everywhere; bytes that are not UTF-8 become \xNN."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 

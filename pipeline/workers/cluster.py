@@ -1,10 +1,11 @@
-"""What the workers of a job do together: the only file that touches TensorFlow's collective runtime.
+"""The collective operations of a job's workers. Only this file touches TensorFlow's collective runtime.
 
-Every worker must call the same methods in the same order. With one worker they cost nothing.
+All workers must call the same methods in the same order. With one worker they cost nothing.
 """
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,15 +19,15 @@ from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import on_host, on_tower
 
-REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
-BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has one of its own
-_ALL = 1  # the key of the group of all workers, on the towers; a pair's is made of its round and its first member
-_HOSTS = 1 << 20  # the key of the same on the hosts
-_FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # of the step's collectives, and of those between steps
+REGISTER_S = 20  # after the workers have met, their runtimes must come up within this time
+BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has its own
+_ALL = 1  # the key of the group of all workers, on the towers; a pair's key depends on its round and first member
+_HOSTS = 1 << 20  # the key of the group of all workers, on the hosts
+_FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # instance keys of the step's collectives, and of the others
 
 
 class Cluster:
-    """The workers of a job, seen from one of them."""
+    """The workers of a job, from the view of one of them."""
 
     def __init__(self, topology: Topology, config: Config):
         self._topology, self._workers = topology, topology.workers
@@ -36,11 +37,11 @@ class Cluster:
 
     @property
     def alone(self) -> bool:
-        """Whether there is one worker only."""
+        """Whether there is only one worker."""
         return self._workers.count == 1
 
     def start(self) -> None:
-        """Brings the runtime up; returns when all workers' runtimes have found each other.
+        """Brings the runtime up. Returns when all workers' runtimes are connected.
 
         Call it before anything is placed on a device.
         """
@@ -51,7 +52,7 @@ class Cluster:
             spec, task_type="worker", task_id=self._workers.index, rpc_layer="grpc"
         )
         self._bound_waiting()
-        # The public way to TensorFlow's runtime, and the only use of the strategy: what the towers do is our own.
+        # The public way to start TensorFlow's runtime. The strategy has no other use here.
         tf.distribute.MultiWorkerMirroredStrategy(resolver)
         with on_host(self._topology):
             self._arrived = tf.Variable(-1, dtype=tf.int64, name="arrived")
@@ -60,9 +61,9 @@ class Cluster:
             self._token = tf.Variable(0.0, name="ordering_token")
 
     def _bound_waiting(self) -> None:
-        """Lets TensorFlow give up a worker that is gone; else its start waits an hour, and no thread of Python runs.
+        """Makes TensorFlow give up a worker that is gone. By default its start waits an hour, and blocks all of Python.
 
-        No public way leads there (TensorFlow 2.21); the strategy takes what it finds configured.
+        There is no public function for this (TensorFlow 2.21). The strategy keeps an existing configuration.
         """
         context.context().configure_coordination_service(
             "standalone",
@@ -74,9 +75,9 @@ class Cluster:
         context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
 
     def add(self, own: ShardSums, step: tf.Tensor, asked: tf.Tensor) -> Total:
-        """The sums over all workers of what lies on the first tower of each, and how many ask to stop, in one.
+        """The sums over all workers, each of which gives its own on its first tower, with the number that ask to stop.
 
-        asked: [] float32, 1 if this one does.
+        asked: [] float32, 1 if this worker asks to stop.
         """
         if self.alone:
             return exchange.alone(own, step, asked)
@@ -94,14 +95,14 @@ class Cluster:
 
     @property
     def arrived(self) -> int:
-        """The last step whose own part this worker has computed; -1 before the first. For any thread."""
+        """The last step of which this worker has computed its own part; -1 before the first. For any thread."""
         return int(self._arrived.numpy())
 
     def _added(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The sums over all workers of float32 tensors, on the device in force, which is the first tower's.
+        """The sums of float32 tensors over all workers, on the device in force, the first tower's.
 
-        exact: the tree of `reduce.tree` over the workers, with the same bits on each. fast: one ring, with bits that
-        depend on the number of workers. --wire rounds the gradients alone.
+        exact: the tree of `reduce.tree` over the workers, with equal bits on all. fast: one ring, whose bits depend on
+        the number of workers. --wire rounds only the gradients.
         """
         if self._wire == tf.float32:
             return self._all_reduce([*gradients, *others], tf.float32, _FIRST_INSTANCE)
@@ -110,7 +111,7 @@ class Cluster:
 
     def _all_reduce(self, tensors: Sequence[tf.Tensor], wire: tf.DType, instance: int) -> list[tf.Tensor]:
         sums: dict[int, tf.Tensor] = {}
-        # The last layers' gradients are there first: they travel while the first layers' are computed.
+        # The last layers' gradients are ready first: they travel while the first layers' are computed.
         order = list(reversed(range(len(tensors))))
         for number, bucket in enumerate(reduce.buckets([tensors[i].shape.num_elements() for i in order], BUCKET)):
             members = [order[place] for place in bucket]
@@ -123,23 +124,23 @@ class Cluster:
     def _sum(self, value: tf.Tensor, instance: int) -> tf.Tensor:
         if not self._exact:
             return self._reduce(value, _ALL, self._workers.count, instance)
-        for number, among in enumerate(reduce.rounds(self._workers.count)):
-            value = self._take_part(value, number, among, instance + number * (1 + self._workers.count))
+        for number, exchanges in enumerate(reduce.rounds(self._workers.count)):
+            value = self._run_round(value, number, exchanges, instance + number * (1 + self._workers.count))
         return value
 
     @property
     def _keys(self) -> int:
-        """Instance keys that one `_sum` may use: an instance has one type and size, wherever it is used again."""
+        """The number of instance keys that one `_sum` may use. All uses of a key must have one type and size."""
         return (1 + self._workers.count) * max(len(reduce.rounds(self._workers.count)), 1)
 
-    def _take_part(self, value: tf.Tensor, number: int, among: reduce.Round, instance: int) -> tf.Tensor:
-        """What this worker has after a round. Keys are the same on both sides, and no other's."""
+    def _run_round(self, value: tf.Tensor, number: int, exchanges: reduce.Round, instance: int) -> tf.Tensor:
+        """This worker's value after a round. Both sides of an exchange use one key, and no other exchange uses it."""
         count, own = self._workers.count, self._workers.index
         group = _ALL + 1 + number * 2 * count
-        for pair in among.pairs:
+        for pair in exchanges.pairs:
             if own in pair:
                 value = self._reduce(value, group + pair[0], 2, instance)
-        for source, target in among.copies:
+        for source, target in exchanges.copies:
             if own in (source, target):
                 value = self._copy(value, own == source, group + count + target, instance + 1 + target)
         return value
@@ -149,9 +150,13 @@ class Cluster:
         return self._collective(value, group, size, instance, self._token, communication)
 
     @staticmethod
-    def _collective(value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str):
-        """The sum over the members of a group. `token` puts a device's collectives into one order: two at a time can
-        wait for each other."""
+    def _collective(
+        value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str
+    ) -> tf.Tensor:
+        """The sum over the members of a group.
+
+        `token` puts a device's collectives into one order: two that run at once can deadlock.
+        """
         return tf.raw_ops.CollectiveReduceV2(
             input=value,
             group_size=size,
@@ -165,13 +170,13 @@ class Cluster:
         )
 
     def _copy(self, value: tf.Tensor, sends: bool, group: int, instance: int) -> tf.Tensor:
-        """The sender's value on both sides: as whole numbers, to which adding zeros changes no bit."""
+        """The sender's value, on both sides. It travels as integers, where adding zeros changes no bit."""
         bits = tf.bitcast(tf.cast(value, tf.float32), tf.int32)
         sent = self._reduce(bits if sends else tf.zeros_like(bits), group, 2, instance)
         return tf.cast(tf.bitcast(sent, tf.float32), value.dtype)
 
     def broadcast(self, payload: bytes) -> bytes:
-        """The first worker's bytes, on every worker."""
+        """The chief's bytes, on every worker."""
         return payload if self.alone else self.gather(payload if self._workers.is_chief else b"")[0]
 
     def gather(self, payload: bytes) -> list[bytes]:
@@ -185,7 +190,7 @@ class Cluster:
         return [part.tobytes()[: int(size)] for part, size in zip(parts, sizes, strict=True)]
 
     def _at_own_place(self, own: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-        """[sum(sizes)] of zeros but for this worker's part: whole numbers, whose sum over workers has all parts."""
+        """Zeros, [sum(sizes)], with this worker's integers at its place. The sum over workers holds all parts."""
         places = [np.zeros(size, own.dtype) for size in sizes]
         places[self._workers.index] = own
         return np.concatenate(places)
@@ -200,10 +205,11 @@ class Cluster:
             )
             return total.numpy()
 
-    def gather_json(self, value) -> list:
-        """Every worker's value, of types that JSON has, in the order of their indices."""
-        return [json.loads(part) for part in self.gather(json.dumps(value).encode())]
+    def unequal(self, value: Any) -> list[str]:
+        """The names of the workers whose value, of types of JSON, is not the chief's. All workers call it."""
+        chiefs, *others = map(json.loads, self.gather(json.dumps(value).encode()))
+        return [f"worker {index}" for index, own in enumerate(others, start=1) if own != chiefs]
 
     def barrier(self) -> None:
-        """Returns when every worker has come here."""
+        """Returns when every worker has called it."""
         self.gather(b"")

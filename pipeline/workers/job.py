@@ -1,4 +1,4 @@
-"""One worker's place in its job: meets the others, is watched over, and leaves with them."""
+"""One worker's place in its job: it meets the other workers, is watched over, and leaves with them."""
 
 import contextlib
 import dataclasses
@@ -20,15 +20,15 @@ from pipeline.workers.phases import Phases
 from pipeline.workers.versions import REMEDIES, versions
 from pipeline.workers.watchdog import GRACE_S, Watchdog
 
-FINISHED_S = 10.0  # for which the chief of a finished run waits for others, to tell them
-SILENT_S = 2.5  # without a word, where a collective broke off: that worker is the reason
+FINISHED_S = 10.0  # the chief of a finished run waits this long for other workers, to report the end to them
+SILENT_S = 2.5  # after a broken collective, a worker that is silent for this long is the cause
 
 
 class Job:
-    """The workers together, of which this process is one. With one worker alone there is nobody to meet or to lose."""
+    """This process among the workers of its job. With one worker, there are no others to meet or to lose."""
 
     def __init__(self, asked: Config, topology: Topology, preemption: Preemption, stop_file: Path):
-        """stop_file: whoever makes it asks for a stop, as a signal does."""
+        """stop_file: if it exists, it asks for a stop, as a signal does."""
         self._asked, self._topology, self._preemption = asked, topology, preemption
         self.phases = Phases(asked.stall_timeout, asked.start_timeout)
         with sigterm_held_back():
@@ -37,11 +37,11 @@ class Job:
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
-        """Watches over what happens inside. An error that ends it is told to the other workers, unless all agreed."""
+        """Watches over the work inside, and sends its PipelineError to the other workers, but for an agreed stop."""
         with sigterm_held_back():
             self.watchdog.start(pulse_fd())
         try:
-            with self.together():
+            with self.explaining_failures():
                 yield
         except PipelineError as error:
             if self._peers is not None and not isinstance(error, PreemptedError):
@@ -53,17 +53,17 @@ class Job:
                 self._peers.close()
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Raises PeerLostError, or what another worker ended with, where TensorFlow says that a collective broke."""
+    def explaining_failures(self) -> Iterator[None]:
+        """Turns TensorFlow's error of a broken collective into PeerLostError, or into the error of another worker."""
         try:
             yield
         except tf.errors.OpError as error:
             if self._peers is None:
                 raise
-            raise self._left_alone(error, self._peers) from None
+            raise self._cause(error, self._peers) from None
 
-    def _left_alone(self, error: tf.errors.OpError, peers: Peers) -> PipelineError:
-        """Why a collective failed: what a worker left with, or which one is silent, as soon as one of both shows."""
+    def _cause(self, error: tf.errors.OpError, peers: Peers) -> PipelineError:
+        """The cause of a broken collective: a worker's farewell, or a silent worker, whichever shows first."""
         self.watchdog.write_places()
         give_up = time.monotonic() + GRACE_S
         while time.monotonic() < give_up:
@@ -78,20 +78,20 @@ class Job:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker is the one that writes the run directory."""
+        """Whether this worker is the chief, which writes the run directory."""
         return self._topology.workers.is_chief
 
-    def watch(self, log: IO[str], tell: Callable[[PipelineError], None], cluster: Cluster) -> None:
-        """Lets the watchdog see how far the towers are. It says in the log, and by `tell`, why it ends the process."""
+    def watch(self, log: IO[str], report: Callable[[PipelineError], None], cluster: Cluster) -> None:
+        """Shows the towers' progress to the watchdog, which writes to `log`, and calls `report` before it ends us."""
         self.phases.arrived = lambda: cluster.arrived
-        self.watchdog.log, self.watchdog.tell = log, tell
+        self.watchdog.log, self.watchdog.report = log, report
 
     def meet(self, settled: Config, finished: bool = False) -> tuple[Config, bool]:
-        """The configuration that all run with, and whether the run is finished already: as the chief says.
+        """The chief's configuration, and whether the run is finished already.
 
-        settled: this worker's own, of which the chief's counts. Raises UsageError, naming the difference, if the
-        workers were started with other flags, or are of other versions; PeerLostError if one does not come, and
-        PreemptedError if a stop is asked for before all have come.
+        settled: this worker's configuration; the chief's counts. Raises UsageError, naming the difference, if workers
+        have different flags or versions, PeerLostError if a worker does not come, and PreemptedError if a stop is asked
+        for before all have come.
         """
         try:
             return (settled, finished) if self._peers is None else self._meet(self._peers, settled, finished)
@@ -105,15 +105,15 @@ class Job:
         try:
             hellos = peers.meet({**own, **chiefs}, timeout_s, lambda: self._preemption.requested)
         except PeerLostError:
-            if finished:  # the others left with the result, before this worker was started once more
+            if finished:  # the others left after the result, before this worker was started again
                 return settled, True
             raise
-        except PreemptedError as error:  # no agreed one
+        except PreemptedError as error:  # the others have not agreed to this stop
             peers.leave(error)
             raise
         for index, hello in enumerate(hellos):
-            for what, mine in own.items():
-                self._compare(what, mine, hello[what], index)
+            self._compare("flags", own["asked"], hello["asked"], index)
+            self._compare("versions", own["versions"], hello["versions"], index)
         config = dataclasses.replace(settled, **hellos[0]["settled"])
         return config, hellos[0]["finished"]
 
@@ -125,13 +125,14 @@ class Job:
         return {**versions(), "towers": self._topology.num_towers}
 
     def _compare(self, what: str, mine: dict[str, Any], theirs: dict[str, Any], index: int) -> None:
+        """Raises UsageError, naming the differences, unless worker `index` has the same flags or versions as this."""
         different = [name for name in mine if mine[name] != theirs.get(name)]
         if different:
-            own, each = self._topology.workers.index, {"asked": "flags", "versions": "versions"}[what]
-            told = "; ".join(f"{name} {_shown(mine[name])} and {_shown(theirs.get(name))}" for name in different)
+            own = self._topology.workers.index
+            pairs = "; ".join(f"{name} {_or_none(mine[name])} and {_or_none(theirs.get(name))}" for name in different)
             remedy = "; ".join(dict.fromkeys(REMEDIES.get(name, "make them equal") for name in different))
-            raise UsageError(f"workers {own} and {index} were started with different {each}: {told}; {remedy}")
+            raise UsageError(f"workers {own} and {index} were started with different {what}: {pairs}; {remedy}")
 
 
-def _shown(value: object) -> object:
+def _or_none(value: object) -> object:
     return "none" if value == "" else value

@@ -1,4 +1,4 @@
-"""Which part of its work a worker is in, and whether it takes much longer than it ever did."""
+"""The phases of a worker's process, with the present one's duration in comparison with earlier ones."""
 
 import dataclasses
 import time
@@ -6,48 +6,48 @@ from collections.abc import Callable
 from typing import Any
 
 MEETING = "meeting"  # the first phase; the meeting itself bounds its time
-PATIENCE = 5  # times the longest time that a phase has taken before, after which it counts as stalled
+PATIENCE = 5  # a phase is late after this multiple of the longest time that it has taken before
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of a worker's work."""
+    """A phase, such as "training" or "saving", and its beginning."""
 
     name: str
     step: int
-    since: float  # on this process's monotonic clock
+    since: float  # seconds on this process's monotonic clock
 
 
 class Phases:
-    """The phase that this process is in, and the longest time of each. Written by the loop, read by the watchdog."""
+    """The present phase of this process, and the longest time of each. The loop writes it, the watchdog reads it."""
 
     def __init__(self, stall_timeout: float, start_timeout: float, clock: Callable[[], float] = time.monotonic):
-        """Seconds that a phase may take: at least the first, and the second where it never ended before."""
+        """stall_timeout: seconds that every phase may take. start_timeout: seconds that its first time may take."""
         self._least, self._first, self._clock = stall_timeout, start_timeout, clock
         self.current = Phase(MEETING, 0, clock())
-        self.arrived: Callable[[], int] = lambda: -1  # the last step whose own part was computed
+        self.arrived: Callable[[], int] = lambda: -1  # the last step of which this worker computed its own part
         self._longest: dict[str, float] = {}
 
     def enter(self, name: str, step: int) -> None:
-        """The process begins another phase."""
+        """Begins a phase, and ends the one before."""
         now, before = self._clock(), self.current
         self._longest[before.name] = max(self._longest.get(before.name, 0.0), now - before.since)
         self.current = Phase(name, step, now)
 
     @property
     def seconds(self) -> float:
-        """How long the current phase takes by now."""
+        """Seconds since the present phase began."""
         return self._clock() - self.current.since
 
     @property
     def late(self) -> bool:
-        """Whether the current phase takes much longer than it ever did."""
+        """Whether the present phase takes much longer than ever before."""
         if self.current.name == MEETING:
             return False
         longest = self._longest.get(self.current.name)
         return self.seconds > (self._first if longest is None else max(self._least, PATIENCE * longest))
 
     def status(self) -> dict[str, Any]:
-        """The place of this worker, for the others; of types that JSON has."""
+        """The status of this worker, which it sends to the others, in types of JSON."""
         place = {"phase": self.current.name, "step": self.current.step, "arrived": self.arrived()}
         return {**place, "seconds": round(self.seconds, 1), "late": self.late}

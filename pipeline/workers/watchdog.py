@@ -1,8 +1,8 @@
-"""Ends a process that would wait forever, and says why: it looks on from a thread of its own, once a second.
+"""The watchdog: ends a process that would wait for ever, with the reason. It looks once a second, in its own thread.
 
-What it notices: another worker that is silent or leaves, a worker that no longer comes forward, a run directory that
-has a new owner, a stop that takes longer than it may. What it cannot: that its own process is stopped, or its
-interpreter hangs; for this it gives a sign of life to whoever started it.
+It notices a worker that is silent or leaves, a worker that no longer advances, a run directory with a new owner, and a
+stop that takes too long. It cannot notice that its own process is stopped or that its interpreter hangs; for this it
+sends a pulse to the supervisor.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pipeline.workers.peers import Peers
 from pipeline.workers.phases import Phases
 
 LOOK_S = 1.0
-GRACE_S = 3.0  # for which the main thread may still end by itself, with a better reason
+GRACE_S = 3.0  # the main thread may still end by itself within this time, with a better reason
 
 
 class Watchdog:
@@ -40,21 +40,21 @@ class Watchdog:
     ):
         self._config, self._phases, self._preemption, self._peers = config, phases, preemption, peers
         self._clock = clock
-        self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once the directory is another's
-        self.log: IO[str] | None = None  # where stacks and reasons are written besides stderr
-        self.tell: Callable[[PipelineError], None] = lambda error: None
+        self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once another process is the owner
+        self.log: IO[str] | None = None  # a file for stacks and places, besides stderr
+        self.report: Callable[[PipelineError], None] = lambda error: None  # called with the reason before the end
         self._stop_file = stop_file
-        self._asked: float | None = None  # when a stop was
+        self._asked: float | None = None  # the time when a stop was asked for
         self._supervised = False
         self._over = threading.Event()
 
     def start(self, pulse_fd: int | None) -> None:
-        """Begins to watch. pulse_fd: a pipe that gets a byte a second, as a sign of life."""
+        """Begins to watch. pulse_fd: a pipe that gets a byte a second, the pulse."""
         self._supervised = pulse_fd is not None
         threading.Thread(target=self._watch, args=(pulse_fd,), name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Looks away: from here on the process only has to end."""
+        """Ends the watch, when the process is about to end."""
         self._over.set()
 
     def _watch(self, pulse_fd: int | None) -> None:
@@ -66,13 +66,13 @@ class Watchdog:
             self._over.wait(LOOK_S)
 
     def _look_for_stop(self) -> None:
-        if os.path.exists(self._stop_file):  # False also where a disk does not answer
+        if os.path.exists(self._stop_file):  # False where the disk does not answer
             self._preemption.ask(str(self._stop_file))
         if self._preemption.requested and self._asked is None:
             self._asked = self._clock()
 
     def reason(self) -> PipelineError | None:
-        """Why this process must end now, if it must; looks also for the stop file."""
+        """The reason why this process must end now; None if it need not. Looks for the stop file, too."""
         self._look_for_stop()
         try:
             self.check_owner()
@@ -90,7 +90,7 @@ class Watchdog:
         return None
 
     def _peer_trouble(self, peers: Peers) -> PipelineError | None:
-        """What keeps the workers from going on together, if something does."""
+        """The reason why the workers cannot go on together; None if they can."""
         if error := peers.farewell():
             return error
         silent = {index: s for index, s in peers.silent().items() if s > self._config.stall_timeout}
@@ -101,21 +101,21 @@ class Watchdog:
         return _stalled(peers.statuses())
 
     def _end(self, error: PipelineError) -> None:
-        """Writes every worker's place and this one's stacks, and ends the process unless it ends by itself first."""
+        """Ends the process, unless it ends by itself within GRACE_S. If a peer is lost, first writes all places."""
         if isinstance(error, PeerLostError):
             self.write_places()
         if self._peers is not None:
             self._peers.leave(error)
         if not self._over.wait(GRACE_S):
-            with contextlib.suppress(PipelineError):  # the disk may be full: no reason to stay
-                self.tell(error)
+            with contextlib.suppress(PipelineError):  # a full disk does not keep the process alive
+                self.report(error)
             exit_now(error)
 
     def write_places(self) -> None:
-        """Writes to the log where every worker is, and the stacks of this one."""
+        """Writes the status of every worker to the log, and the stacks of this one."""
         if self.log is None or self._peers is None:
             return
-        with contextlib.suppress(OSError):  # as above
+        with contextlib.suppress(OSError):  # a full disk does not keep the process alive
             for index, status in self._peers.statuses().items():
                 self.log.write(f"worker {index}: {json.dumps(status)}\n")
             self.log.flush()
@@ -123,9 +123,10 @@ class Watchdog:
 
 
 def _stalled(statuses: dict[int, dict[str, Any]]) -> PeerLostError | None:
-    """The error that names whoever is behind and late; the others have done their part of a step and wait for its.
+    """The error that names the workers that are behind and late; None if there are none.
 
-    They are late too, but not to blame: the one behind may have something to do that takes long, as a slow disk does.
+    The other workers have done their part of the step and wait: they are late too, but they are not the cause. A worker
+    that is behind but not late may only have a slow disk.
     """
     furthest = max(status["arrived"] for status in statuses.values())
     behind = {i: s for i, s in statuses.items() if s["arrived"] < furthest} or statuses
@@ -139,5 +140,5 @@ def _stalled(statuses: dict[int, dict[str, Any]]) -> PeerLostError | None:
 def _pulse(pulse_fd: int) -> None:
     try:
         os.write(pulse_fd, b".")
-    except OSError:  # whoever started this process is gone; it looks after that itself
+    except OSError:  # the supervisor is gone, and its end ends this process by other means
         return

@@ -37,7 +37,7 @@ def check(command: pages.Command) -> None:
     told = {**from_file, **asked}
     fields = {name: told[name] for name in Config.__dataclass_fields__ if name in told}
     if "global_batch" in known:
-        settings.check(Config(**{name: configuration.read(name, value) for name, value in fields.items()}))
+        settings.check(Config(**{name: configuration.parse_value(name, value) for name, value in fields.items()}))
     for name, value in asked.items():
         flag = known.get(name)
         if flag is not None:

@@ -22,13 +22,26 @@ def mean_by_hand(states: list[state.Values]) -> dict[str, np.ndarray]:
     return {path: np.mean([values[path] for values in several], axis=0, dtype=np.float64) for path in several[0]}
 
 
+def one_by_one(last: int, values: state.Values | None = None, **fields) -> list[state.Values]:
+    """The states at steps 0 to `last` of a run that takes them one by one."""
+    run = trainer(1, values, **fields)
+    states = [state.arrays(run.towers.check_equal(0))]
+    for step in range(last):
+        run.advance(step, step + 1)
+        states.append(state.arrays(run.towers.check_equal(step + 1)))
+    return states
+
+
 @pytest.fixture(scope="module")
 def plain() -> list[state.Values]:
     """The states at steps 0 to END of a run that takes no mean."""
-    states = [assembly(1).initial()]
-    for step in range(END):
-        states.append(train(step, step + 1, 1, states[-1]))
-    return states
+    return one_by_one(END)
+
+
+@pytest.fixture(scope="module")
+def averaged() -> list[state.Values]:
+    """The states at steps 0 to LAST of a run that takes the mean."""
+    return one_by_one(LAST, **AVERAGED)
 
 
 @pytest.mark.parametrize("towers", [1, 4])
@@ -55,25 +68,30 @@ def group_at_zero(values: state.Values) -> state.Values:
     return {f"averages/{path}": np.zeros_like(value) for path, value in group(values, "averages").items()}
 
 
-def test_training_goes_on_from_it():
-    at_end = train(0, END, 1, **AVERAGED)
+def test_training_goes_on_from_it(averaged):
+    at_end, straight = averaged[END], averaged[LAST]
     without = {name: value for name, value in at_end.items() if not name.startswith("averages/")}
-    straight, from_mean = train(0, LAST, 1, **AVERAGED), train(END, LAST, 1, without)
+    from_mean = train(END, LAST, 1, without)
     assert state.sha256({name: straight[name] for name in from_mean}) == state.sha256(from_mean)
     assert state.sha256(group(straight, "averages")) == state.sha256(group(at_end, "averages"))
 
 
-@pytest.mark.parametrize("stop", [1, FIRST, 4, END - 1, END, 7])
-def test_it_is_part_of_what_a_resume_goes_on_with(stop):
-    resumed = train(stop, LAST, 4, train(0, stop, 1, **AVERAGED), **AVERAGED)
-    assert state.sha256(resumed) == state.sha256(train(0, LAST, 2, **AVERAGED))
+@pytest.fixture(scope="module")
+def resuming(averaged):
+    """A trainer on four towers that takes the mean, to be loaded with a state."""
+    return trainer(4, **AVERAGED)
+
+
+@pytest.mark.parametrize("stop", [0, 1, FIRST, 4, END - 1, END, 7])
+def test_it_is_part_of_what_a_resume_goes_on_with(averaged, resuming, stop):
+    resuming.towers.load(averaged[stop])
+    resuming.advance(stop, LAST)
+    assert state.sha256(state.arrays(resuming.towers.check_equal(LAST))) == state.sha256(averaged[LAST])
 
 
 def test_a_step_that_float16_skips_counts_with_the_parameters_it_left():
     start = assembly(**HALF).initial() | {loss_scale.SCALE: np.float32(2.0**24)}
-    states = [start]
-    for step in range(12):
-        states.append(train(step, step + 1, 1, states[-1], **HALF))
+    states = one_by_one(12, start, **HALF)
     assert 0 < states[-1][loss_scale.SKIPPED_STEPS] < 12
     settings = HALF | {"average": "0:12"}
     averaged = train(0, 12, 2, start | group_at_zero(assembly(**settings).initial()), **settings)

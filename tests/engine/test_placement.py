@@ -237,5 +237,5 @@ def test_table_shows_devices_in_order_variables_with_bytes_and_operations_by_kin
     variables += [Variable("shared", 4, gpu(10), None)]
     placed = Placement(tuple(variables), placement.read([graph(*nodes)], []).operations)
     heading, _, sections = placement.table(placed).partition("\n\n")
-    assert heading.startswith("What lies and runs on each device")
+    assert heading.startswith("The variables and operations of each device")
     assert sections == TABLE

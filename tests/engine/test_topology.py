@@ -9,7 +9,7 @@ LOCAL = "/job:localhost/replica:0/task:0/device:"
 
 
 def of(num_gpus: int = 0, **fields) -> Topology:
-    return topology.of(Config(**fields), num_gpus)
+    return topology.from_config(Config(**fields), num_gpus)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_shards_that_do_not_split_are_refused_with_the_counts_that_do():
 
 def of_workers(count: int, index: int = 0, towers: int = 1) -> Topology:
     addresses = tuple(f"h{k}:9000" for k in range(count))
-    return topology.of(Config(towers=towers), 0, Workers(addresses, index))
+    return topology.from_config(Config(towers=towers), 0, Workers(addresses, index))
 
 
 def test_a_worker_names_its_devices_as_its_own():
@@ -110,11 +110,11 @@ def test_the_exact_all_reduce_takes_just_those_workers_whose_sums_are_nodes_of_t
 
 
 def test_workers_whose_sums_are_no_nodes_are_refused_with_the_counts_that_fit():
-    with pytest.raises(UsageError, match="12 shards over 2 workers are 6 a worker, which is no power of two, as the "):
+    with pytest.raises(UsageError, match="12 shards over 2 workers are 6 a worker; the exact all-reduce needs a "):
         of_workers(2).check_shards(12)
-    with pytest.raises(UsageError, match="needs; use 1, 3, 6, 12 workers, or --all_reduce=fast"):
+    with pytest.raises(UsageError, match="a power of two; use 1, 3, 6, 12 workers, or --all_reduce=fast"):
         of_workers(2).check_shards(12)
-    with pytest.raises(UsageError, match="needs; use 1, 3, 6 workers, or --all_reduce=fast"):
+    with pytest.raises(UsageError, match="a power of two; use 1, 3, 6 workers, or --all_reduce=fast"):
         of_workers(2, towers=2).check_shards(12)
 
 

@@ -34,7 +34,7 @@ WRONG = [
     (["fake_data=yes"], "vary: fake_data=yes cannot be read; write values as fake_data=false"),
     (["learning_rate=1e-3,0.001"], "vary=learning_rate=1e-3,0.001 gives 0.001 twice; give each value once"),
     (["steps=1", "steps=2"], "vary=steps=2 varies steps a second time; give all its values in one --vary"),
-    (["run_dir=a,b"], "vary=run_dir=a,b: run_dir is of one start and cannot be varied; vary another flag"),
+    (["run_dir=a,b"], "vary=run_dir=a,b: run_dir cannot be varied; vary another flag"),
 ]
 
 

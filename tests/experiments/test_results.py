@@ -23,7 +23,7 @@ def test_mean_and_deviation_of_a_sample():
     assert Spread.of([0.9, 0.92, 0.94]) == pytest.approx((0.92, 0.02))
     assert Spread.of([0.9]) == (0.9, None)
     assert Spread.of([]) is None
-    assert Spread(0.92, 0.02).written("{:.1f}".format) == "0.9 ± 0.0"
+    assert Spread(0.92, 0.02).text("{:.1f}".format) == "0.9 ± 0.0"
 
 
 def test_a_run_that_did_not_finish_is_no_part_of_a_mean():
@@ -67,7 +67,7 @@ def events(directory: RunDirectory, *told: dict) -> None:
 
 def test_what_a_directory_tells(tmp_path):
     run = Run("a", {}, Config(steps=20, run_dir=str(tmp_path / "a")))
-    assert RunResult.of(run) == RunResult("a", {}, 1, NOT_STARTED)
+    assert RunResult.read(run) == RunResult("a", {}, 1, NOT_STARTED)
     directory = RunDirectory(tmp_path / "a")
     directory.path.mkdir()
     directory.record(run.config)
@@ -75,8 +75,8 @@ def test_what_a_directory_tells(tmp_path):
     scored = {"event": "validation", "step": 10, "time": 103.5, "accuracy": 0.5, "loss": 1.0}
     events(directory, start, scored)
     unfinished = RunResult("a", {}, 1, "unfinished", 10, validation_accuracy=0.5, seconds=3.5)
-    assert RunResult.of(run) == unfinished
+    assert RunResult.read(run) == unfinished
     result = {"test_accuracy": 0.4, "test_loss": 2.0, "images_per_second": 9.0, "parameters_sha256": "ab"}
     events(directory, start, scored, {"event": "result", "step": 20, "time": 105.0, **result})
     finished = dataclasses.replace(unfinished, status=FINISHED, step=20, seconds=5.0, **result)
-    assert RunResult.of(run) == finished
+    assert RunResult.read(run) == finished

@@ -27,11 +27,11 @@ def test_shares_are_of_the_time_since_the_last_look():
     clock = Clock()
     with clock.timing("evaluation"):
         time.sleep(0.02)
-    first = clock.shares_lately()
+    first = clock.recent_shares()
     assert first["evaluation"] > 0.5
     with clock.timing("training"):
         time.sleep(0.02)
-    lately = clock.shares_lately()
+    lately = clock.recent_shares()
     assert sum(lately.values()) == pytest.approx(1)
     assert lately["evaluation"] == 0
     assert lately["compute"] > 0.5
@@ -45,5 +45,5 @@ def test_speed_counts_training_alone():
     time.sleep(0.02)
     clock.images += 100
     assert 100 / 0.04 < clock.images_per_second() <= 100 / 0.02
-    assert clock.images_per_second_lately() == clock.images_per_second()
-    assert clock.images_per_second_lately() == 0
+    assert clock.recent_images_per_second() == clock.images_per_second()
+    assert clock.recent_images_per_second() == 0

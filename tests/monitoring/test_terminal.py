@@ -19,7 +19,7 @@ terminal = Terminal(quiet="quiet" in sys.argv, verbose="verbose" in sys.argv)
 terminal.line("started")
 for step in range(10, {STEPS} + 1, 10):
     terminal.move(step, {STEPS}, f"loss 0.{{step}}")
-    terminal.still(f"step {{step}}")
+    terminal.milestone(f"step {{step}}")
     terminal.detail(f"norm at {{step}}")
     time.sleep(0.15)  # the line moves ten times a second at most
 terminal.line("finished")

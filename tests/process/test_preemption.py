@@ -145,7 +145,7 @@ over = threading.Event()
 with Preemption.listening() as preemption:
     with sigterm_held_back():
         threading.Thread(target=over.wait).start()
-    with preemption.kept():
+    with preemption.sigterm_retaken():
         signal.signal(signal.SIGTERM, lambda number, frame: print("taken by another"))
         os.kill(os.getpid(), signal.SIGTERM)
     print(preemption.reason)

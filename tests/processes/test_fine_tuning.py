@@ -88,7 +88,7 @@ def test_a_start_at_step_0_finds_the_same_source_or_is_refused(run_copy, tmp_pat
         path.unlink()
     told = commands.refuse(ExitCode.USAGE, "train", *arguments, cwd=tmp_path)
     assert told.startswith(f"usage: init_from={run_copy} has parameters_sha256 ")
-    assert told.endswith("from which this run was started; bring that back, or use another --run_dir")
+    assert told.endswith("; bring that source back, or use another --run_dir")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_start_at_step_0_finds_the_same_source_or_is_refused(run_copy, tmp_pat
         ("--init_from=nowhere", "usage: init_from=nowhere is no .keras file and holds no run; give FILE.keras, or a"),
         (
             "--init_sha256=12ab",
-            "usage: --init_sha256 is of --init_from, which is not given; give both, or leave it out",
+            "usage: --init_sha256 needs --init_from, which is not given; give both, or leave it out",
         ),
     ],
 )

@@ -33,7 +33,7 @@ def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
 
 def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
-    with supervised(run.path, "--max_restarts=1") as live:
+    with supervised(run.path, "--max_restarts=1", "--pulse_timeout=120") as live:
         for step in (8, 30):
             hurt(run, live, step, signal.SIGKILL)
         code, _, err = live.end()
@@ -43,7 +43,7 @@ def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
 
 def test_stopped_it_is_killed_and_ends_as_one_never_stopped(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
-    with supervised(run.path, "--pulse_timeout=8", "--first_pulse_timeout=25") as live:
+    with supervised(run.path, "--pulse_timeout=8", "--first_pulse_timeout=120") as live:
         hurt(run, live, 20, signal.SIGSTOP)
         code, _, err = live.end()
     assert code == ExitCode.DONE and "worker 0 killed, without a pulse" in err

@@ -72,7 +72,7 @@ def test_stopped_and_started_again_it_scores_the_rest(straight_copy):
         watch.send_signal(signal.SIGINT)
         code, _, err = ended(watch)
     assert (code, err) == (
-        ExitCode.PREEMPTED, "preempted: SIGINT; what was scored is kept, and the same command goes on\n"
+        ExitCode.PREEMPTED, "preempted: SIGINT; all scores are kept, and the same command goes on\n"
     )  # fmt: skip
     before = scored(run)
     assert 1 <= len(before) < len(steps)

@@ -21,7 +21,7 @@ from pipeline.runs.run_directory import RunDirectory
 HOSTILE = "<script>alert('&')</script>"
 PNG = "data:image/png;base64," + base64.b64encode(b"not really").decode()
 PLACEMENT = """\
-What lies and runs on each device.
+The variables and operations of each device.
 
 /job:localhost/replica:0/task:0/device:CPU:0
   variables                 bytes
@@ -146,7 +146,7 @@ def test_a_run_that_is_not_finished(events, tmp_path):
 def test_a_run_that_diverged_says_where(tmp_path):
     event = told("diverged", 4, 6.0, loss=None, variables=["fc/kernel"])
     text = Page(page.render([view(tmp_path / "run", [*TRAINED, event])])).text
-    assert "Diverged at step 4: the loss was not finite; not finite was the gradient of fc/kernel." in text
+    assert "Diverged at step 4: the loss was not finite; the gradient of fc/kernel was not finite." in text
 
 
 def compared(tmp_path, *different: dict, **results) -> Comparison:

@@ -9,7 +9,7 @@ NEVER = {"log_every": 0, "eval_every": 0, "checkpoint_every": 0, "summary_every"
 
 
 def cadence(**fields) -> Cadence:
-    return Cadence.of(Config(**(NEVER | fields)))
+    return Cadence.from_config(Config(**(NEVER | fields)))
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,9 @@ def test_the_source_is_the_one_of_the_first_start(tmp_path):
     again = imported(config(tmp_path / "plain.keras", init_sha256=sha256))
     assert state.sha256(again.values) == state.sha256(found.values)
     plain(tmp_path / "plain.keras")
-    with pytest.raises(UsageError, match=f"has parameters_sha256 .*, not --init_sha256={sha256}, from which this run"):
+    with pytest.raises(
+        UsageError, match=f"has parameters_sha256 .*, but this run was started from --init_sha256={sha256}"
+    ):
         imported(config(tmp_path / "plain.keras", init_sha256=sha256))
 
 
@@ -191,5 +193,5 @@ def test_where_nothing_lies_is_said_before_anything_starts(name, tmp_path):
 
 
 def test_a_hash_without_a_source_is_a_mistake():
-    with pytest.raises(UsageError, match="--init_sha256 is of --init_from, which is not given; give both"):
+    with pytest.raises(UsageError, match="--init_sha256 needs --init_from, which is not given; give both"):
         small_run.config(init_sha256="12ab")

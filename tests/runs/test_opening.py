@@ -85,6 +85,13 @@ def test_lost_checkpoints_are_no_reason_to_start_from_scratch(run_dir, lose, res
     assert {**after, "lock": None} == {**before, "lock": None}
 
 
+def test_a_finished_run_says_so_without_its_checkpoints(run_dir, capsys):
+    shutil.rmtree(run_dir / "checkpoints")
+    result = train(run_dir, quiet=False)
+    assert result["step"] == 12
+    assert "finished already, at step 12" in capsys.readouterr().out
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(finished, tmp_path):
     directory = RunDirectory(tmp_path / "run")
     directory.path.mkdir()
@@ -173,7 +180,7 @@ def test_a_resume_on_other_hardware_says_from_which_step_on(run_dir, monkeypatch
     train(run_dir, steps=16, quiet=False)
     [event] = [event for event in RunDirectory(run_dir).history().events if event["event"] == "hardware"]
     assert (event["step"], event["now"]["variables"]) == (12, "ONEDNN_DEFAULT_FPMATH_MODE=BF16")
-    assert "from step 12 on other hardware computes (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
+    assert "from step 12 on the run uses other hardware (variables: none -> ONEDNN_DEFAULT_FPMATH_MODE=BF16)" in (
         capsys.readouterr().out
     )
     monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE")

@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_is_owned_by_nobody(file):
     mine = Ownership(file, None)
     with mine.held():
         file.unlink()
-        with pytest.raises(StorageError, match="taken over by nobody that can be told"):
+        with pytest.raises(StorageError, match="taken over by an unknown process"):
             mine.check()
 
 

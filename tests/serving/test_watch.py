@@ -201,7 +201,7 @@ def test_a_signal_ends_it_and_what_was_scored_stays(run, meanwhile):
         run.save(step)
     stop = Preemption()
     meanwhile[4] = lambda: stop.ask("SIGTERM")
-    with pytest.raises(PreemptedError, match="SIGTERM; what was scored is kept, and the same command goes on"):
+    with pytest.raises(PreemptedError, match="SIGTERM; all scores are kept, and the same command goes on"):
         run.watch(stop=stop)
     assert run.found() == {2: run.expected[2]}
 

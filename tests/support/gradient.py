@@ -18,7 +18,7 @@ def main() -> None:
     from pipeline.workers import discovery
     from pipeline.workers.cluster import Cluster
 
-    towers = topology.of(asked, 0, discovery.workers(asked))
+    towers = topology.from_config(asked, 0, discovery.workers(asked))
     cluster = Cluster(towers, asked)
     devices.start(towers, asked)
     cluster.start()

@@ -23,7 +23,8 @@ def no_constants(name):
 
 def lines(run_dir: Path) -> list[dict]:
     """The lines of metrics.jsonl by strict JSON, without their time."""
-    told = [json.loads(line, parse_constant=no_constants) for line in (run_dir / "metrics.jsonl").open()]
+    text = (run_dir / "metrics.jsonl").read_text()
+    told = [json.loads(line, parse_constant=no_constants) for line in text.splitlines()]
     return [{key: value for key, value in line.items() if key != "time"} for line in told]
 
 
@@ -61,14 +62,14 @@ def start(run_dir: Path, step: int) -> Journal:
     journal = Journal(run_dir, step)
     journal.text("configuration", markdown_table({"towers": 2}), step)
     if step == 0:
-        journal.job(step, hparams.start(Config(run_dir=str(run_dir))))
+        journal.whole_run(step, hparams.start(Config(run_dir=str(run_dir))))
     journal.graph(tf.compat.v1.GraphDef(node=[{"name": "x", "op": "Const"}]))
     return journal
 
 
 def finish(journal: Journal) -> None:
     """What a run tells when it is finished."""
-    journal.job(LAST, [hparams.end()])
+    journal.whole_run(LAST, [hparams.end()])
 
 
 def num_graphs(run_dir: Path) -> int:

@@ -1,8 +1,10 @@
-"""Formats to take a trained model elsewhere in, by the name that --format gives.
+"""The formats of exports, by the names that --format takes.
 
-To add one, write a module and give it a line in FORMATS. It has `NAME`, the file that it writes ("" for the whole
-directory), `write(network, directory)`, which returns lines that its user must know, and `load(directory) -> Runner` by
-the format's own runtime, since every export is compared with what `predict` says.
+To add a format, write a module and give it a line in FORMATS. The module has
+
+* `NAME`: the file that it writes, "" for the whole directory;
+* `write(network, directory)`: writes the export, and returns lines for its users;
+* `load(directory) -> Runner`: loads it with the format's own runtime, for the comparison with `predict`.
 """
 
 import importlib
@@ -14,9 +16,9 @@ from pipeline.errors import UsageError
 
 
 class Format(NamedTuple):
-    """A format: the module that writes it, and the packages that this one needs beside the project's own."""
+    """A format: its module, and the extra packages that the module needs."""
 
-    module: str  # imported when it is asked for
+    module: str  # imported at its first use
     packages: tuple[str, ...] = ()
 
 
@@ -33,7 +35,7 @@ def check(name: str) -> None:
     missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
     if missing:
         raise UsageError(
-            f"format={name} needs what is not installed; pip install {' '.join(missing)}, or take another --format"
+            f"format={name} needs {' '.join(missing)}; pip install {' '.join(missing)}, or take another --format"
         )
 
 

@@ -1,7 +1,7 @@
-"""keras: one model.keras, that plain Keras loads without this project.
+"""keras: one model.keras, which plain Keras loads without this project.
 
-It takes images [n, height, width, channels] of 0 to 255, uint8 or float, and gives probabilities [n, classes]. The
-network that gives logits is a layer of it, the one before the last.
+The model takes images [n, height, width, channels] of 0 to 255, uint8 or float, and returns probabilities [n, classes].
+Its last layer but one is the network that returns logits.
 """
 
 import importlib
@@ -21,32 +21,32 @@ NAME = "model.keras"
 
 
 def write(network: Network, directory: Path) -> list[str]:
-    """Writes model.keras and the labels. Raises UsageError for a model of a user's that Keras cannot save."""
+    """Writes model.keras and the labels. Raises UsageError for a user's model that Keras cannot save."""
     try:
-        whole(network).save(directory / NAME)
+        classifier(network).save(directory / NAME)
     except OSError:
         raise
-    except Exception as error:  # whatever a user's own classes raise when they are saved
+    except Exception as error:  # a user's own classes may raise anything when they are saved
         raise cannot_be_converted(network, "a .keras file", error) from error
     network.write_labels(directory)
     needed = ", ".join(f"{c.module}.{c.name}" for c in _foreign_classes(directory))
-    return [f"whoever loads it must give Keras these classes, as custom_objects: {needed}"] if needed else []
+    return [f"to load it, give Keras these classes, as custom_objects: {needed}"] if needed else []
 
 
-def whole(network: Network) -> keras.Model:
-    """From images of 0 to 255 to probabilities, by layers of Keras' own."""
+def classifier(network: Network) -> keras.Model:
+    """The model from images of 0 to 255 to probabilities, made of Keras' own layers."""
     model = with_keras_layers(network.model(network.precision))
     assign(model, network.values)
     images = keras.Input(network.image_shape, name="images")
-    # Divided, as in training: keras.layers.Rescaling multiplies by 1 / 255, which rounds to other bits.
+    # A division, as in training: keras.layers.Rescaling multiplies by 1 / 255, which rounds to other bits.
     scaled = keras.ops.cast(images, model.compute_dtype) / 255
     return keras.Model(images, layers.Softmax(dtype="float32", name="probabilities")(model(scaled)), name="classifier")
 
 
 def with_keras_layers(model: keras.Model) -> keras.Model:
-    """A model like this, with fresh values, and layers of Keras in place of this project's.
+    """A copy of the model with fresh values, and with Keras' layers in place of this project's.
 
-    The model itself if it has none. Only its own layers are looked at, not those inside of other layers.
+    A model without layers of this project is returned as it is. Layers inside of other layers stay.
     """
     if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization) for layer in model.layers):
         return model
@@ -62,16 +62,16 @@ def with_keras_layers(model: keras.Model) -> keras.Model:
         pools[id(convolution)] = layers.MaxPooling2D(2, name=f"{layer.name}_pool", **options)
         return convolution
 
-    def call(layer: keras.Layer, *arguments, **options):
+    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
         outputs = layer(*arguments, **options)
         return pools[id(layer)](outputs) if id(layer) in pools else outputs
 
-    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # of a Sequential too
+    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # also where it is a Sequential
     return keras.models.clone_model(functional, clone_function=plain, call_function=call)
 
 
 def load(directory: Path) -> Runner:
-    """The model as Keras loads it, with the classes of a user's own that it needs."""
+    """The model, loaded by Keras with the user's own classes that it needs."""
     needed = {c.registered: getattr(importlib.import_module(c.module), c.name) for c in _foreign_classes(directory)}
     model = keras.saving.load_model(directory / NAME, custom_objects=needed, compile=False)
     return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
@@ -82,11 +82,11 @@ class _Class(NamedTuple):
 
     module: str
     name: str
-    registered: str  # as what Keras asks for it
+    registered: str  # the name by which Keras looks it up
 
 
 def _foreign_classes(directory: Path) -> list[_Class]:
-    """The classes that are not of Keras: whoever loads the file has to have them."""
+    """The classes in the file that are not Keras' own; they are needed to load it."""
     with zipfile.ZipFile(directory / NAME) as archive:
         config = json.loads(archive.read("config.json"))
     return sorted(set(_foreign_in(config)))

@@ -1,4 +1,4 @@
-"""A trained network as every format takes it: the model, its values, and what the outside must know of it."""
+"""A trained network as all formats take it: the model, its values, its image shape and class names."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,9 +20,9 @@ LABELS = "labels.txt"  # one class name a line, in the order of the probabilitie
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is exported. Images are [n, *image_shape] uint8."""
+    """A network to be exported. Its images are [n, *image_shape] uint8."""
 
-    model_name: str  # as --model has it
+    model_name: str  # the value of --model
     seed: int
     precision: str
     image_shape: tuple[int, int, int]  # height, width, channels
@@ -30,13 +30,13 @@ class Network:
     values: state.Values  # parameters and statistics
 
     def model(self, precision: str) -> keras.Model:
-        """The Keras model with these values, computing in this precision (variables are float32 in all)."""
+        """The Keras model with these values. It computes in this precision; its variables are float32."""
         model = models.build(self.model_name, self.image_shape, len(self.class_names), self.seed, precision)
         assign(model, self.values)
         return model
 
     def write_labels(self, directory: Path) -> Path:
-        """Writes the class names, one a line."""
+        """Writes the class names to labels.txt, one a line. Returns its path."""
         path = directory / LABELS
         path.write_text("".join(f"{name}\n" for name in self.class_names))
         return path
@@ -52,7 +52,7 @@ def assign(model: keras.Model, values: state.Values) -> None:
 
 
 class Predictor(tf.Module):
-    """The network as plain TensorFlow: variables and functions of tensors, with nothing of Keras or of this project."""
+    """The network as plain TensorFlow: variables and functions of tensors, without Keras or this project."""
 
     def __init__(self, network: Network, precision: str):
         super().__init__(name="predictor")
@@ -60,15 +60,15 @@ class Predictor(tf.Module):
         self.parameters = [tf.Variable(v.numpy(), name=v.path) for v in model.trainable_variables]
         self.statistics = [tf.Variable(v.numpy(), name=v.path, trainable=False) for v in statistics_of(model)]
 
-        def probabilities(images):
+        def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images)}
 
-        # A closure, since an attribute that is a Keras model would be saved with this module.
+        # A closure: as an attribute, the Keras model would be saved with this module.
         signature = [tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")]
         self.predict = tf.function(probabilities, input_signature=signature, autograph=False)
 
 
-def cannot_be_converted(network: Network, what: str, error: Exception) -> UsageError:
-    """The error for a converter's own, of which the first line is told."""
+def cannot_be_converted(network: Network, target: str, error: Exception) -> UsageError:
+    """The error for a failed conversion, with the first line of the converter's own error."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UsageError(f"model={network.model_name} cannot be made {what} ({reason}); use --format=savedmodel")
+    return UsageError(f"model={network.model_name} cannot be made {target} ({reason}); use --format=savedmodel")

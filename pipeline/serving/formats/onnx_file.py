@@ -1,6 +1,6 @@
 """onnx: one model.onnx, by tf2onnx; input `images` uint8, output `probabilities`, the class names in its metadata.
 
-Runtimes seldom have kernels for 16 bits, so the network computes in float32 here, whatever it was trained in.
+Few runtimes have kernels for 16 bits, so the export always computes in float32.
 """
 
 import json
@@ -15,10 +15,10 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from pipeline.serving.formats.network import Network, Predictor, Runner, cannot_be_converted
 
 NAME = "model.onnx"
-NAMES = ("images", "probabilities")  # of what goes in and comes out
+NAMES = ("images", "probabilities")  # the model's input and output
 OPSET = 18  # the newest that tf2onnx 1.17 knows
 
-logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what users need to know of it, we say
+logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # its errors are raised as ours; its other lines are noise
 
 
 def write(network: Network, directory: Path) -> list[str]:
@@ -26,8 +26,8 @@ def write(network: Network, directory: Path) -> list[str]:
     predictor = Predictor(network, "float32")
     try:
         converted = _converted(predictor)
-        onnx.checker.check_model(converted)  # an operation that tf2onnx does not know, it leaves as it is
-    except Exception as error:  # whatever it meets
+        onnx.checker.check_model(converted)  # tf2onnx leaves an operation that it does not know as it is
+    except Exception as error:  # tf2onnx may raise anything
         raise cannot_be_converted(network, "ONNX", error) from error
     onnx.helper.set_model_props(converted, {"class_names": json.dumps(network.class_names)})
     onnx.save(converted, directory / NAME)
@@ -36,8 +36,8 @@ def write(network: Network, directory: Path) -> list[str]:
 
 
 def _converted(predictor: Predictor) -> onnx.ModelProto:
-    # Not tf2onnx's own from_function: to 1.17 a constant that a model was made with, as the mean in the preprocessing
-    # of Keras' applications, is an input of the graph.
+    # Not by tf2onnx's from_function: version 1.17 takes a captured constant for an input of the graph, such as the mean
+    # in the preprocessing of Keras' applications.
     frozen = convert_variables_to_constants_v2(predictor.predict.get_concrete_function())
     names = {tensor.name: name for tensor, name in zip((*frozen.inputs, *frozen.outputs), NAMES, strict=True)}
     [taken, given] = names
@@ -52,7 +52,7 @@ def _converted(predictor: Predictor) -> onnx.ModelProto:
 
 
 def load(directory: Path) -> Runner:
-    """The model as ONNX Runtime runs it."""
+    """The model, loaded by ONNX Runtime."""
     session = onnxruntime.InferenceSession(directory / NAME, providers=["CPUExecutionProvider"])
     taken, given = NAMES
     return lambda images: session.run([given], {taken: images})[0]

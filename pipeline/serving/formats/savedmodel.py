@@ -1,7 +1,7 @@
-"""savedmodel: a directory that TensorFlow, TF Serving and tools made for them load, without this project or Keras.
+"""savedmodel: a directory that TensorFlow, TF Serving and their tools load without this project or Keras.
 
 Signatures: `serving_default` takes `images` [n, height, width, channels] uint8; `serving_bytes` takes `image_bytes`
-[n], the contents of PNG or JPEG files of any size. Both give `probabilities` [n, classes] float32, `class_index` [n]
+[n], the contents of PNG or JPEG files of any size. Both return `probabilities` [n, classes] float32, `class_index` [n]
 int64, the likeliest class, and `class_name` [n], its name. All names are in assets/labels.txt.
 """
 
@@ -14,14 +14,14 @@ from pipeline.serving.formats.network import Network, Predictor, Runner
 from pipeline.sources import images as encoded
 from pipeline.storage.reading import without_patterns
 
-NAME = ""  # it is the directory
+NAME = ""  # the directory itself
 
 
 def write(network: Network, directory: Path) -> list[str]:
-    """Writes the files of a SavedModel into the directory, which is then one."""
+    """Writes a SavedModel to the directory."""
     predictor = Predictor(network, network.precision)
-    with tempfile.TemporaryDirectory() as elsewhere:  # an asset is copied when the model is saved
-        predictor.labels = tf.saved_model.Asset(str(network.write_labels(Path(elsewhere))))
+    with tempfile.TemporaryDirectory() as directory_of_labels:  # the save copies its assets
+        predictor.labels = tf.saved_model.Asset(str(network.write_labels(Path(directory_of_labels))))
         tf.saved_model.save(predictor, str(directory), signatures=_signatures(predictor, network))
     return []
 
@@ -29,12 +29,12 @@ def write(network: Network, directory: Path) -> list[str]:
 def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     names = tf.constant(network.class_names)
 
-    def answer(images):
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         answers = predictor.predict(images)
         index = tf.argmax(answers["probabilities"], axis=-1)
         return {**answers, "class_index": index, "class_name": tf.gather(names, index)}
 
-    def answer_bytes(image_bytes):
+    def answer_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(encoded.decode_batch(image_bytes, network.image_shape))
 
     pixels = tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")
@@ -46,7 +46,7 @@ def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.ex
 
 
 def load(directory: Path) -> Runner:
-    """The model as TensorFlow alone loads it."""
+    """The model, loaded by TensorFlow alone."""
     with without_patterns(directory) as path:
         loaded = tf.saved_model.load(path)  # kept alive by the function below: it owns the variables
     return lambda images: loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()

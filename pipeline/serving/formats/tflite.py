@@ -1,11 +1,12 @@
-"""tflite: one model.tflite for phones and small boards; it takes uint8 images and gives probabilities.
+"""tflite: one model.tflite for phones and small boards, which takes uint8 images and returns probabilities.
 
-TensorFlow Lite has no bfloat16, so the network computes in float32 here, whatever it was trained in.
+TensorFlow Lite has no bfloat16, so the export always computes in float32.
 """
 
 import warnings
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.serving.formats.network import Network, Predictor, Runner, cannot_be_converted
@@ -27,15 +28,15 @@ def write(network: Network, directory: Path) -> list[str]:
 
 
 def load(directory: Path) -> Runner:
-    """The model as TensorFlow Lite's interpreter runs it."""
-    # Its own kernels, without the delegate that logs a line when it is made.
+    """The model, loaded by TensorFlow Lite's interpreter."""
+    # The built-in kernels, without the default delegate, which logs a line.
     kernels = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow 2.21 announces its move to the package ai_edge_litert
         interpreter = tf.lite.Interpreter(str(directory / NAME), experimental_op_resolver_type=kernels)
     [taken], [given] = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(images):
+    def run(images: np.ndarray) -> np.ndarray:
         interpreter.resize_tensor_input(taken["index"], images.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(taken["index"], images)
