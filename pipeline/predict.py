@@ -11,6 +11,7 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 
 from pipeline.cli import command, flags
 from pipeline.errors import BadDataError, UsageError
+from pipeline.process import standard_error
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand, replacing, storage_errors
@@ -60,9 +61,12 @@ def main(words: list[str]) -> None:
     assembly, towers = saved.assemble(restored, execution)
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
     predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
-    predictions = predictor(images, flags.value("skip_unreadable"))
+    with standard_error.kept() as lines:
+        predictions = predictor(images, flags.value("skip_unreadable"))
+    for line in images.remarks(lines, bool(predictions.refused)):
+        standard_error.tell(line)
     for refusal in predictions.refused:
-        print(f"skipped: {refusal}", file=sys.stderr)
+        standard_error.tell(f"skipped: {refusal}")
     if not predictions.indices:
         raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
     rows = zip(predictions.indices, predictions.probabilities.tolist(), strict=True)

@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError, UsageError
 from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand, replacing, storage_errors
+from pipeline.storage.reading import read_small
 
 if TYPE_CHECKING:
     from pipeline.reporting.scored import Scored
@@ -82,7 +83,7 @@ def _scored(directory: RunDirectory, execution: Mapping[str, Any]) -> tuple["Sco
 
 def _placement(directory: RunDirectory) -> str | None:
     try:
-        return directory.placement.read_text()
+        return read_small(directory.placement).decode(errors="replace")
     except OSError:
         return None
 

@@ -1,20 +1,24 @@
 """A job of several workers, hit by one accident after the other: python -m tests.chaos --minutes=M --seed=S
 
 Each worker has a supervisor and a host of its own (a network namespace, so root is needed), and all share a run
-directory on a small disk. Events are drawn at random: see EVENTS. After each the job must come forward again by itself,
-from the newest checkpoint that was whole, and in the end it must have the parameters_sha256 of a run that
-nothing ever happened to. Prints a line for every event, and ends with 0 if all of this was so.
+directory on a small disk. Each supervisor has a terminal, and what it writes goes through a pipe to a reader. Events
+are drawn at random: see EVENTS. After each the job must come forward again by itself, from the newest checkpoint that
+was whole, and in the end it must have the parameters_sha256 of a run that nothing ever happened to. Prints a line for
+every event, and ends with 0 if all of this was so.
 """
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import random
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +37,7 @@ FLAGS = (
     *(f"--checkpoint_every={INTERVAL}", "--eval_batch=50", "--start_timeout=90", "--quiet"),
 )
 SHAPES = ((2, 1), (2, 2), (4, 1))  # workers and towers that four shards divide over
-FORMAT = "{:>3} {:<12} {:<9} {:>8} {:>10} {:>9}  {}"
+FORMAT = "{:>3} {:<14} {:<9} {:>8} {:>10} {:>9}  {}"
 
 
 class Job:
@@ -43,6 +47,8 @@ class Job:
         self._hosts, self.run, self._leg = where, RunDirectory(run_dir), leg
         self.shape, self.steps = SHAPES[0], leg
         self.supervisors: list[subprocess.Popen] = []
+        self.terminals: list[int] = []  # our ends; where one is closed, the supervisor's terminal hangs up
+        self.readers: list[subprocess.Popen] = []  # of what the supervisors write
 
     def start(self) -> None:
         """Starts every supervisor."""
@@ -52,8 +58,36 @@ class Job:
             command = [*self._hosts[k], sys.executable, "-m", "pipeline.supervise", *FLAGS, "--max_restarts=1000"]
             command += [f"--run_dir={self.run.path}", f"--steps={self.steps}", f"--towers={towers}"]
             command += [f"--worker_addresses={addresses}", f"--worker_index={k}"]
-            log = (self.run.path.parent.parent / f"supervisor-{k}.log").open("a")
-            self.supervisors.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment()))
+            self._start_one(command, self.run.path.parent.parent / f"supervisor-{k}.log")
+
+    def _start_one(self, command: list[str], log: Path) -> None:
+        """Starts a supervisor in a session of its own, whose terminal is its stdin, with `tee` behind its output."""
+        reader = subprocess.Popen(["tee", "-a", log], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        ours, terminal = pty.openpty()
+        self.supervisors.append(
+            subprocess.Popen(
+                command,
+                stdin=terminal,
+                stdout=reader.stdin,
+                stderr=reader.stdin,
+                env=environment(),
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+            )
+        )
+        os.close(terminal)
+        reader.stdin.close()
+        self.terminals.append(ours)
+        self.readers.append(reader)
+
+    def _forget(self) -> None:
+        """Lets go of supervisors that have ended, and of what they wrote to."""
+        while self.terminals:
+            os.close(self.terminals.pop())
+        for reader in self.readers:
+            reader.kill()
+            reader.wait()
+        self.supervisors, self.readers = [], []
 
     def workers(self) -> list[int]:
         """The processes of the workers that are there now."""
@@ -75,14 +109,14 @@ class Job:
             supervisor.send_signal(signal.SIGTERM)
         for supervisor in self.supervisors:
             supervisor.wait()
-        self.supervisors = []
+        self._forget()
 
     def kill(self) -> None:
         """Kills all supervisors; their workers go with them."""
         for supervisor in self.supervisors:
             supervisor.kill()
             supervisor.wait()
-        self.supervisors = []
+        self._forget()
 
     def logged(self) -> int:
         """The last step that was told."""
@@ -93,9 +127,9 @@ class Job:
         if codes := self.ended():
             if set(codes) == {0}:
                 self.steps += self._leg
-            elif not set(codes) <= {0, 75, 76, -signal.SIGKILL}:
+            elif not set(codes) <= {0, 75, 76, -signal.SIGKILL, -signal.SIGHUP}:
                 raise SystemExit(f"supervisors ended with {codes}: see supervisor-*.log")
-            self.supervisors = []
+            self._forget()
             self.start()
 
 
@@ -120,6 +154,22 @@ def kill_host(job: Job, draws: random.Random) -> None:
 
 def preempt(job: Job, draws: random.Random) -> None:
     _signal(draws.sample(job.workers(), 1), draws.choice((signal.SIGTERM, signal.SIGUSR1)))
+
+
+def hang_up(job: Job, draws: random.Random) -> None:
+    """SIGHUP, to a worker or to a supervisor."""
+    supervisors = [supervisor.pid for supervisor in job.supervisors]
+    _signal(draws.sample(draws.choice((job.workers(), supervisors)), 1), signal.SIGHUP)
+
+
+def close_terminal(job: Job, draws: random.Random) -> None:
+    """Of one host: the kernel tells everyone in its session."""
+    os.close(job.terminals.pop(draws.randrange(len(job.terminals))))
+
+
+def lose_reader(job: Job, draws: random.Random) -> None:
+    """Of one host: what it writes is read no more."""
+    draws.choice(job.readers).kill()
 
 
 def suspend(job: Job, draws: random.Random) -> None:
@@ -163,8 +213,11 @@ def reshape(job: Job, draws: random.Random) -> None:
     job.start()
 
 
-MAY_PASS = (cut_link, fill_disk, flip_byte)  # perhaps without a restart
-EVENTS = (kill_one, kill_all, kill_host, preempt, suspend, cut_link, fill_disk, flip_byte, reshape)
+MAY_PASS = (cut_link, fill_disk, flip_byte, lose_reader)  # perhaps without a restart
+EVENTS = (
+    *(kill_one, kill_all, kill_host, preempt, hang_up, close_terminal, lose_reader),
+    *(suspend, cut_link, fill_disk, flip_byte, reshape),
+)
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:
@@ -248,7 +301,7 @@ def summary(happened: list[tuple[str, int, float]]) -> None:
     for name in sorted(counts):
         seconds = [s for other, _, s in happened if other == name]
         mean = sum(seconds) / len(seconds)
-        print(f"{counts[name]:>3} x {name:<12} {mean:6.1f} s lost on average, {max(seconds):.1f} at most")
+        print(f"{counts[name]:>3} x {name:<14} {mean:6.1f} s lost on average, {max(seconds):.1f} at most")
     print(f"{len(happened)} events, {sum(restarts for _, restarts, _ in happened)} restarts")
 
 

@@ -18,7 +18,7 @@ from pipeline import config as configuration
 from pipeline.cli.flags import topic
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StorageError, UsageError
-from pipeline.process import preemption
+from pipeline.process import preemption, standard_error
 from pipeline.process.exits import exit_with
 from pipeline.text.spelling import did_you_mean, nearest
 
@@ -39,6 +39,7 @@ def run(
     positional: the name of the arguments without dashes, which main gets as a list; "" if there are none.
     own_topic: the topic in --help of the flags that are not in Config.
     """
+    standard_error.open_standard_descriptors()
     preemption.end_on_interrupt()
     absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     absl.logging.get_absl_handler().addFilter(_concerns_users)
@@ -53,6 +54,7 @@ def run(
         if "--version" in argv:
             flags.FLAGS.mark_as_parsed()
             return functools.partial(print, f"pipeline {pipeline.__version__}")
+        _check_current_directory()
         rest = _parsed(argv, names)
         if rest and not positional:
             raise _no_flag(rest[0], names, usage)
@@ -68,6 +70,14 @@ def _concerns_users(record: logging.LogRecord) -> bool:
     """Whether a record is a warning of this package, or an error. Users do not see the remarks of libraries."""
     own = Path(record.pathname).is_relative_to(Path(__file__).parents[1])
     return record.levelno >= (logging.WARNING if own else logging.ERROR)
+
+
+def _check_current_directory() -> None:
+    """Raises UsageError where the current directory was removed: modules and relative paths are looked for there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(f"the current directory is gone ({error.strerror}); change to one that is there") from None
 
 
 def _parsed(argv: Sequence[str], names: Collection[str]) -> list[str]:

@@ -79,7 +79,8 @@ def event_files(directory: Path) -> list[Path]:
     """The event files in a directory, in the order in which TensorBoard reads them."""
     if not directory.is_dir():
         return []
-    return sorted(path for path in directory.iterdir() if re.match(r"events\.out\.tfevents\.[0-9]", path.name))
+    numbered = (path for path in directory.iterdir() if re.match(r"events\.out\.tfevents\.[0-9]+(\.|$)", path.name))
+    return sorted(path for path in numbered if path.is_file())  # a pipe would be read for ever
 
 
 def drop_after(directory: Path, start_step: int) -> None:

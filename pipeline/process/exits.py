@@ -7,6 +7,7 @@ import traceback
 from typing import NoReturn
 
 from pipeline.errors import PipelineError, error_line, most_telling
+from pipeline.process import standard_error
 
 
 def pass_on(code: int) -> NoReturn:
@@ -16,9 +17,7 @@ def pass_on(code: int) -> NoReturn:
 
 def exit_with(error: PipelineError) -> NoReturn:
     """Ends the process with the error's code and its message as one line on stderr."""
-    with contextlib.suppress(OSError):  # whoever read stderr may be gone; the code still tells
-        if sys.stderr:
-            print(error_line(error.code, str(error)), file=sys.stderr, flush=True)
+    standard_error.tell(error_line(error.code, str(error)))
     sys.exit(int(error.code))
 
 

@@ -1,7 +1,11 @@
-"""Standard error, kept for a while: some C libraries say there, and nowhere else, that something is wrong."""
+"""Standard error: written where somebody reads it, or kept for a while.
+
+Some C libraries say there, and nowhere else, that something is wrong.
+"""
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -24,3 +28,26 @@ def kept() -> Iterator[list[str]]:
             os.close(stderr)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()
+
+
+def tell(line: str) -> None:
+    """Writes a line to stderr. Whoever closed it, no longer reads it, or sent it to a full disk, misses the line."""
+    if sys.stderr is None:  # print would take stdout then
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        # What stderr still holds would fail again as Python ends, and replace the exit code by 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def open_standard_descriptors() -> None:
+    """Opens those of stdin, stdout and stderr that are closed, to nowhere.
+
+    Else the next file that is opened, a checkpoint perhaps, has that number, and gets what C libraries write to it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free

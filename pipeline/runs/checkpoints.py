@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -147,7 +148,9 @@ class Checkpoints:
         """The names of files of a checkpoint, good or damaged, without those of writes that were cut short."""
         cut_short = tuple(f"ckpt-{step}." for step in self._cut_short())
         return sorted(
-            n for n in self._names() if re.match(r"(damaged-)?ckpt-\d+\.", n) and not n.startswith(cut_short or ("\0",))
+            n
+            for n in self._names()
+            if re.match(r"(damaged-(\d+-)?)?ckpt-\d+\.", n) and not n.startswith(cut_short or ("\0",))
         )
 
     def tidy(self, damaged: Iterable[int]) -> None:
@@ -158,7 +161,7 @@ class Checkpoints:
         with storage_errors(self.directory):
             for step in damaged:
                 for path in self._files(step):
-                    path.rename(path.with_name(f"damaged-{path.name}"))
+                    path.rename(_aside(path))
             for step in self._cut_short():
                 for path in self._files(step):
                     path.unlink()
@@ -225,6 +228,12 @@ class Checkpoints:
 
     def _manifest(self, step: int) -> Path:
         return manifests.path(self.directory, step)
+
+
+def _aside(path: Path) -> Path:
+    """A free name for a damaged file: damaged-NAME, or damaged-2-NAME where that one lies there already."""
+    names = itertools.chain([f"damaged-{path.name}"], (f"damaged-{n}-{path.name}" for n in itertools.count(2)))
+    return next(new for name in names if not os.path.lexists(new := path.with_name(name)))
 
 
 def _described(path: Path, most: int | None = None) -> dict[str, Any]:

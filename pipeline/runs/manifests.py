@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
+
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
@@ -30,11 +32,13 @@ class Manifest:
 
         No manifest can make a reader open another path, or leave a data file out.
         """
-        numbers = type(self.step) is int and self.step >= 0 and isinstance(self.saved, int | float)
+        numbers = type(self.step) is int and self.step >= 0 and type(self.saved) in (int, float)
         hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
         objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
-        if not (numbers and hashes and objects):
+        if not (numbers and hashes and objects and 0 <= self.saved <= _LATEST):
             raise ValueError("a field is of another type")
+        if not _is_spec(self.examples) or type(self.config.get("grad_shards")) is not int:
+            raise ValueError("it does not say what the examples were, or the number of shards")
         for name, said in self.files.items():
             if (
                 not isinstance(said, dict)
@@ -85,3 +89,12 @@ def opened(sealed: dict[str, Any]) -> Manifest:
 
 def _sha256_of(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _is_spec(examples: Mapping[str, Any]) -> bool:
+    """Whether an object holds the fields of an ExampleSpec, of their types."""
+    shape, names = examples.get("image_shape"), examples.get("class_names")
+    if not (isinstance(shape, list) and isinstance(names, list) and isinstance(examples.get("fingerprint", ""), str)):
+        return False
+    numbers = [*shape, examples.get("num_train")]
+    return len(numbers) == 4 and all(type(n) is int and n > 0 for n in numbers) and all(type(n) is str for n in names)

@@ -1,7 +1,6 @@
 """A run on disk, opened for reading: its checkpoints and their model."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from pipeline.engine import devices, topology
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.towers import Towers
 from pipeline.errors import BadDataError, UsageError
+from pipeline.process import standard_error
 from pipeline.runs import resume
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.run_directory import RunDirectory
@@ -35,8 +35,8 @@ class SavedRun:
             restored = self.checkpoints.newest()
             if restored is None:
                 raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
-            for reason in restored.passed_over.values():
-                print(f"passed over: {reason}", file=sys.stderr)
+            for why in restored.passed_over.values():
+                standard_error.tell(f"passed over: {' '.join(why.split())}")
             return restored
         return self.checkpoints.read(self._step(which))
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.errors import BadDataError
+from pipeline.sources import decoding
 from pipeline.sources import images as encoded
 from pipeline.sources.images import ImageShape
 from pipeline.sources.listing import printable
@@ -88,6 +89,21 @@ class Images:
         except BadDataError as error:
             return error
         return BadDataError(f"{self._images[index].name} changed while it was read; start the same command again")
+
+    def remarks(self, lines: Sequence[str], refused: bool) -> list[str]:
+        """The lines that reading these images wrote to stderr, as a user needs them: libjpeg's own name no file.
+
+        refused: whether an image could not be read: then lines that are not known are about it, and left out.
+        """
+        others = [] if refused else [line for line in lines if not decoding.complains(line)]
+        if not any(map(decoding.complains, lines)):
+            return others
+        readable = [image.path for index, image in enumerate(self._images) if index not in self._refused]
+        found = decoding.damage([path for path in readable if not path.lower().endswith(".npy")])
+        return others + [
+            f"WARNING: {printable(path)} may be damaged inside ({line}); look at it"
+            for path, line in {**found.made_up, **found.skipped}.items()
+        ]
 
     def original(self, index: int) -> npt.NDArray[np.uint8]:
         """An image that can be read, at its own size, to be shown: [height, width, 1 or 3] uint8."""

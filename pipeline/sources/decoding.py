@@ -61,6 +61,11 @@ def search(source: Source, indices: Sequence[int]) -> Search:
 
     So all can be repaired at once. The others are searched for SEARCH_S at most.
     """
+    with standard_error.kept():  # libjpeg's own words about files that are named here
+        return _search(source, indices)
+
+
+def _search(source: Source, indices: Sequence[int]) -> Search:
     broken = undecodable(source, indices)
     rest = sorted(set(range(len(source))) - set(indices))
     if not broken:

@@ -15,6 +15,7 @@ from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
+from pipeline.process import standard_error
 from pipeline.sources import files, images, listing, samples
 from pipeline.sources.base import Splits, carve
 from pipeline.sources.picture_files import Example, PictureFiles
@@ -108,7 +109,8 @@ def _examples(directory: str, found: Sequence[str], class_names: Sequence[str]) 
 
 def _image_shape(paths: Sequence[str], image_size: int) -> images.ImageShape:
     """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
-    with ThreadPoolExecutor(16) as threads:
+    # libjpeg writes there of headers that it cannot read; whatever is wrong with a picture is told when it is decoded.
+    with standard_error.kept(), ThreadPoolExecutor(16) as threads:
         shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))
     height, width = shapes[0][:2]
     for path, shape in zip(paths, shapes, strict=False):

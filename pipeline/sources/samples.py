@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -29,8 +28,8 @@ def check(splits: Mapping[str, PictureFiles]) -> None:
     channels = next(iter(splits.values())).image_shape[2]
     with standard_error.kept() as lines:
         seen = _looks(list(itertools.chain(*paths.values())), channels)
-    _write_back([line for line in lines if not decoding.complains(line)])
     _check_decodable([split for name, split in splits.items() if not seen.keys() >= set(paths[name])])
+    _write_back([line for line in lines if not decoding.complains(line)])
     if any(map(decoding.complains, lines)):
         _check_damage(list(seen))
     for name in splits:
@@ -56,7 +55,7 @@ def _first(sizes: Sequence[int]) -> list[int]:
 def _write_back(lines: Sequence[str]) -> None:
     """Lines of stderr that were kept with libjpeg's, and are not about these pictures."""
     for line in lines:
-        print(line, file=sys.stderr)
+        standard_error.tell(line)
 
 
 def _check_decodable(suspects: Sequence[PictureFiles]) -> None:

@@ -13,7 +13,13 @@ def expand(path: str, flag: str) -> str:
 
     flag: what the path was given as, to be named. Raises UsageError where no such home is known: a directory that is
     called ~ would be made otherwise. A path that lies there under just this name is left as it is.
+    Raises it, too, for a path that is not UTF-8: it could neither be recorded nor shown.
     """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UsageError(f"{flag}={shown} is not UTF-8 text; rename it, or lead there by a link") from None
     expanded = os.path.expanduser(path)
     if expanded.startswith("~") and not os.path.lexists(expanded.split("/")[0]):
         user = expanded.split("/")[0]

@@ -1,7 +1,6 @@
 """Which workers a job has, and which of them this process is: by flags, else TF_CONFIG, else Slurm's environment."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from pipeline.config import Config
 from pipeline.engine.topology import ALONE, Workers
 from pipeline.errors import UsageError
 from pipeline.process import environment
+from pipeline.storage.reading import parse_json
 from pipeline.text.addresses import check_families, host_and_port
 from pipeline.workers import hostlists, slurm
 
@@ -61,7 +61,7 @@ def _of_tf_config(text: str) -> Workers:
     """The workers of a TF_CONFIG; a chief counts as worker 0. Raises UsageError."""
     wanted = '{"cluster": {"worker": ["h1:9000", "h2:9000"]}, "task": {"type": "worker", "index": 0}}'
     try:
-        said = json.loads(text)
+        said = parse_json(text)
         cluster, task = said["cluster"], said.get("task", {})
         lists = {role: _strings(cluster.get(role, [])) for role in ("chief", "worker")}
         role, index = task.get("type", "worker"), int(task.get("index", -1))

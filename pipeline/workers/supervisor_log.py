@@ -2,9 +2,10 @@
 
 import contextlib
 import socket
-import sys
 import time
 from pathlib import Path
+
+from pipeline.process import standard_error
 
 
 class SupervisorLog:
@@ -18,8 +19,7 @@ class SupervisorLog:
     def say(self, line: str) -> None:
         """Writes a line. A disk that is full stops nobody: stderr has it too."""
         self._kept.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
-        with contextlib.suppress(OSError):
-            print(f"supervisor: {line}", file=sys.stderr, flush=True)
+        standard_error.tell(f"supervisor: {line}")
         with contextlib.suppress(OSError):
             if self._run_dir.is_dir():
                 self._path.parent.mkdir(exist_ok=True)

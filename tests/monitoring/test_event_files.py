@@ -1,5 +1,7 @@
 """Event files on their own: their names, and records cut short."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
@@ -43,3 +45,15 @@ def test_a_start_from_the_beginning_tells_step_0_anew(tmp_path):
     assert (step, buckets[-1][1]) == (0, 2.0)
     Journal(tmp_path, 5).histograms(7, {"kernel": np.zeros(5)})
     assert [step for step, _, _ in curves(tmp_path)["train", "kernel"]] == [0, 7]
+
+
+def test_what_is_no_event_file_is_not_read(tmp_path):
+    Journal(tmp_path, 0).scalars("train", 1, {"loss": 1.0})
+    directory = tmp_path / "tensorboard" / "train"
+    os.mkfifo(directory / "events.out.tfevents.1.pipe")
+    (directory / "events.out.tfevents.2.link").symlink_to("nothing")
+    (directory / "events.out.tfevents.3x.no_number").write_text("?")
+    Journal(tmp_path, 1).scalars("train", 2, {"loss": 2.0})
+    for name in ("1.pipe", "2.link", "3x.no_number"):
+        (directory / f"events.out.tfevents.{name}").unlink()
+    assert [step for step, *_ in curves(tmp_path)["train", "curves/loss"]] == [1, 2]

@@ -379,6 +379,20 @@ def test_an_operation_without_a_kernel_is_named(tmp_path):
     assert "/NcclAllReduce has no kernel for any device of this machine (those of NcclAllReduce are for GPU)" in told
 
 
+def test_a_current_directory_that_is_gone(tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *commands.command("train", *commands.SMALL)]
+    ended = subprocess.run(command, cwd=tmp_path / "gone", env=commands.environment(), capture_output=True, text=True)
+    assert ended.returncode == USAGE and not ended.stdout
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("usage: the current directory is gone (")
+
+
+def test_a_placement_that_is_no_text_is_no_reason_to_have_no_report(run_copy):
+    (run_copy / "placement.txt").write_bytes(b"\xff\xfe\0")
+    commands.succeed("report", "--noscore", f"--run_dir={run_copy}")
+
+
 def test_a_reader_of_stdout_that_has_seen_enough(finished_run):
     reading, writing = os.pipe()
     os.close(reading)

@@ -13,7 +13,8 @@ from pipeline.engine import state
 from pipeline.errors import ExitCode, StorageError
 from pipeline.runs.checkpoints import Checkpoints
 
-ABOUT = {"config": {"seed": 1}, "examples": {"num_train": 50}}
+SPEC = {"image_shape": [28, 28, 1], "class_names": ["ant", "bee"], "num_train": 50}
+ABOUT = {"config": {"seed": 1, "grad_shards": 2}, "examples": SPEC}
 
 
 def values(step: int) -> state.Values:
@@ -324,6 +325,20 @@ DAMAGES = {
         lambda d: resealed(d, 20, files={INDEX: {"bytes": "1", "sha256": ""}, DATA: {"bytes": 1, "sha256": ""}}),
         f"does not say the bytes and the sha256 of {INDEX}",
     ),
+    "manifest saved at no time": (lambda d: resealed(d, 20, saved=1e308), "a field is of another type"),
+    "manifest without a shape": (
+        lambda d: resealed(d, 20, examples={**SPEC, "image_shape": None}),
+        "it does not say what the examples were",
+    ),
+    "manifest with a class that is no name": (
+        lambda d: resealed(d, 20, examples={**SPEC, "class_names": ["ant", 1]}),
+        "it does not say what the examples were",
+    ),
+    "manifest without a number of examples": (
+        lambda d: resealed(d, 20, examples={"image_shape": [28, 28, 1], "class_names": ["ant", "bee"]}),
+        "it does not say what the examples were",
+    ),
+    "manifest without shards": (lambda d: resealed(d, 20, config={"seed": 1}), "or the number of shards"),
     "manifest with a field too many": (lambda d: resealed(d, 20, more=1), "damaged or not a manifest"),
     "manifest without its data": (without_data, f"it names {INDEX}, which is no whole checkpoint"),
     "manifest with a path outside": (naming_a_path_outside, "which is no whole checkpoint"),
@@ -417,3 +432,13 @@ def test_tidying_puts_the_damaged_aside_and_loses_nothing(tmp_path):
     }
     save(tmp_path, 20)
     assert_holds(Checkpoints(tmp_path).newest(), 20)
+
+
+def test_tidying_puts_nothing_in_the_place_of_what_was_put_aside_before(tmp_path):
+    checkpoints = save(tmp_path, 10)
+    (tmp_path / f"damaged-{INDEX.replace('20', '10')}").write_text("of before")
+    kept = {path.read_bytes() for path in tmp_path.iterdir()}
+    checkpoints.tidy([10])
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == kept
+    assert checkpoints.steps() == [] and all(name.startswith("damaged-") for name in checkpoints.leftovers())
+    assert len(checkpoints.leftovers()) == 4

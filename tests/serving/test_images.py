@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline.errors import BadDataError
+from pipeline.process import standard_error
 from pipeline.serving import images
 from pipeline.sources import images as encoded
 
@@ -212,3 +213,17 @@ def test_an_original_has_its_own_size_and_colours(tmp_path):
     found = images.Images([write(tmp_path / "a.png", png(PIXELS)), write(tmp_path / "b.npy", SHADES[None])], (3, 4, 1))
     np.testing.assert_array_equal(found.original(0), PIXELS)
     assert found.original(1).shape == (3, 4, 1)
+
+
+def test_a_picture_that_is_damaged_inside_is_named(tmp_path):
+    content = tf.io.encode_jpeg(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).numpy()
+    middle = len(content) // 2
+    paths = [write(tmp_path / "whole.jpg", content)]
+    paths.append(write(tmp_path / "damaged.jpg", content[:middle] + bytes(200) + content[middle + 200 :]))
+    batch = images.Images(paths, COLOUR)
+    with standard_error.kept() as lines:
+        assert len(list(batch.dataset(np.arange(2)))) == 2
+        os.write(2, b"heard\n")
+    other, told = batch.remarks(lines, refused=False)
+    assert other == "heard" and told.startswith(f"WARNING: {paths[1]} may be damaged inside (Corrupt JPEG data: ")
+    assert batch.remarks(lines, refused=True) == [told]

@@ -235,6 +235,15 @@ def test_a_photo_that_may_be_damaged_is_told(photos, said, capfd):
     assert "Corrupt" not in capfd.readouterr().err
 
 
+def test_a_photo_whose_header_is_damaged_is_told_in_one_line(photos, capfd):
+    path = photos / "train" / "bee" / "3.jpg"
+    content = path.read_bytes()
+    table = content.index(b"\xff\xc4") + 5
+    path.write_bytes(content[:table] + b"\xff" * 16 + content[table + 16 :])
+    assert refusal(photos).startswith(f"{path} ")
+    assert capfd.readouterr().err == ""
+
+
 def test_other_lines_on_stderr_are_not_lost(photos, capfd, monkeypatch):
     extremes = samples.decoding.extremes
     monkeypatch.setattr(samples.decoding, "extremes", lambda *of: os.write(2, b"heard\n") and extremes(*of))

@@ -23,3 +23,8 @@ def test_a_home_that_is_not_known_is_refused(path, monkeypatch, tmp_path):
         expand(path, "run_dir")
     (tmp_path / path.split("/")[0]).mkdir()  # unless it is the name of something
     assert expand(path, "run_dir") == path
+
+
+def test_a_path_that_is_not_text_is_refused():
+    with pytest.raises(UsageError, match=r"run_dir=runs/\\xff is not UTF-8 text; rename it"):
+        expand("runs/\udcff", "run_dir")

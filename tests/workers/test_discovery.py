@@ -76,6 +76,7 @@ def test_a_chief_in_tf_config_is_worker_0():
     "text, message",
     [
         ("{", "does not name the workers"),
+        ("[" * 100_000, "does not name the workers"),
         ("[]", "does not name the workers"),
         ("{}", "does not name the workers"),
         ('{"cluster": {"worker": "h1:9000"}}', "does not name the workers"),
