@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.preflight [flags of pipeline.train]. Finds before a training whatever would hinder it.
+"""Entry point: python -m pipeline.preflight [flags of pipeline.train]. Finds the problems of a training before it.
 
 It runs as the trainer does, a process a worker, on the workers' own addresses; the chief prints one table.
 """

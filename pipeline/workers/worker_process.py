@@ -77,7 +77,7 @@ class WorkerProcess:
         self._selector.register(descriptor, selectors.EVENT_READ, functools.partial(self._take, descriptor))
 
     def _take(self, descriptor: int) -> None:
-        """Reads the bytes that came; closes the descriptor at its end. Raises BlockingIOError if there is nothing yet."""
+        """Reads the bytes that came; closes the descriptor at its end. Raises BlockingIOError if none came yet."""
         received = os.read(descriptor, 65536)
         self._takers[descriptor](received)
         if not received:
