@@ -11,6 +11,6 @@ def write(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def read(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """What was written."""
+    """The images and labels that `write` wrote."""
     with np.load(path) as arrays:
         return arrays["images"], arrays["labels"]

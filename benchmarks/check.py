@@ -1,4 +1,4 @@
-"""Which ratios got worse since the baseline was stored: python -m benchmarks.check [FILE.json ...] [--store].
+"""Compares ratios with a stored baseline: python -m benchmarks.check [FILE.json ...] [--store].
 
 Without files it measures first, which takes a few minutes; the files are those that `--json` of benchmarks.peers,
 benchmarks.scaling and benchmarks.input writes. Ends with 1 if a ratio is worse by more than 10 %. Ratios of contenders
@@ -30,18 +30,18 @@ SECTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """A contender beside another."""
+    """The ratio of a contender to another."""
 
     value: float
     less_is_better: bool
 
     def gain_since(self, before: "Ratio") -> float:
-        """How much better than before: 0.1 for 10 % better, -0.1 for 10 % worse."""
+        """The change since the baseline: 0.1 for 10 % better, -0.1 for 10 % worse."""
         return before.value / self.value - 1 if self.less_is_better else self.value / before.value - 1
 
 
 def ratios(figures: Mapping[str, Any]) -> dict[str, Ratio]:
-    """Those of a benchmark's JSON, by name."""
+    """The ratios in a benchmark's JSON, by name."""
     return {
         f"{c['quantity']}: {c['contender']} / {c['against']}, batch {c['batch']}": Ratio(
             c["ratio"], c["less_is_better"]
@@ -51,7 +51,7 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, Ratio]:
 
 
 def machine(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """What a baseline is of."""
+    """The conditions that a baseline was measured under."""
     return {name: figures[name] for name in MACHINE}
 
 
@@ -87,7 +87,7 @@ def stored(baselines: Sequence[Mapping[str, Any]], about: Mapping[str, Any], now
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, each of which has a default."""
+    """The options; each has a default."""
     parser = argparse.ArgumentParser("python -m benchmarks.check", description=__doc__.split(":")[0])
     parser.add_argument("files", nargs="*", type=Path, help="figures of benchmarks; without any they are measured")
     parser.add_argument("--sections", default="peers", help=f"what to measure: {','.join(SECTIONS)} (default: peers)")
@@ -115,7 +115,7 @@ def measure(sections: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def main() -> int:
-    """Measures or reads, then compares or stores; 1 if something got worse, 2 if there is nothing to compare with."""
+    """Measures or reads ratios, then compares or stores them. Returns 1 if a ratio got worse, 2 without a baseline."""
     options = parse()
     read = (json.loads(file.read_text()) for file in options.files)
     every = list(read if options.files else measure(options.sections.split(",")))
@@ -136,7 +136,7 @@ def main() -> int:
 
 
 def report(baseline: Mapping[str, Any], about: Mapping[str, Any], now: Mapping[str, Ratio], tolerance: float) -> int:
-    """Prints what changed; 1 if something got worse."""
+    """Prints the changes. Returns 1 if a ratio got worse."""
     for name, before in baseline["with"].items():
         if name in about and about[name] != before:
             print(f"{name} was {before} for the baseline, and is {about[name]}")

@@ -10,7 +10,7 @@ from benchmarks.tables import columns, figure
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The same quantity of two contenders in the same rounds."""
+    """A quantity of two contenders, measured in the same rounds."""
 
     quantity: str  # with its unit
     contender: str
@@ -23,7 +23,7 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """Contender / against, of each round: what else slowed the machine in a round slowed both."""
+        """Contender / against, for each round: other load of the machine slows both of them."""
         return [value / other for value, other in zip(self.values, self.against_values, strict=True)]
 
     @property
@@ -32,7 +32,7 @@ class Comparison:
         return statistics.median(self.ratios)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, in types of JSON."""
         return dataclasses.asdict(self) | {"ratios": self.ratios, "ratio": self.ratio}
 
     def row(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What only a process with TensorFlow can say before contenders start: python -m benchmarks.facts TASK-AS-JSON FILE.
+"""Facts that take TensorFlow to find, before contenders start: python -m benchmarks.facts TASK-AS-JSON FILE.
 
 It writes the training examples to FILE for contenders that cannot read the source, and prints the facts as JSON.
 """
@@ -19,7 +19,7 @@ from pipeline.process.startup import import_tensorflow
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Of the machine and the model."""
+    """Facts of the machine and the model."""
 
     num_gpus: int  # that TensorFlow sees
     num_parameters: int
@@ -27,7 +27,7 @@ class Facts:
 
 
 def found(task: Task, file: Path) -> Facts:
-    """The facts, by a process of its own, so that this one stays without TensorFlow."""
+    """The facts, found by another process, so that this one needs no TensorFlow."""
     command = [sys.executable, "-m", "benchmarks.facts", json.dumps(dataclasses.asdict(task)), str(file)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ended.returncode:
@@ -36,7 +36,7 @@ def found(task: Task, file: Path) -> Facts:
 
 
 def main(argument: str, file: str) -> None:
-    """Finds them out."""
+    """Finds the facts and writes them to FILE."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -56,7 +56,7 @@ def training_flops(model) -> int:
     """Floating point operations of one example's matrix products, forward and backward, in a sequence of layers.
 
     A product forward has two backward, for the gradients of its kernel and of its input; the first layer needs no
-    gradient of its input. What is not a product (bias, ReLU, pooling, the update) is not counted.
+    gradient of its input. Bias, ReLU, pooling and the update are not counted.
     """
     forward = [
         2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])  # the kernel at every position

@@ -1,4 +1,4 @@
-"""What is asked of the figures: our own beside the best peer's, in the same rounds."""
+"""The goals for the figures: ratios of our own to the best peer's, in the same rounds."""
 
 from collections.abc import Iterator
 

@@ -15,7 +15,7 @@ ON_CPU, ON_GPU = (10_000, 4096, 5), (200_000, 8192, 200)  # images, rows of squa
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What is measured, and how long."""
+    """The measurements to make, and their length."""
 
     facts: Facts
     pytorch: str  # its version; '' where it is not there
@@ -52,7 +52,7 @@ class Measure:
         return tasks
 
     def _measured(self, tasks: Sequence[tuple[Entry, Task]]) -> list[tuple[Entry, Measured]]:
-        """As `rounds.measured`, but for those that need PyTorch where there is none."""
+        """As `rounds.measured`, without the contenders that need PyTorch if it is not installed."""
         lacking = [entry.needs_pytorch and not self.pytorch for entry, _ in tasks]
         there = iter(
             measured([task for (_, task), lacks in zip(tasks, lacking, strict=True) if not lacks], self.rounds)

@@ -28,7 +28,7 @@ DURATION = {"memory": 50, "held": 50, "records": 5, "files32": 5, "files224": 0.
 
 
 def _compared(options: argparse.Namespace, section: str, contenders: Sequence[Task]) -> Iterator[Comparison]:
-    """The first contender beside each of the others."""
+    """The comparisons of the first contender with each of the others."""
     tasks = [task.with_rounds_of(round(options.images * DURATION[section])) for task in contenders]
     own, *others = interleaved(tasks, options.rounds)
     for task, values in zip(tasks[1:], others, strict=True):
@@ -93,7 +93,7 @@ SECTIONS = {"memory": memory, "records": records, "files32": files32, "files224"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, each of which has a default."""
+    """The options; each has a default."""
     parser = argparse.ArgumentParser("python -m benchmarks.input", description=__doc__.split(":")[0])
     parser.add_argument("--mnist", type=Path, help="directory of the four archives; without it no records are read")
     parser.add_argument("--batch", type=int, default=128, help="default: 128")

@@ -1,4 +1,4 @@
-"""Ways to compute the gradients of a step, each alone: python -m benchmarks.kernels [--precision=bfloat16].
+"""Measures ways to compute the gradients of a step, each alone: python -m benchmarks.kernels [--precision=bfloat16].
 
 Those of `convolutional`: its dense layer of 3136 x 1024 and its second convolution, 5 x 5 from 32 to 64 channels on
 14 x 14 pixels. What `pipeline.gradients` chooses, and why, can be read off the table.
@@ -20,7 +20,7 @@ Ways = Mapping[tuple[str, str], Callable[[], tf.Tensor]]  # by what is computed,
 
 
 def ways(batch: int, dtype: tf.DType) -> Ways:
-    """All of them, on random numbers."""
+    """All kernels, on random numbers."""
 
     def draw(*shape: int) -> tf.Tensor:
         return tf.cast(tf.random.stateless_normal(shape, [1, 2]), dtype)
@@ -62,7 +62,7 @@ def _convolution_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
         return tf.transpose(tf.reverse(found, [0, 1]), [0, 1, 3, 2])
 
     def over_examples() -> tf.Tensor:
-        """Channels take the place of the batch, and examples that of the channels."""
+        """Exchanges the axes of channels and examples."""
         half = SIZE // 2
         padded = tf.pad(tf.transpose(x, [3, 1, 2, 0]), [[0, 0], [half, half], [half, half], [0, 0]])
         return tf.transpose(tf.nn.conv2d(padded, tf.transpose(gradient, [1, 2, 0, 3]), 1, "VALID"), [1, 2, 0, 3])
@@ -84,7 +84,7 @@ def _convolution_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
 
 
 def measured(ways: Ways, repeats: int, rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Milliseconds of each, one a round, in turn, after a round of warm-up."""
+    """The milliseconds of each kernel, measured once in each round, in turn, after a round of warm-up."""
     loops = {name: _loop(way, repeats) for name, way in ways.items()}
     times: dict[tuple[str, str], list[float]] = {name: [] for name in loops}
     for _ in range(rounds + 1):
@@ -96,7 +96,7 @@ def measured(ways: Ways, repeats: int, rounds: int) -> dict[tuple[str, str], lis
 
 
 def _loop(way: Callable[[], tf.Tensor], repeats: int) -> Callable[[], tf.Tensor]:
-    """A function that computes it so often, and needs each result, so that none is optimized away."""
+    """A function that computes the kernel several times and uses every result, so that none is optimized away."""
 
     @tf.function(autograph=False)
     def loop() -> tf.Tensor:

@@ -20,7 +20,7 @@ PHASES = ("compute", "reduction", "input")  # of pipeline.monitoring.clock
 
 
 class Outcome(NamedTuple):
-    """Of one whole run, its first call left out."""
+    """The figures of one whole run, without its first call."""
 
     images_per_s: float
     seconds: dict[str, float]  # by PHASES, where the program accounts for them
@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Workers, and the cores that each has for itself."""
+    """A number of workers, and the number of cores of each."""
 
     program: str  # OURS or MULTI_WORKER_MIRRORED
     num_workers: int
@@ -37,16 +37,16 @@ class Layout:
 
     @property
     def cores(self) -> int:
-        """Of all workers."""
+        """The number of cores of all workers."""
         return self.num_workers * self.worker_cores
 
     @property
     def described(self) -> str:
-        """As the table has it."""
+        """The text in the table."""
         return f"{self.num_workers} worker{'s' * (self.num_workers > 1)} x {self.worker_cores}"
 
     def run(self, options: argparse.Namespace) -> Outcome:
-        """Trains from nothing to options.steps, and ends all workers."""
+        """Trains from step 0 to options.steps, and ends all workers."""
         program = {OURS: _ours, MULTI_WORKER_MIRRORED: _multi_worker_mirrored}[self.program]
         return program(self, options)
 
@@ -94,7 +94,7 @@ def _addresses(count: int) -> list[str]:
 def _chiefs_last_line(
     commands: Sequence[Sequence[str]], worker_cores: int, environments: Sequence[dict[str, str]], stdin: str
 ) -> dict:
-    """What the first worker says last, as JSON; ends the process if a worker fails."""
+    """The last line of the first worker, from JSON. Ends the process if a worker fails."""
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(_started(command, cores, environment))
@@ -112,7 +112,7 @@ def _chiefs_last_line(
 
 @contextlib.contextmanager
 def _started(command: Sequence[str], cores: Sequence[int], environment: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """The command's process on these cores alone, and on as large a share of the GPUs; killed if it is left behind."""
+    """Starts the command on these cores only, and on an equal share of the GPUs. The process is killed at the end."""
     bound = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
     environment = os.environ | _gpus_beside(cores) | environment
     process = subprocess.Popen(bound, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
@@ -130,7 +130,7 @@ def _shares(worker_cores: int) -> list[list[int]]:
 
 
 def _gpus_beside(cores: Sequence[int]) -> dict[str, str]:
-    """The GPUs whose number is that of the cores; none where workers outnumber the GPUs."""
+    """The GPUs of a worker, by the numbers of its cores; none where there are more workers than GPUs."""
     everything, all_gpus = sorted(os.sched_getaffinity(0)), range(len(gpus()))
     each = len(all_gpus) * len(cores) // len(everything)
     first = everything.index(cores[0]) // len(cores) * each

@@ -1,4 +1,4 @@
-"""What figures depend on, found without an import of TensorFlow."""
+"""The conditions of figures, found without an import of TensorFlow."""
 
 import argparse
 import importlib.metadata
@@ -13,7 +13,7 @@ PEERS_PYTHON = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
-    """The options, and what the figures depend on."""
+    """The options, and the conditions that the figures depend on."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
@@ -34,7 +34,7 @@ def gpus() -> list[str]:
 
 
 def pytorch_version() -> str:
-    """That of the peers' environment; '' where there is none."""
+    """The version of PyTorch in the peers' environment; '' if there is none."""
     if not PEERS_PYTHON.exists():
         return ""
     ended = subprocess.run(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def host_peak_bytes() -> int:
-    """The largest resident set (VmHWM of proc(5)); unlike getrusage's it counts nothing of the parent process."""
+    """The largest resident set (VmHWM of proc(5)). Unlike getrusage's, it does not count the parent process."""
     match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert match
     return int(match[1]) * 1024
 
 
 def device_peak_bytes() -> int:
-    """The largest allocation on all GPUs by the framework that this process uses; 0 where it cannot say."""
+    """The largest allocation on all GPUs by this process's framework; 0 if it is unknown."""
     if torch := sys.modules.get("torch"):
         return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     tensorflow = sys.modules.get("tensorflow")

@@ -28,7 +28,7 @@ SECTIONS = ("one", "several", "start")  # on one device, on several of them, and
 
 
 def speeds(options: argparse.Namespace, base: Task, about: dict[str, Any]) -> Iterator[Group]:
-    """A group for each precision and batch; adds to `about` what it learns of the machine."""
+    """A group for each precision and batch. Adds the facts of the machine to `about`."""
     with tempfile.TemporaryDirectory() as scratch:
         base = dataclasses.replace(base, arrays=str(Path(scratch, "examples.npz")))
         facts = found(base, Path(base.arrays))
@@ -58,7 +58,7 @@ def starts(options: argparse.Namespace, base: Task) -> Iterator[Comparison]:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, each of which has a default."""
+    """The options; each has a default."""
     parser = argparse.ArgumentParser("python -m benchmarks.peers", description=__doc__.split(":")[0])
     parser.add_argument("--source", default="digits", help="as the pipeline's flag (default: digits)")
     parser.add_argument("--data_dir", default="", help="as the pipeline's flag")

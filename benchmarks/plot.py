@@ -27,7 +27,7 @@ STYLE = """
 
 
 def picture(figures: dict[str, Any]) -> str:
-    """The SVG of what `benchmarks.peers --json` wrote."""
+    """The SVG of the figures that `benchmarks.peers --json` wrote."""
     groups = [Group.from_dict(group) for group in figures["groups"]]
     height, parts = 0, []
     for precision in dict.fromkeys(group.precision for group in groups):

@@ -23,7 +23,7 @@ LEFT_OUT = ("start", "evaluation")  # phases of pipeline.monitoring.clock
 
 
 class Outcome(NamedTuple):
-    """Of one whole run."""
+    """The figures of one whole run."""
 
     config: str
     seed: int
@@ -38,7 +38,7 @@ def runs(seeds: int) -> list[tuple[str, int]]:
 
 
 def train(config: str, seed: int, options: argparse.Namespace) -> Outcome:
-    """Trains from nothing to the end; ends this process if that fails."""
+    """Trains from step 0 to the end. Ends this process if the training fails."""
     with tempfile.TemporaryDirectory() as run_dir:
         # fmt: off
         flags = {
@@ -53,13 +53,13 @@ def train(config: str, seed: int, options: argparse.Namespace) -> Outcome:
 
 
 def outcome(config: str, seed: int, result: dict) -> Outcome:
-    """What the run's result line says."""
+    """The figures in the run's result line."""
     training_s = result["wall_seconds"] - sum(result["seconds"][phase] for phase in LEFT_OUT)
     return Outcome(config, seed, result["test_accuracy"], training_s)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each config, and how many times as long the classic one takes."""
+    """A line for each config, and the ratio of the classic recipe's time to ours."""
     rows, seconds = [], {}
     for config in (CLASSIC, FAST):
         own = [outcome for outcome in outcomes if outcome.config == config]

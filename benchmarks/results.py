@@ -1,4 +1,4 @@
-"""What contenders did side by side, and what follows: speeds, ratios to the best peer, shares of the ceiling."""
+"""The results of contenders side by side: speeds, ratios to the best peer, shares of the ceiling."""
 
 import dataclasses
 import statistics
@@ -31,7 +31,7 @@ class Result:
         return statistics.median(self.images_per_s)
 
     def ratio_to(self, other: "Result") -> float:
-        """The median of the rounds' own ratios: what else slowed the machine in a round slowed both."""
+        """The median of the rounds' ratios: other load of the machine slows both contenders of a round."""
         pairs = zip(self.images_per_s, other.images_per_s, strict=True)
         return statistics.median(own / others for own, others in pairs)
 
@@ -52,20 +52,20 @@ class Group:
         return sorted((r for r in self.results if r.images_per_s), key=lambda r: r.speed, reverse=True)
 
     def find(self, name: str, num_devices: int = 1) -> Result | None:
-        """That result, if it has figures."""
+        """The result of a contender; None if it has no figures."""
         return next((r for r in self.ran if (r.name, r.num_devices) == (name, num_devices)), None)
 
     def best_peer(self, num_devices: int = 1) -> Result | None:
-        """The fastest peer on so many devices."""
+        """The fastest peer on this number of devices."""
         return next((r for r in self.ran if r.is_peer and r.num_devices == num_devices), None)
 
     @property
     def ceiling(self) -> tuple[str, Sequence[float]]:
-        """The faster of the matrix products: what it went through, and FLOP/s of each round."""
+        """The faster of the matrix products: its library, and the FLOP/s of each round."""
         return max(self.products_flops_per_s.items(), key=lambda item: statistics.median(item[1]))
 
     def share_of_ceiling(self, result: Result) -> float:
-        """In [0, 1]; of the model's matrix products alone."""
+        """The share of the ceiling, in [0, 1], counting only the model's matrix products."""
         return result.speed * self.flops_per_example / statistics.median(self.ceiling[1])
 
     def row(self, result: Result) -> list[str]:
@@ -87,12 +87,12 @@ class Group:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, in types of JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Group":
-        """What `as_dict` made."""
+        """The group that `as_dict` described."""
         return cls(**(values | {"results": [Result(**result) for result in values["results"]]}))
 
 
@@ -100,7 +100,7 @@ HEADER = ["batch", "contender", "devices", "images/s", "ms/step", "x best peer",
 
 
 def table(groups: Sequence[Group]) -> str:
-    """The groups of one precision: its ceiling, and a line for each contender, then who was left out and why."""
+    """The text of one precision's groups: the ceiling, a line for each contender, and the reasons of those left out."""
     ceilings = [f"{statistics.median(flops) / 1e9:,.0f} through {name}" for name, flops in _products(groups).items()]
     title = f"{groups[0].precision}: matrix products at {', '.join(ceilings)} GFLOP/s"
     rows = [group.row(result) for group in groups for result in group.ran]

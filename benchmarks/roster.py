@@ -1,4 +1,4 @@
-"""Who is compared: each contender's name, what it can do, and the task it gets."""
+"""The roster of contenders: the name, the abilities and the task of each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ ONE, SEVERAL = "one", "several"  # devices
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One of ROSTER."""
+    """A contender."""
 
     name: str  # as --contenders has it
     label: str  # as tables have it
@@ -34,7 +34,7 @@ class Entry:
         return self.contender.partition(":")[0].endswith("pytorch")
 
     def task(self, base: Task, devices: Sequence[str] = ()) -> Task:
-        """The base's batch, precision and data; on these devices, or on one if there are none named."""
+        """The task with the base's batch, precision and data, on these devices, or on one device if none is named."""
         python = str(PEERS_PYTHON) if self.needs_pytorch else ""
         changes = {"contender": self.contender, "python": python, "tower_devices": ",".join(devices), **self.changes}
         return dataclasses.replace(base, **changes)

@@ -1,4 +1,4 @@
-"""Rounds of several contenders in alternating order, so that what else the machine does falls on all alike."""
+"""Rounds of several contenders in alternating order, so that other load of the machine slows all of them alike."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ from benchmarks.turns import Round, Unavailable
 
 
 class Contender:
-    """A worker process, suspended while it is not its turn: else tf.data would go on reading ahead."""
+    """A worker process. It is suspended between its turns, because tf.data would go on reading ahead."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -67,7 +67,7 @@ class Contender:
 
 @dataclasses.dataclass
 class Measured:
-    """What a contender did: a round's worth in each round, or why it did none."""
+    """The turns of a contender, one for each round, or the reason why there are none."""
 
     task: Task
     rounds: list[Round] = dataclasses.field(default_factory=list)
@@ -80,7 +80,7 @@ class Measured:
 
 
 def measured(tasks: Sequence[Task], num_rounds: int) -> list[Measured]:
-    """Every task in each of the rounds, of which each second goes backwards; each has done one as warm-up before."""
+    """Runs every task in each round, in every other round in reverse order, after a round of warm-up."""
     all_measured = [Measured(task) for task in tasks]
     with contextlib.ExitStack() as stack:
         running = [(one, contender) for one in all_measured if (contender := _started(one, stack))]
@@ -111,7 +111,7 @@ def _add_round(one: Measured, contender: Contender) -> None:
 
 
 def interleaved(tasks: Sequence[Task], num_rounds: int) -> list[list[float]]:
-    """The images/s of every task in each round, as `measured`; ends the process where one of them cannot run."""
+    """The images/s of every task in each round, as `measured`. Ends the process if a task cannot run."""
     return [_complete(one).images_per_s for one in measured(tasks, num_rounds)]
 
 

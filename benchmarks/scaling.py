@@ -1,4 +1,4 @@
-"""Several workers beside one on the same cores: python -m benchmarks.scaling [--source=idx:DIR] [--json=FILE].
+"""Compares several workers with one on the same cores: python -m benchmarks.scaling [--source=idx:DIR] [--json=FILE].
 
 Workers are processes on this machine that talk over loopback, each bound to its share of the cores. Each round makes a
 whole run of every layout, in alternating order; a ratio is the median of the rounds' own ratios. Where the time went is
@@ -34,7 +34,7 @@ def layouts(options: argparse.Namespace, cores: int) -> list[Layout]:
 
 
 def measure(options: argparse.Namespace, wanted: Sequence[Layout]) -> Measured:
-    """A run of every layout in each round, of which each second goes backwards."""
+    """Runs every layout in each round, in every other round in reverse order."""
     outcomes: dict[Layout, list[Outcome]] = {layout: [] for layout in wanted}
     for number in range(options.rounds):
         for layout in wanted if number % 2 == 0 else reversed(wanted):
@@ -93,7 +93,7 @@ def _share(outcomes: Sequence[Outcome], phase: str) -> float:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, each of which has a default."""
+    """The options; each has a default."""
     parser = argparse.ArgumentParser("python -m benchmarks.scaling", description=__doc__.split(":")[0])
     parser.add_argument("--source", default="digits", help="as the pipeline's flag (default: digits)")
     parser.add_argument("--data_dir", default="", help="as the pipeline's flag")

@@ -1,4 +1,4 @@
-"""From nothing to the first step, and the peak of memory, of whole processes."""
+"""The time to the first step and the peak of memory of whole processes."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def of_trainer(task: Task) -> Start:
 
 
 def of_peer(task: Task) -> Start:
-    """A contender's process, with nothing after its last step."""
+    """A start of a contender's process, which ends after its last step."""
     contender = Contender(task)
     first_step_s = contender.start()
     for _ in range(STEPS - 1):
@@ -52,7 +52,7 @@ def of_peer(task: Task) -> Start:
 
 
 def _peak_bytes(process: subprocess.Popen) -> int:
-    """Waits for the process and returns the most memory it had (at least what this process has: so it is small)."""
+    """Waits for the process and returns its peak of memory in bytes. At least this process's own, which is small."""
     if process.stdin:
         process.send_signal(signal.SIGCONT)  # a contender's
         process.stdin.close()

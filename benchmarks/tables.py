@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A line each, under the header and a rule."""
+    """The rows as lines, under the header and a rule."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -20,5 +20,5 @@ def figure(value: float) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and the least and the largest."""
+    """The median of some numbers, with the least and the largest."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} - {max(values):.2f})"

@@ -1,4 +1,4 @@
-"""What one contender is asked to do."""
+"""The task of one contender."""
 
 import dataclasses
 
@@ -36,6 +36,6 @@ class Task:
         return self.batch * self.round_steps / seconds
 
     def with_rounds_of(self, images: int) -> "Task":
-        """The same task in rounds of about `images` images: whole calls, at least one."""
+        """This task in rounds of about `images` images, in whole calls, at least one."""
         calls = max(1, round(images / self.batch / STEPS_PER_CALL))
         return dataclasses.replace(self, round_steps=calls * STEPS_PER_CALL)

@@ -1,11 +1,11 @@
-"""What a contender says at the end of each of its rounds."""
+"""A contender's turns, one for each round, and the pause between them."""
 
 import math
 from typing import NamedTuple, Protocol
 
 
 class Round(NamedTuple):
-    """One round, as the worker process tells of it."""
+    """One round, as the worker process reports it."""
 
     seconds: float
     loss: float = math.nan  # of the last step, or the round's mean; nan where nothing is trained

@@ -1,7 +1,7 @@
 """One contender in a process of its own: python -m benchmarks.worker TASK-AS-JSON.
 
-It trains a round and says so in a line of JSON on stdout; then it waits for a line on stdin before the next round,
-and ends at the end of stdin. Waiting it takes no processor time from the contender whose turn it is.
+It trains a round and reports it in a line of JSON on stdout. Then it waits for a line on stdin before the next round,
+and ends at the end of stdin. While it waits, it takes no processor time from the contender whose turn it is.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from pipeline.process.exits import exit_with
 
 
 class Turns:
-    """The Pause of a contender whose turns are given on stdin."""
+    """The Pause of a contender that gets its turns from stdin."""
 
     def __init__(self, replies: TextIO):
         self._replies = replies
@@ -35,12 +35,12 @@ class Turns:
         self._started = time.perf_counter()
 
     def say(self, reply: dict) -> None:
-        """One line of JSON."""
+        """The turn as one line of JSON."""
         print(json.dumps(reply), file=self._replies, flush=True)
 
 
 def main(argument: str) -> None:
-    """Trains for as long as it is told to."""
+    """Trains until stdin ends."""
     turns = Turns(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever else is printed goes to stderr
     task = Task(**json.loads(argument))

@@ -1,4 +1,4 @@
-"""Entry point: python -m pipeline.preflight [flags of pipeline.train]. Says before a training what would hinder it.
+"""Entry point: python -m pipeline.preflight [flags of pipeline.train]. Finds before a training whatever would hinder it.
 
 It runs as the trainer does, a process a worker, on the workers' own addresses; the chief prints one table.
 """
@@ -30,7 +30,7 @@ SHARED_FILES_S = 3.0  # until a file that one host made is seen by another
 
 
 def main() -> None:
-    """Checks the surroundings of all workers; ends with 0, or the code that says most about what is wrong."""
+    """Checks the surroundings of all workers; ends with 0, or the most telling code of the problems."""
     config = flags.configuration()
     workers = discovery.workers(config)
     with _mark(config, workers) as (mark, unwritable):
@@ -60,7 +60,7 @@ def _together(config: Config, workers: Workers, facts: Facts, mark: str) -> int:
 
 
 def _verdict(workers: Workers, reports: dict[int, Report]) -> int:
-    """Prints the table, what is wrong, and what is good to know; returns the code."""
+    """Prints the table, the problems and the remarks; returns the code."""
     print("\n".join(table(workers.addresses, reports)), flush=True)
     for remark in remarks(reports):
         print(remark)
@@ -71,7 +71,7 @@ def _verdict(workers: Workers, reports: dict[int, Report]) -> int:
 
 
 def _without_the_chief(workers: Workers, report: Report) -> int:
-    """Prints what a worker knows whom the chief does not answer; returns the code."""
+    """Prints the problems that a worker sees whom the chief does not answer; returns the code."""
     found = [*report.facts.problems, *unreached(workers.addresses, {workers.index: report})]
     gone = f"the chief at {workers.addresses[0]} gives worker {workers.index} no verdict; see what it says itself"
     found = found or [(ExitCode.PEER_LOST, gone)]
@@ -111,7 +111,7 @@ def _taken(workers: Workers) -> list[Problem]:
 
 @contextlib.contextmanager
 def _mark(config: Config, workers: Workers) -> Iterator[tuple[str, list[Problem]]]:
-    """The chief's mark by which others know its run directory, there inside; and what is wrong with the directory.
+    """The chief's mark by which others know its run directory, there inside; and the problems of the directory.
 
     mark: LEVELS/NAME, a file of that name so many levels above the run directory, which may not be there yet.
     """

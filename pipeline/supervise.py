@@ -57,7 +57,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    """Checks the flags, then keeps the workers at work; ends with the exit code that says what became of them."""
+    """Checks the flags, then keeps the workers at work; ends with their most telling exit code."""
     with Preemption.listening() as preemption:
         for name, least in LEAST.items():
             if flags.value(name) < least:
@@ -186,7 +186,7 @@ def _limits(config: Config) -> Limits:
 
 
 def _show(found: Workers, worker: Worker) -> None:
-    """Prints what would run here."""
+    """Prints the workers that would run here, and their commands."""
     address = f" at {found.addresses[found.index]}" if found.addresses else ""
     gpus = worker.environment.get("CUDA_VISIBLE_DEVICES") or "none"
     print(f"worker {found.index} of {found.count}{address}, on {socket.gethostname()}, GPUs: {gpus}")
@@ -201,7 +201,7 @@ class _Stdin:
         self._signal: signal.Signals | None = None
 
     def ended(self) -> signal.Signals | None:
-        """SIGTERM from the end on; what comes before it is thrown away."""
+        """SIGTERM from the end on; everything before it is thrown away."""
         if self._may_come and select.select([0], [], [], 0)[0] and not os.read(0, 65536):
             self._may_come, self._signal = False, signal.SIGTERM
         return self._signal

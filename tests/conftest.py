@@ -30,6 +30,7 @@ LONG = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config, items):
     """Divides the tests among the workers of xdist: by file, those of processes one by one, the long ones first."""
     if not hasattr(config, "workerinput"):

@@ -26,7 +26,7 @@ class Parameter:
 
 
 def train(task: Task, pause: Pause) -> None:
-    """A convolution, bias, ReLU and pool, as everyone writes them."""
+    """A convolution, bias, ReLU and pool in the usual form."""
 
     def convolution(x, kernel, bias) -> tf.Tensor:
         return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")

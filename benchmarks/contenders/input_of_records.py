@@ -1,4 +1,4 @@
-"""This pipeline's batches from a TFDS data set that is read record by record, as one too large to be held is."""
+"""This pipeline's batches from a TFDS data set that is read record by record, as a large one is."""
 
 from collections.abc import Callable
 

@@ -13,27 +13,27 @@ EPOCHS_WITHOUT_END = 2**31 - 1
 
 
 def train(task: Task, pause: Pause) -> None:
-    """A model of Keras' own layers."""
+    """Fits a model of Keras' own layers."""
     images, labels, num_classes = training_examples(task)
     fit(task, pause, plain_keras.model(task, images.shape[1:], num_classes), images, labels)
 
 
 def many_steps(task: Task, pause: Pause) -> None:
-    """The same with STEPS_PER_CALL steps in one call of the training function."""
+    """Fits that model with STEPS_PER_CALL steps in one call of the training function."""
     images, labels, num_classes = training_examples(task)
     model = plain_keras.model(task, images.shape[1:], num_classes)
     fit(task, pause, model, images, labels, steps_per_execution=STEPS_PER_CALL)
 
 
 def of_our_model(task: Task, pause: Pause) -> None:
-    """The model that the pipeline trains, with its own layers."""
+    """Fits the pipeline's model, with the pipeline's layers."""
     images, labels, num_classes = training_examples(task)
     model = models.build(task.model, images.shape[1:], num_classes, seed=1, precision=task.precision)
     fit(task, pause, model, images, labels)
 
 
 def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels: np.ndarray, **options) -> None:
-    """One long fit, of which a round is an epoch. options: of `compile`."""
+    """One long fit, in which an epoch is a round. options: arguments of `compile`."""
     model.compile(
         optimizer=keras.optimizers.Adam(task.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -1,4 +1,4 @@
-"""tf.distribute.MirroredStrategy, by a loop of one's own and by Keras' fit; and the same loop over several workers."""
+"""tf.distribute.MirroredStrategy, with a handwritten loop and with Keras' fit; and that loop over several workers."""
 
 import keras
 import tensorflow as tf
@@ -20,7 +20,7 @@ def fit(task: Task, pause: Pause) -> None:
 
 
 def loop(task: Task, pause: Pause) -> None:
-    """A loop of one's own on the devices of this process."""
+    """A handwritten loop on the devices of this process."""
     strategy = _strategy(task)
     images, labels, num_classes = training_examples(task)
     iterator = iter(strategy.experimental_distribute_dataset(plain_keras.dataset(images, labels, task.batch)))
@@ -28,7 +28,7 @@ def loop(task: Task, pause: Pause) -> None:
 
 
 def multi_worker(task: Task, pause: Pause) -> None:
-    """The same by MultiWorkerMirroredStrategy, on the workers that TF_CONFIG names; each shuffles for itself."""
+    """A handwritten loop with MultiWorkerMirroredStrategy, on the workers of TF_CONFIG. Each shuffles for itself."""
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     images, labels, num_classes = training_examples(task)
     worker_batch = task.batch // strategy.num_replicas_in_sync
@@ -54,7 +54,7 @@ def _train(task: Task, pause: Pause, strategy, iterator, image_shape, num_classe
 
 
 def _strategy(task: Task) -> tf.distribute.MirroredStrategy:
-    """Over the task's devices; where it names none, over one."""
+    """The strategy over the task's devices, or over one device if it names none."""
     devices = flag_values.devices(task.tower_devices) or [("GPU" if task.on_gpu else "CPU", 0)]
     if any(kind == "CPU" for kind, _ in devices):
         logical = [tf.config.LogicalDeviceConfiguration()] * len(devices)

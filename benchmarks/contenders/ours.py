@@ -22,7 +22,7 @@ def train(task: Task, pause: Pause) -> None:
 
 
 def assemble(task: Task) -> Assembly:
-    """The parts of the run that the task is."""
+    """The parts of a run that does the task."""
     # fmt: off
     config = Config(
         source=task.source, data_dir=task.data_dir, image_size=task.image_size, model=task.model,

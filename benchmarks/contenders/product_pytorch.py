@@ -1,4 +1,4 @@
-"""The same products through PyTorch."""
+"""Products of large square matrices through PyTorch, as in product_tensorflow.py."""
 
 import torch
 

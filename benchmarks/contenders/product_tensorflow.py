@@ -1,4 +1,4 @@
-"""Products of large square matrices, one after the other, through TensorFlow: what the hardware can reach."""
+"""Products of large square matrices, one after the other, through TensorFlow: the ceiling of the hardware."""
 
 import tensorflow as tf
 

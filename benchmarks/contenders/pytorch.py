@@ -31,7 +31,7 @@ def compiled(task: Task, pause: Pause) -> None:
 
 
 def device(task: Task) -> torch.device:
-    """The GPU or CPU that the task is for, set up to compute as TensorFlow does. Raises Unavailable."""
+    """The task's GPU or CPU, set up to compute as TensorFlow does. Raises Unavailable."""
     torch.set_float32_matmul_precision("high")  # TensorFlow too has TF32 on where a GPU has it
     if task.on_gpu and not torch.cuda.is_available():
         raise Unavailable(f"PyTorch {torch.__version__} sees no GPU; install one that is built for CUDA")

@@ -1,4 +1,4 @@
-"""Batches taken as fast as they come, with nothing done to them: how every contender of an input benchmark is used."""
+"""The loop of every contender of an input benchmark: it takes batches as fast as they come, and does nothing else."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,7 @@ from benchmarks.task import Task
 
 
 def train(task: Task, pause: Callable[[], None]) -> None:
-    """Batches without end."""
+    """Gives batches without end."""
     builder = tensorflow_datasets.builder(task.source.removeprefix("tfds:"), data_dir=task.data_dir)
     records = builder.as_data_source("train")
 

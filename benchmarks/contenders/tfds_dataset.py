@@ -1,4 +1,4 @@
-"""TFDS's own tf.data pipeline, which it has for TFRecord files alone; a small data set it holds in memory, decoded."""
+"""TFDS's own tf.data pipeline, for TFRecord files only. It holds a small data set in memory, decoded."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from benchmarks.task import SHUFFLE_BUFFER, Task
 
 
 def train(task: Task, pause: Callable[[], None], held: bool = True) -> None:
-    """Batches without end. held: whether TFDS may hold what it thinks is small."""
+    """Batches without end. held: whether TFDS may hold a small data set in memory."""
     builder = tensorflow_datasets.builder(task.source.removeprefix("tfds:"), data_dir=task.data_dir)
     read = tensorflow_datasets.ReadConfig(try_autocache=held)
     dataset = builder.as_dataset(split="train", shuffle_files=True, as_supervised=True, read_config=read)

@@ -1,4 +1,4 @@
-"""TFDS's own tf.data pipeline where it holds nothing, as of a data set that is not small: read in order, decoded."""
+"""TFDS's own tf.data pipeline that holds nothing in memory, as for a large data set: it reads in order and decodes."""
 
 from collections.abc import Callable
 

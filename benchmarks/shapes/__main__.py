@@ -10,7 +10,7 @@ from pipeline.process.startup import import_tensorflow
 
 
 def main() -> None:
-    """Parses, draws, writes, and says what was written."""
+    """Parses the arguments, draws and writes the files, and prints their number."""
     parser = argparse.ArgumentParser("python -m benchmarks.shapes", description=shapes.__doc__.split(":")[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--train", type=int, default=20_000, help="training examples (default: 20,000)")

@@ -82,7 +82,7 @@ def _over(picture: np.ndarray, ink: np.ndarray, colour: np.ndarray) -> np.ndarra
 
 
 def write(directory: Path, splits: dict[str, np.ndarray], side: int) -> None:
-    """Writes each split's examples, given by number, as SPLIT/CLASS/NUMBER.jpg; what is there is written over."""
+    """Writes each split's examples, given by number, as SPLIT/CLASS/NUMBER.jpg. Existing files are replaced."""
     for split, numbers in splits.items():
         for name in CLASS_NAMES:
             (directory / split / name).mkdir(parents=True, exist_ok=True)

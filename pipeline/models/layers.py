@@ -1,4 +1,4 @@
-"""Layers that compute what Keras' own do, in less time; and how networks with batch normalization are made."""
+"""Faster layers with the numbers of Keras' own, and the parts of networks with batch normalization."""
 
 from collections.abc import Callable
 from typing import Any

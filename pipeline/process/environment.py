@@ -36,7 +36,7 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def pulse_fd() -> int | None:
-    """The pipe to which this process gives signs of life, if whoever started it asked for them."""
+    """The pipe for this process's signs of life; None if its parent asked for none."""
     value = os.environ.get(PULSE_FD, "")
     return int(value) if value.isdecimal() else None
 

@@ -31,13 +31,13 @@ def kept() -> Iterator[list[str]]:
 
 
 def tell(line: str) -> None:
-    """Writes a line to stderr. Whoever closed it, no longer reads it, or sent it to a full disk, misses the line."""
+    """Writes a line to stderr. A stderr that is closed, unread or full loses the line."""
     if sys.stderr is None:  # print would take stdout then
         return
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
-        # What stderr still holds would fail again as Python ends, and replace the exit code by 120.
+        # Python would try the rest of its buffer again as it ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 

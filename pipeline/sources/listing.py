@@ -78,7 +78,7 @@ def class_directories(directory: str) -> list[str]:
 
 
 def pictures_of(directories: Sequence[str]) -> list[str]:
-    """The `pictures` of several class directories. Raises BadDataError that says what is wrong with all of them."""
+    """The `pictures` of several class directories. Raises BadDataError with the faults of all of them."""
     found, faults = [], []
     for directory in directories:
         try:

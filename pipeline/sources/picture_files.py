@@ -11,7 +11,7 @@ from pipeline.sources import fingerprints, images, listing
 
 
 class Example(NamedTuple):
-    """An image file and what it is of."""
+    """An image file and its label."""
 
     name: str  # its path below the split's directory
     path: str

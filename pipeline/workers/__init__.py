@@ -1,1 +1,1 @@
-"""Several workers: who they are, what they do together, and how they are started and watched over."""
+"""Several workers: who they are, their common sums, and how they are started and watched over."""

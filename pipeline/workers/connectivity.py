@@ -35,7 +35,7 @@ class RollCall:
     """One worker's part: it answers the others while it asks them."""
 
     def __init__(self, workers: Workers, own: Answer, timeout_s: float):
-        """own: what whoever asks is told of this worker. timeout_s: how long to wait for workers that are not there."""
+        """own: this worker's answer to whoever asks. timeout_s: how long to wait for workers that are not there."""
         self._addresses = [host_and_port(address) for address in workers.addresses]
         self._workers, self._index, self._own = workers, workers.index, own
         self._deadline = time.monotonic() + timeout_s
@@ -64,13 +64,13 @@ class RollCall:
         return make(last._replace(port=port))
 
     def ask_all(self) -> dict[int, tuple[str, Answer]]:
-        """Every other worker's way (OK, or what is wrong: readiness.WAYS) and what it said of itself, by index."""
+        """Every other worker's way (OK, or a key of readiness.WAYS) and its answer, by index."""
         others = [k for k in range(len(self._addresses)) if k != self._index]
         with concurrent.futures.ThreadPoolExecutor(len(others)) as pool:
             return dict(zip(others, pool.map(self._ask, others), strict=True))
 
     def verdict_on(self, report: Answer) -> int | None:
-        """Tells the chief what this worker found; returns the exit code that it sends to all, None if it is silent."""
+        """Reports to the chief; returns the exit code that it sends to all, None if it is silent."""
         patience = max(self._deadline - time.monotonic(), 0) + 4 * TRY_S
         _, answer = _question(self._addresses[0], {"index": self._index, "report": report}, patience)
         verdict = answer.get("verdict")
@@ -98,7 +98,7 @@ class RollCall:
         return {"verdict": self._verdict.result()}
 
     def _ask(self, index: int) -> tuple[str, Answer]:
-        """The way to one worker, tried again until the time is over, and what it says with its clock's lead."""
+        """The way to one worker, tried again until the time is over, and its answer with its clock's lead."""
         while True:
             asked = time.time()
             way, answer = _question(self._addresses[index], {}, TRY_S)

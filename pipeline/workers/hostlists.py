@@ -31,7 +31,7 @@ def counts(text: str) -> list[int]:
 
 
 def _items(text: str) -> list[str]:
-    """The list's parts: what lies between commas that stand in no bracket."""
+    """The list's parts: it is cut at the commas outside of brackets."""
     closed = re.sub(r"\s*,\s*", ",", text.strip())
     if not re.fullmatch(f"{_ITEM}(?:,{_ITEM})*", closed):
         raise UsageError(f"the host list '{text}' does not parse; {_HOW}")
@@ -39,7 +39,7 @@ def _items(text: str) -> list[str]:
 
 
 def _expanded(item: str, text: str) -> list[str]:
-    """One part's hosts: every combination of what its brackets hold."""
+    """One part's hosts: every combination of the numbers in its brackets."""
     parts = re.split(r"(\[[^\[\]]*\])", item)
     choices = [_numbers(part, text) if part[:1] == "[" and ":" not in part else [part] for part in parts]
     if math.prod(map(len, choices)) > MOST_HOSTS:

@@ -59,7 +59,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
-        """Starts the workers, again and again if need be; returns the exit code that says what became of the job."""
+        """Starts the workers, again and again if need be; returns the job's exit code."""
         saved, restarts = self._newest_checkpoint(), 0
         while True:
             code = _WorkerGroup(self._workers, self._limits, self._selector, self._stop_signal, self._say).run_to_end()
@@ -131,7 +131,7 @@ class _WorkerGroup:
         return most_telling(list(self._codes.values()))
 
     def _turn(self) -> None:
-        """Waits a turn at most, and takes what the workers wrote."""
+        """Waits a turn at most, and reads the workers' pulses and lines."""
         started = time.monotonic()
         for key, _ in self._selector.select(TURN_S):
             key.data()

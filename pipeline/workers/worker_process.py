@@ -22,7 +22,7 @@ class WorkerProcess:
         selector: selectors.BaseSelector,
         prefixes: tuple[str, str] | None,
     ):
-        """Starts it. prefixes: what its lines on stdout and on stderr begin with; None: both are ours, untouched."""
+        """Starts it. prefixes: of its lines on stdout and on stderr; None: it writes to ours itself."""
         self._selector = selector
         self._takers: dict[int, Callable[[bytes], None]] = {}  # what takes the bytes of each open descriptor
         self.has_pulse = False  # a first byte came
@@ -62,7 +62,7 @@ class WorkerProcess:
         self._process.send_signal(number)
 
     def end(self) -> None:
-        """Kills it if it lives, passes its last lines on, and closes what led to it."""
+        """Kills it if it lives, passes its last lines on, and closes its pipes."""
         self._process.kill()
         self._process.wait()
         for descriptor in list(self._takers):
@@ -77,7 +77,7 @@ class WorkerProcess:
         self._selector.register(descriptor, selectors.EVENT_READ, functools.partial(self._take, descriptor))
 
     def _take(self, descriptor: int) -> None:
-        """Takes what came; closes the descriptor at its end. Raises BlockingIOError if there is nothing yet."""
+        """Reads the bytes that came; closes the descriptor at its end. Raises BlockingIOError if there is nothing yet."""
         received = os.read(descriptor, 65536)
         self._takers[descriptor](received)
         if not received:

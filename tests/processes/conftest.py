@@ -59,4 +59,4 @@ def undisturbed(tmp_path_factory):
         commands.succeed("train", *launchers.FLAGS, f"--run_dir={directory}/run")
 
     run = RunDirectory(shared.directory(tmp_path_factory, "undisturbed", make) / "run")
-    return run.result()["parameters_sha256"]
+    return run.history().result["parameters_sha256"]
