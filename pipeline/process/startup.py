@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import resource
 import traceback
 
@@ -60,6 +61,12 @@ def _check_surroundings() -> None:
         raise UsageError(
             f"ulimit -v allows this process {most // 2**20:,} MiB of addresses, and TensorFlow alone takes "
             f"{LEAST_ADDRESS_SPACE // 2**20:,} MiB; raise it, or limit memory by a cgroup"
+        )
+    value = environment.variables().get("TF_XLA_FLAGS", "")
+    if re.search(r"tf_xla_auto_jit[= ]+[12]", value):
+        raise UsageError(
+            f"TF_XLA_FLAGS={value} is not allowed: XLA then merges operations, whose devices cannot be checked; "
+            "unset it"
         )
     value = environment.variables().get("TF_DETERMINISTIC_OPS", "")
     if value.lower() in ("1", "true"):

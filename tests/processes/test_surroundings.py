@@ -47,3 +47,9 @@ def test_a_variable_that_takes_the_clock_away_is_named_at_once(tmp_path, value):
     env = commands.environment(TF_DETERMINISTIC_OPS=value)
     line = commands.refuse(ExitCode.USAGE, "train", *BRIEF, f"--run_dir={tmp_path}/run", env=env)
     assert line.startswith(f"usage: TF_DETERMINISTIC_OPS={value} is not allowed") and "unset it" in line
+
+
+def test_a_variable_that_lets_xla_merge_the_towers_operations_is_named_at_once(tmp_path):
+    env = commands.environment(TF_XLA_FLAGS="--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit")
+    line = commands.refuse(ExitCode.USAGE, "train", *BRIEF, f"--run_dir={tmp_path}/run", env=env)
+    assert line.startswith("usage: TF_XLA_FLAGS=--tf_xla_auto_jit=2 ") and line.endswith("; unset it")
