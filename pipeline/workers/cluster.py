@@ -1,4 +1,4 @@
-"""What the workers of a job do together: the only file that touches TensorFlow's collective runtime.
+"""What the workers of a job do together: they start TensorFlow's runtime, add gradients, and share bytes.
 
 Every worker must call the same methods in the same order. With one worker they cost nothing.
 """
@@ -12,17 +12,17 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from pipeline.config import Config
-from pipeline.engine import exchange, reduce
+from pipeline.engine import exchange
 from pipeline.engine.exchange import Total
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import on_host, on_tower
+from pipeline.workers.collectives import Group
+from pipeline.workers.gradient_sum import GradientSum
 
 REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
-BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has one of its own
-_ALL = 1  # the key of the group of all workers, on the towers; a pair's is made of its round and its first member
-_HOSTS = 1 << 20  # the key of the same on the hosts
-_FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # of the step's collectives, and of those between steps
+_TOWERS, _HOSTS = 1, 1 << 20  # the keys of the groups of all workers' first towers, and of their hosts
+_FIRST_EAGER_INSTANCE = 1 << 24  # of the collectives between steps; those of the step come before
 
 
 class Cluster:
@@ -30,8 +30,7 @@ class Cluster:
 
     def __init__(self, topology: Topology, config: Config):
         self._topology, self._workers = topology, topology.workers
-        self._exact, self._wire = config.all_reduce == "exact", tf.as_dtype(config.wire)
-        self._stall_timeout = config.stall_timeout
+        self._config = config
         self._last_instance = _FIRST_EAGER_INSTANCE
 
     @property
@@ -55,9 +54,10 @@ class Cluster:
         tf.distribute.MultiWorkerMirroredStrategy(resolver)
         with on_host(self._topology):
             self._arrived = tf.Variable(-1, dtype=tf.int64, name="arrived")
-            self._host_token = tf.Variable(0.0, name="ordering_token")
+            self._hosts = Group(_HOSTS, self._workers.count, "ring")
         with on_tower(self._topology, 0):
-            self._token = tf.Variable(0.0, name="ordering_token")
+            towers = Group(_TOWERS, self._workers.count, "ring" if self._topology.on_cpu(0) else "nccl")
+            self._gradient_sum = GradientSum(towers, self._workers.index, self._config)
 
     def _bound_waiting(self) -> None:
         """Lets TensorFlow give up a worker that is gone; else its start waits an hour, and no thread of Python runs.
@@ -68,7 +68,7 @@ class Cluster:
             "standalone",
             service_leader="/job:worker/replica:0/task:0",
             cluster_register_timeout_in_ms=REGISTER_S * 1000,
-            heartbeat_timeout_in_ms=self._stall_timeout * 1000,
+            heartbeat_timeout_in_ms=self._config.stall_timeout * 1000,
             coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=self._workers.count)],
         )
         context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
@@ -86,7 +86,7 @@ class Cluster:
                 began = tf.timestamp()
         with on_tower(self._topology, 0), tf.name_scope("all_reduce"):
             others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
-            added = self._added(own.gradients, others)
+            added = self._gradient_sum.added(own.gradients, others)
             gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]
             sums = ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics)
         with on_host(self._topology), tf.control_dependencies(added):
@@ -96,79 +96,6 @@ class Cluster:
     def arrived(self) -> int:
         """The last step whose own part this worker has computed; -1 before the first. For any thread."""
         return int(self._arrived.numpy())
-
-    def _added(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The sums over all workers of float32 tensors, on the device in force, which is the first tower's.
-
-        exact: the tree of `reduce.tree` over the workers, with the same bits on each. fast: one ring, with bits that
-        depend on the number of workers. --wire rounds the gradients alone.
-        """
-        if self._wire == tf.float32:
-            return self._all_reduce([*gradients, *others], tf.float32, _FIRST_INSTANCE)
-        rounded = self._all_reduce(gradients, self._wire, _FIRST_INSTANCE)
-        return rounded + self._all_reduce(others, tf.float32, _FIRST_INSTANCE + len(gradients) * self._keys)
-
-    def _all_reduce(self, tensors: Sequence[tf.Tensor], wire: tf.DType, instance: int) -> list[tf.Tensor]:
-        sums: dict[int, tf.Tensor] = {}
-        # The last layers' gradients are there first: they travel while the first layers' are computed.
-        order = list(reversed(range(len(tensors))))
-        for number, bucket in enumerate(reduce.buckets([tensors[i].shape.num_elements() for i in order], BUCKET)):
-            members = [order[place] for place in bucket]
-            packed = tf.concat([tf.reshape(tf.cast(tensors[i], wire), [-1]) for i in members], 0)
-            total = tf.cast(self._sum(packed, instance + number * self._keys), tf.float32)
-            parts = tf.split(total, [tensors[i].shape.num_elements() for i in members])
-            sums |= {i: tf.reshape(part, tensors[i].shape) for i, part in zip(members, parts, strict=True)}
-        return [sums[i] for i in range(len(tensors))]
-
-    def _sum(self, value: tf.Tensor, instance: int) -> tf.Tensor:
-        if not self._exact:
-            return self._reduce(value, _ALL, self._workers.count, instance)
-        for number, among in enumerate(reduce.rounds(self._workers.count)):
-            value = self._take_part(value, number, among, instance + number * (1 + self._workers.count))
-        return value
-
-    @property
-    def _keys(self) -> int:
-        """Instance keys that one `_sum` may use: an instance has one type and size, wherever it is used again."""
-        return (1 + self._workers.count) * max(len(reduce.rounds(self._workers.count)), 1)
-
-    def _take_part(self, value: tf.Tensor, number: int, among: reduce.Round, instance: int) -> tf.Tensor:
-        """What this worker has after a round. Keys are the same on both sides, and no other's."""
-        count, own = self._workers.count, self._workers.index
-        group = _ALL + 1 + number * 2 * count
-        for pair in among.pairs:
-            if own in pair:
-                value = self._reduce(value, group + pair[0], 2, instance)
-        for source, target in among.copies:
-            if own in (source, target):
-                value = self._copy(value, own == source, group + count + target, instance + 1 + target)
-        return value
-
-    def _reduce(self, value: tf.Tensor, group: int, size: int, instance: int) -> tf.Tensor:
-        communication = "ring" if self._topology.on_cpu(0) else "nccl"
-        return self._collective(value, group, size, instance, self._token, communication)
-
-    @staticmethod
-    def _collective(value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str):
-        """The sum over the members of a group. `token` puts a device's collectives into one order: two at a time can
-        wait for each other."""
-        return tf.raw_ops.CollectiveReduceV2(
-            input=value,
-            group_size=size,
-            group_key=group,
-            instance_key=instance,
-            ordering_token=[token.handle],
-            merge_op="Add",
-            final_op="Id",
-            communication_hint=communication,
-            max_subdivs_per_device=0,
-        )
-
-    def _copy(self, value: tf.Tensor, sends: bool, group: int, instance: int) -> tf.Tensor:
-        """The sender's value on both sides: as whole numbers, to which adding zeros changes no bit."""
-        bits = tf.bitcast(tf.cast(value, tf.float32), tf.int32)
-        sent = self._reduce(bits if sends else tf.zeros_like(bits), group, 2, instance)
-        return tf.cast(tf.bitcast(sent, tf.float32), value.dtype)
 
     def broadcast(self, payload: bytes) -> bytes:
         """The first worker's bytes, on every worker."""
@@ -195,10 +122,7 @@ class Cluster:
             return values
         self._last_instance += 1
         with on_host(self._topology):
-            total = self._collective(
-                tf.constant(values), _HOSTS, self._workers.count, self._last_instance, self._host_token, "ring"
-            )
-            return total.numpy()
+            return self._hosts.sum(tf.constant(values), self._last_instance).numpy()
 
     def gather_json(self, value) -> list:
         """Every worker's value, of types that JSON has, in the order of their indices."""
