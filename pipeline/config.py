@@ -117,8 +117,8 @@ class Config:
         "or Slurm say, else one worker alone).", topic="workers", role=EXECUTION)
     worker_index: int = _field(-1, "Which of --worker_addresses this process is (-1: as TF_CONFIG or Slurm say).",
         topic="workers", role=EXECUTION, least=-1)
-    all_reduce: str = _field("exact", "How gradients are added over workers. exact: in rounds of pairs, by the same "
-        "tree on any number of workers; fast: in one ring, whose bits are those of its number of workers.",
+    all_reduce: str = _field("exact", "How gradients are added over workers. exact: by the same tree on any "
+        "number of workers; fast: in one ring, whose bits are those of its number of workers.",
         topic="workers", choices=("exact", "fast"))
     wire: str = _field("float32", "What gradients travel as between workers; bfloat16 halves the traffic and rounds "
         "them.", topic="workers", choices=("float32", "bfloat16"))
