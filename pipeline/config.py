@@ -128,8 +128,8 @@ class Config:
         "TF_CONFIG or Slurm, else a single worker).", topic="workers", role=EXECUTION)
     worker_index: int = _field(-1, "The index of this process in --worker_addresses (-1: from TF_CONFIG or Slurm).",
         topic="workers", role=EXECUTION, least=-1)
-    all_reduce: str = _field("exact", "The way to add gradients over workers. exact: in pairs, by one fixed tree, so "
-        "the bits do not depend on the number of workers; fast: in one ring, so they do.",
+    all_reduce: str = _field("exact", "The way to add gradients over workers. exact: by one fixed tree, so the bits do "
+        "not depend on the number of workers; fast: in one ring, so they do.",
         topic="workers", choices=("exact", "fast"))
     wire: str = _field("float32", "The type of gradients between workers; bfloat16 halves the traffic and rounds "
         "them.", topic="workers", choices=("float32", "bfloat16"))

@@ -34,7 +34,7 @@ HOMES = {
     "devices are chosen": (r"\btf\.device\(", {"engine/towers.py"}),
     "the collective runtime is touched": (
         r"Collective\w+\(|MultiWorkerMirroredStrategy|coordination_config",
-        {"workers/cluster.py"},
+        {"workers/cluster.py", "workers/collectives.py"},
     ),
     "devices are configured": (r"\btf\.config\.", {"engine/devices.py"}),
     "the process ends": (r"\bsys\.exit\(|\bos\._exit\(|\bSystemExit\b", {"process/exits.py"}),

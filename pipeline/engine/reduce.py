@@ -1,9 +1,10 @@
 """Sums in an order that is always the same: the fixed binary tree over the shards."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 Node = TypeVar("Node")
+ALIGNED = 32  # elements: 64 bytes of the smallest type; a row that begins there is added where it lies
 
 
 def tree(leaves: Sequence[Node], add: Callable[[Node, Node], Node]) -> Node:
@@ -20,29 +21,14 @@ def tree(leaves: Sequence[Node], add: Callable[[Node, Node], Node]) -> Node:
     return level[0]
 
 
-class Round(NamedTuple):
-    """The exchanges between workers at one level of the tree over them: first the pairs, then the copies."""
+def part_size(elements: int, workers: int) -> int:
+    """Elements in the part of a vector that each of the workers adds: equal ones, which hold all of it together.
 
-    pairs: tuple[tuple[int, int], ...]  # both workers get the sum of the two
-    copies: tuple[tuple[int, int], ...]  # (from, to): the second worker gets the first one's sum
-
-
-def rounds(workers: int) -> list[Round]:
-    """The rounds after which every worker has the sum of `tree` over all workers.
-
-    Each member of a node has the whole sum of the node. A round adds neighbouring nodes: member i of the left node with
-    member i of the right node. Where the number of workers is no power of two, the left node may be larger; its other
-    members get a copy. Adding two numbers is commutative, so all workers end with the same bits.
+    Each worker gets the others' values of its part, adds them along `tree`, and sends the sums to the others. So it
+    sends 2 (workers - 1) parts in all, as in a ring (reduce-scatter and all-gather, Thakur, Rabenseifner & Gropp 2005),
+    for any number of workers. Parts are multiples of ALIGNED, for the price of some zeros at the end.
     """
-    nodes, rounds = [range(worker, worker + 1) for worker in range(workers)], []
-    while len(nodes) > 1:
-        merges = list(zip(nodes[::2], nodes[1::2], strict=False))
-        pairs = [pair for left, right in merges for pair in zip(left, right, strict=False)]
-        copies = [(left[0], member) for left, right in merges for member in left[len(right) :]]
-        rounds.append(Round(tuple(pairs), tuple(copies)))
-        merged = [range(left.start, right.stop) for left, right in merges]
-        nodes = merged + nodes[len(merged) * 2 :]
-    return rounds
+    return -(-elements // (workers * ALIGNED)) * ALIGNED
 
 
 def buckets(sizes: Sequence[int], most: int) -> list[list[int]]:

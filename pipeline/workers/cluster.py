@@ -1,4 +1,4 @@
-"""The collective operations of a job's workers. Only this file touches TensorFlow's collective runtime.
+"""The workers of a job together: they start TensorFlow's runtime, add gradients, and share bytes.
 
 All workers must call the same methods in the same order. With one worker they cost nothing.
 """
@@ -13,17 +13,17 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from pipeline.config import Config
-from pipeline.engine import exchange, reduce
+from pipeline.engine import exchange
 from pipeline.engine.exchange import Total
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import on_host, on_tower
+from pipeline.workers.collectives import Group
+from pipeline.workers.gradient_sum import GradientSum
 
-REGISTER_S = 20  # after the workers have met, their runtimes must come up within this time
-BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has its own
-_ALL = 1  # the key of the group of all workers, on the towers; a pair's key depends on its round and first member
-_HOSTS = 1 << 20  # the key of the group of all workers, on the hosts
-_FIRST_INSTANCE, _FIRST_EAGER_INSTANCE = 1, 1 << 24  # instance keys of the step's collectives, and of the others
+REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
+_TOWERS, _HOSTS = 1, 1 << 20  # the keys of the groups of all workers' first towers, and of their hosts
+_FIRST_EAGER_INSTANCE = 1 << 24  # of the collectives between steps; those of the step come before
 
 
 class Cluster:
@@ -31,8 +31,7 @@ class Cluster:
 
     def __init__(self, topology: Topology, config: Config):
         self._topology, self._workers = topology, topology.workers
-        self._exact, self._wire = config.all_reduce == "exact", tf.as_dtype(config.wire)
-        self._stall_timeout = config.stall_timeout
+        self._config = config
         self._last_instance = _FIRST_EAGER_INSTANCE
 
     @property
@@ -56,9 +55,10 @@ class Cluster:
         tf.distribute.MultiWorkerMirroredStrategy(resolver)
         with on_host(self._topology):
             self._arrived = tf.Variable(-1, dtype=tf.int64, name="arrived")
-            self._host_token = tf.Variable(0.0, name="ordering_token")
+            self._hosts = Group(_HOSTS, self._workers.count, "ring")
         with on_tower(self._topology, 0):
-            self._token = tf.Variable(0.0, name="ordering_token")
+            towers = Group(_TOWERS, self._workers.count, "ring" if self._topology.on_cpu(0) else "nccl")
+            self._gradient_sum = GradientSum(towers, self._workers.index, self._config)
 
     def _bound_waiting(self) -> None:
         """Makes TensorFlow give up a worker that is gone. By default its start waits an hour, and blocks all of Python.
@@ -69,7 +69,7 @@ class Cluster:
             "standalone",
             service_leader="/job:worker/replica:0/task:0",
             cluster_register_timeout_in_ms=REGISTER_S * 1000,
-            heartbeat_timeout_in_ms=self._stall_timeout * 1000,
+            heartbeat_timeout_in_ms=self._config.stall_timeout * 1000,
             coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=self._workers.count)],
         )
         context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
@@ -87,7 +87,7 @@ class Cluster:
                 began = tf.timestamp()
         with on_tower(self._topology, 0), tf.name_scope("all_reduce"):
             others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
-            added = self._added(own.gradients, others)
+            added = self._gradient_sum.added(own.gradients, others)
             gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]
             sums = ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics)
         with on_host(self._topology), tf.control_dependencies(added):
@@ -97,83 +97,6 @@ class Cluster:
     def arrived(self) -> int:
         """The last step of which this worker has computed its own part; -1 before the first. For any thread."""
         return int(self._arrived.numpy())
-
-    def _added(self, gradients: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The sums of float32 tensors over all workers, on the device in force, the first tower's.
-
-        exact: the tree of `reduce.tree` over the workers, with equal bits on all. fast: one ring, whose bits depend on
-        the number of workers. --wire rounds only the gradients.
-        """
-        if self._wire == tf.float32:
-            return self._all_reduce([*gradients, *others], tf.float32, _FIRST_INSTANCE)
-        rounded = self._all_reduce(gradients, self._wire, _FIRST_INSTANCE)
-        return rounded + self._all_reduce(others, tf.float32, _FIRST_INSTANCE + len(gradients) * self._keys)
-
-    def _all_reduce(self, tensors: Sequence[tf.Tensor], wire: tf.DType, instance: int) -> list[tf.Tensor]:
-        sums: dict[int, tf.Tensor] = {}
-        # The last layers' gradients are ready first: they travel while the first layers' are computed.
-        order = list(reversed(range(len(tensors))))
-        for number, bucket in enumerate(reduce.buckets([tensors[i].shape.num_elements() for i in order], BUCKET)):
-            members = [order[place] for place in bucket]
-            packed = tf.concat([tf.reshape(tf.cast(tensors[i], wire), [-1]) for i in members], 0)
-            total = tf.cast(self._sum(packed, instance + number * self._keys), tf.float32)
-            parts = tf.split(total, [tensors[i].shape.num_elements() for i in members])
-            sums |= {i: tf.reshape(part, tensors[i].shape) for i, part in zip(members, parts, strict=True)}
-        return [sums[i] for i in range(len(tensors))]
-
-    def _sum(self, value: tf.Tensor, instance: int) -> tf.Tensor:
-        if not self._exact:
-            return self._reduce(value, _ALL, self._workers.count, instance)
-        for number, exchanges in enumerate(reduce.rounds(self._workers.count)):
-            value = self._run_round(value, number, exchanges, instance + number * (1 + self._workers.count))
-        return value
-
-    @property
-    def _keys(self) -> int:
-        """The number of instance keys that one `_sum` may use. All uses of a key must have one type and size."""
-        return (1 + self._workers.count) * max(len(reduce.rounds(self._workers.count)), 1)
-
-    def _run_round(self, value: tf.Tensor, number: int, exchanges: reduce.Round, instance: int) -> tf.Tensor:
-        """This worker's value after a round. Both sides of an exchange use one key, and no other exchange uses it."""
-        count, own = self._workers.count, self._workers.index
-        group = _ALL + 1 + number * 2 * count
-        for pair in exchanges.pairs:
-            if own in pair:
-                value = self._reduce(value, group + pair[0], 2, instance)
-        for source, target in exchanges.copies:
-            if own in (source, target):
-                value = self._copy(value, own == source, group + count + target, instance + 1 + target)
-        return value
-
-    def _reduce(self, value: tf.Tensor, group: int, size: int, instance: int) -> tf.Tensor:
-        communication = "ring" if self._topology.on_cpu(0) else "nccl"
-        return self._collective(value, group, size, instance, self._token, communication)
-
-    @staticmethod
-    def _collective(
-        value: tf.Tensor, group: int, size: int, instance: int, token: tf.Variable, communication: str
-    ) -> tf.Tensor:
-        """The sum over the members of a group.
-
-        `token` puts a device's collectives into one order: two that run at once can deadlock.
-        """
-        return tf.raw_ops.CollectiveReduceV2(
-            input=value,
-            group_size=size,
-            group_key=group,
-            instance_key=instance,
-            ordering_token=[token.handle],
-            merge_op="Add",
-            final_op="Id",
-            communication_hint=communication,
-            max_subdivs_per_device=0,
-        )
-
-    def _copy(self, value: tf.Tensor, sends: bool, group: int, instance: int) -> tf.Tensor:
-        """The sender's value, on both sides. It travels as integers, where adding zeros changes no bit."""
-        bits = tf.bitcast(tf.cast(value, tf.float32), tf.int32)
-        sent = self._reduce(bits if sends else tf.zeros_like(bits), group, 2, instance)
-        return tf.cast(tf.bitcast(sent, tf.float32), value.dtype)
 
     def broadcast(self, payload: bytes) -> bytes:
         """The chief's bytes, on every worker."""
@@ -200,10 +123,7 @@ class Cluster:
             return values
         self._last_instance += 1
         with on_host(self._topology):
-            total = self._collective(
-                tf.constant(values), _HOSTS, self._workers.count, self._last_instance, self._host_token, "ring"
-            )
-            return total.numpy()
+            return self._hosts.sum(tf.constant(values), self._last_instance).numpy()
 
     def unequal(self, value: Any) -> list[str]:
         """The names of the workers whose value, of types of JSON, is not the chief's. All workers call it."""

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 
@@ -38,40 +36,35 @@ def test_the_order_shows_in_the_bits():
 # --- over workers ---
 
 
-def over_workers(values: list[np.ndarray]) -> list[np.ndarray]:
-    """What every worker has in the end, if each does its part of every round."""
-    has = list(values)
-    for pairs, copies in reduce.rounds(len(values)):
-        before = list(has)
-        for left, right in pairs:
-            has[left], has[right] = before[left] + before[right], before[right] + before[left]
-        for source, target in copies:
-            has[target] = has[source]
-    return has
+def over_workers(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """What every worker has in the end, and the elements that each has sent, if each adds its own part."""
+    workers, elements = values.shape
+    part = reduce.part_size(elements, workers)
+    parts = np.pad(values, ((0, 0), (0, part * workers - elements))).reshape(workers, workers, part)
+    sums = [reduce.tree(list(parts[:, own]), np.add) for own in range(workers)]
+    return np.concatenate(sums)[:elements], 2 * (workers - 1) * part
 
 
-@pytest.mark.parametrize("workers", range(1, 10))
-def test_by_the_rounds_every_worker_ends_with_the_bits_of_the_tree(workers):
+@pytest.mark.parametrize("workers", range(1, 65))
+def test_parts_have_the_bits_of_the_tree_and_cost_what_a_ring_does(workers):
+    elements = 5000 * workers + 1
     draws = np.random.default_rng(workers)
-    values = [np.float32(draws.normal(size=500) * 10.0 ** draws.integers(-6, 7, 500)) for _ in range(workers)]
-    tree = reduce.tree(values, np.add)
-    assert [value.tobytes() for value in over_workers(values)] == [tree.tobytes()] * workers
+    values = np.float32(draws.normal(size=(workers, elements)) * 10.0 ** draws.integers(-6, 7, (workers, elements)))
+    tree = reduce.tree(list(values), np.add)
+    total, sent = over_workers(values)
+    assert total.tobytes() == tree.tobytes()
+    ring = 2 * (workers - 1) / workers * elements
+    assert ring <= sent <= 1.01 * ring
     if workers > 2:
         assert tree.tobytes() != sum(values[::-1]).tobytes(), "any order would do: the test shows nothing"
 
 
-@pytest.mark.parametrize("workers", range(1, 10))
-def test_there_are_as_many_rounds_as_levels_and_nobody_adds_twice_in_one(workers):
-    rounds = reduce.rounds(workers)
-    assert len(rounds) == (workers - 1).bit_length()
-    for pairs, copies in rounds:
-        receivers = [*itertools.chain(*pairs), *(target for _, target in copies)]
-        assert len(set(receivers)) == len(receivers)
-        assert {source for source, _ in copies} <= set(itertools.chain(*pairs))
-
-
-def test_a_power_of_two_of_workers_needs_no_copies():
-    assert reduce.rounds(4) == [(((0, 1), (2, 3)), ()), (((0, 2), (1, 3)), ())]
+@pytest.mark.parametrize("workers", (1, 2, 3, 8))
+@pytest.mark.parametrize("elements", (0, 1, 31, 32, 33, 1000))
+def test_parts_hold_every_element_and_begin_where_memory_is_aligned(elements, workers):
+    part = reduce.part_size(elements, workers)
+    assert part % reduce.ALIGNED == 0
+    assert elements <= part * workers < elements + workers * reduce.ALIGNED
 
 
 # --- packing ---

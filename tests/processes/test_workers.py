@@ -26,7 +26,7 @@ def test_four_towers_are_one_workers_or_several_ones(straight, tmp_path, workers
 
 
 def test_three_workers_add_as_one_does(tmp_path):
-    """Three are no power of two: after a round one of them gets a copy."""
+    """Three are no power of two: the sums of the tree have unequal numbers of workers."""
     flags = ("--grad_shards=6", "--steps=8", "--eval_every=0")
     one = train(tmp_path / "one", "--towers=3", *flags)
     three = jobs.train(tmp_path / "three", "--towers=1", *flags, workers=3)
