@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 import tensorflow as tf
 
-from pipeline.errors import BadDataError
+from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import bitmaps, listing
 from pipeline.sources.orientation import orientation, upright_size
 
@@ -22,6 +22,7 @@ KINDS = "PNG, JPEG, BMP or GIF"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
+ImageShape = tuple[int, int, int]  # height, width, channels
 _BLOCK = 64  # files that a thread looks at in one go
 
 
@@ -97,11 +98,21 @@ def _look_from_outside(path: str) -> Look:
         return Look(0, f"cannot be read ({error.strerror})")
 
 
-def shape(path: str) -> tuple[int, int, int]:
-    """Height, width and channels (1 or 3) of the upright picture, from the header alone. Raises BadDataError."""
+def shape(path: str) -> ImageShape:
+    """The `shape_of` a file. Raises BadDataError."""
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            return shape_of(file.read(), listing.printable(path))
+    except OSError as error:
+        raise refusal([f"{listing.printable(path)} cannot be read ({error.strerror})"], "replace or remove") from None
+
+
+def shape_of(content: bytes, name: str) -> ImageShape:
+    """Height, width and channels (1 or 3) of the upright picture, from its file's header alone. Raises BadDataError.
+
+    name: where the file lies, for the message.
+    """
+    try:
         if content.startswith(_PNG):
             width, height, _, kind = struct.unpack(">IIBB", content[16:26])
             channels = 1 if kind in _PNG_GREY else 3
@@ -113,10 +124,24 @@ def shape(path: str) -> tuple[int, int, int]:
             height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
         height, width = map(int, upright_size(height, width, orientation(tf.constant(content))))
         return height, width, 1 if channels == 1 else 3
-    except OSError as error:
-        raise refusal([f"{listing.printable(path)} cannot be read ({error.strerror})"], "replace or remove") from None
     except (struct.error, tf.errors.InvalidArgumentError):
-        raise refusal([f"{listing.printable(path)} has no header that can be read"], "replace or remove") from None
+        raise refusal([f"{name} has no header that can be read"], "replace or remove") from None
+
+
+def common_shape(shapes: Sequence[tuple[str, ImageShape]], image_size: int) -> ImageShape:
+    """The shape of all images, of their own size for 0; grey where these first ones are, else colour.
+
+    shapes: where each lies, and its own. Raises UsageError where they differ in size and image_size is 0.
+    """
+    first, (height, width, _) = shapes[0]
+    for name, found in shapes:
+        if not image_size and found[:2] != (height, width):
+            raise UsageError(
+                f"{name} is {found[0]} x {found[1]} and {first} {height} x {width}; give the size that all are "
+                "cropped and resized to, as --image_size=32"
+            )
+    colour = any(channels > 2 for _, (_, _, channels) in shapes)
+    return image_size or height, image_size or width, 3 if colour else 1
 
 
 def largest_of_16_bits(path: str) -> int | None:

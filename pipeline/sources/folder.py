@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.errors import BadDataError, UsageError
+from pipeline.errors import BadDataError
 from pipeline.sources import files, images, listing, samples
 from pipeline.sources.base import Splits, complete
 from pipeline.sources.picture_files import Example, PictureFiles
@@ -117,15 +117,7 @@ def _examples(directory: str, found: Sequence[str], class_names: Sequence[str]) 
 
 
 def _image_shape(paths: Sequence[str], image_size: int) -> images.ImageShape:
-    """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
+    """The shape of all images, as `files.common_shape` finds it from the first."""
+    first = paths[:SAMPLED_FILES]
     with ThreadPoolExecutor(16) as threads:
-        shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))
-    height, width = shapes[0][:2]
-    for path, shape in zip(paths, shapes, strict=False):
-        if not image_size and shape[:2] != (height, width):
-            raise UsageError(
-                f"{path} is {shape[0]} x {shape[1]} and {paths[0]} {height} x {width}; give the size that all are "
-                "cropped and resized to, as --image_size=32"
-            )
-    colour = any(channels > 2 for _, _, channels in shapes)
-    return image_size or height, image_size or width, 3 if colour else 1
+        return files.common_shape(list(zip(first, threads.map(files.shape, first), strict=True)), image_size)
