@@ -30,14 +30,14 @@ class PackedFiles:
         """labels: of all pictures in the order of the shards, numbers of classes. image_shape is set by `splits`."""
         self.class_names, self.name = class_names, name
         self.image_shape: images.ImageShape = (0, 0, 0)
-        counts = [len(shard.index.offsets) for shard in shards]
+        counts = [len(shard.contents.offsets) for shard in shards]
         names = _names(shards, [class_names[label] for label in labels])
         order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
         self._files = [(shard.path, shard.size, shard.mtime_ns) for shard in shards]
         self._shards = np.repeat(np.arange(len(shards), dtype=np.int32), counts)[order]
         self._numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])[order]
-        self._offsets = np.concatenate([shard.index.offsets for shard in shards])[order]
-        self.sizes = np.concatenate([shard.index.lengths for shard in shards])[order]
+        self._offsets = np.concatenate([shard.contents.offsets for shard in shards])[order]
+        self.sizes = np.concatenate([shard.contents.lengths for shard in shards])[order]
         self._labels = tf.constant(labels[order], tf.int32)
         self.fingerprint = {
             "file names": fingerprints.digest("\0".join(names[i] for i in order)),
@@ -49,10 +49,11 @@ class PackedFiles:
         return len(self.sizes)
 
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        encoded = tf.numpy_function(self._read, [indices], tf.string, stateful=False)
+        encoded = tf.numpy_function(self.read, [indices], tf.string, stateful=False)
         return tf.ensure_shape(encoded, indices.shape), tf.gather(self._labels, indices)
 
-    def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError."""
         found = np.empty(len(indices), dtype=object)
         for shard in np.unique(self._shards[indices]):
             descriptor = self._opened(shard)
@@ -107,14 +108,14 @@ def _names(shards: Sequence[Shard], classes: Sequence[str]) -> list[str]:
 
     Where a picture has none, or two have one, all are named by their shard and their number in it.
     """
-    given = [name for shard in shards for name in shard.index.names]
+    given = [name for shard in shards for name in shard.contents.names]
     names = [
         "/".join(name.split("/")[-2:]) if "/" in name.strip("/") else f"{label}/{name}"
         for name, label in zip(given, classes, strict=True)
     ]
     if all(given) and len(set(names)) == len(names):
         return names
-    return [f"{os.path.basename(shard.path)}:{i}" for shard in shards for i in range(len(shard.index.names))]
+    return [f"{os.path.basename(shard.path)}:{i}" for shard in shards for i in range(len(shard.contents.names))]
 
 
 def _classes(
@@ -122,7 +123,7 @@ def _classes(
 ) -> tuple[tuple[str, ...], dict[str, npt.NDArray[np.int32]]]:
     """The names of the classes, and each split's labels as their numbers, in the order of its shards."""
     labels = {split: _labels(shards) for split, shards in found.items()}
-    if any(shard.index.textual for shards in found.values() for shard in shards):
+    if any(shard.contents.textual for shards in found.values() for shard in shards):
         return _by_text(name, found, config)
     given = _given_names(config)
     least, most = (int(labels["train"].min()), int(labels["train"].max())) if len(labels["train"]) else (0, 0)
@@ -143,14 +144,14 @@ def _classes(
 
 
 def _labels(shards: Sequence[Shard]) -> npt.NDArray[np.int64]:
-    return np.concatenate([shard.index.labels for shard in shards])
+    return np.concatenate([shard.contents.labels for shard in shards])
 
 
 def _own_names(found: Mapping[str, Sequence[Shard]], first: int, count: int) -> tuple[str, ...]:
     """The texts of the labels, made different where two labels have one; numbers where a label has none."""
     texts: dict[int, str] = {}
     for shard in found["train"]:
-        texts = {**shard.index.classes, **texts}
+        texts = {**shard.contents.classes, **texts}
     if set(range(first, first + count)) - set(texts):
         return tuple(str(number) for number in range(count))
     named = [texts[first + number] for number in range(count)]
@@ -161,19 +162,19 @@ def _by_text(
     name: str, found: Mapping[str, Sequence[Shard]], config: Config
 ) -> tuple[tuple[str, ...], dict[str, npt.NDArray[np.int32]]]:
     """Classes that are told apart by their texts: numbered in their order, or in that of --class_names."""
-    if not all(shard.index.textual for shards in found.values() for shard in shards):
+    if not all(shard.contents.textual for shards in found.values() for shard in shards):
         raise BadDataError(f"{name}: some files have numbers as labels and others words; give all the same")
-    words = sorted({text for shard in found["train"] for text in shard.index.classes.values()})
+    words = sorted({text for shard in found["train"] for text in shard.contents.classes.values()})
     class_names = _given_names(config) or tuple(words)
     numbers = {text: number for number, text in enumerate(class_names)}
     labels = {}
     for split, shards in found.items():
         for shard in shards:
-            if strange := sorted(set(shard.index.classes.values()) - set(numbers)):
+            if strange := sorted(set(shard.contents.classes.values()) - set(numbers)):
                 raise BadDataError(f"{printable(shard.path)}: {strange[0]} is no class of the training examples")
         labels[split] = np.concatenate(
             [
-                np.array([numbers[shard.index.classes[i]] for i in shard.index.labels.tolist()], np.int32)
+                np.array([numbers[shard.contents.classes[i]] for i in shard.contents.labels.tolist()], np.int32)
                 for shard in shards
             ]
         )
@@ -202,8 +203,7 @@ def _image_shape(source: PackedFiles, image_size: int) -> images.ImageShape:
     """The shape of all pictures, as `files.common_shape` finds it from the first."""
     first = np.arange(min(SAMPLED, len(source)))
     shapes = [
-        (source.where(i), files.shape_of(content, source.where(i)))
-        for i, content in zip(first, source._read(first), strict=True)
+        (source.where(i), files.shape_of(content, source.where(i))) for i, content in enumerate(source.read(first))
     ]
     return files.common_shape(shapes, image_size)
 

@@ -46,7 +46,7 @@ class Shard(NamedTuple):
     path: str
     size: int  # bytes
     mtime_ns: int
-    index: Index
+    contents: Index
 
 
 def find(kind: str, pattern: str) -> dict[str, list[str]]:
@@ -162,6 +162,11 @@ def _joined(words: Sequence[str]) -> npt.NDArray[np.uint8]:
 
 def _split(joined: npt.NDArray[np.uint8]) -> list[str]:
     return joined.tobytes().decode().split("\0")[:-1]
+
+
+def column(values: Sequence[int]) -> npt.NDArray[np.int64]:
+    """One of an index's columns of numbers."""
+    return np.array(values, np.int64)
 
 
 def plain(text: bytes) -> str:

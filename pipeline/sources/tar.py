@@ -4,11 +4,11 @@ KEY.jpg (or .png, .jpeg, .bmp, .gif) is the picture, KEY.cls or KEY.json the lab
 class; in JSON as {"label": ...}. Only headers and labels are read when the index is made.
 """
 
+import contextlib
 import os
 import tarfile
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
@@ -51,15 +51,19 @@ def index_of(path: str) -> Index:
     members = list(pictures.values())
     values = [labels[key] for key in pictures]
     textual = not all(isinstance(value, int) for value in values)
+    if textual and any(isinstance(value, int) for value in values):
+        word = next(value for value in values if isinstance(value, str))
+        raise BadDataError(f"{printable(path)}: some labels are numbers and others words, as {word}; give all the same")
     texts = sorted({str(value) for value in values}) if textual else []
     numbers = {text: number for number, text in enumerate(texts)}
-    columns = (
-        [member.offset_data for member in members],
-        [member.size for member in members],
-        [numbers[str(value)] if textual else value for value in values],
+    return Index(
+        offsets=shards.column([member.offset_data for member in members]),
+        lengths=shards.column([member.size for member in members]),
+        labels=shards.column([numbers[str(value)] if textual else int(value) for value in values]),
+        names=[os.path.normpath(shards.plain(os.fsencode(member.name))) for member in members],
+        classes=dict(enumerate(texts)),
+        textual=textual,
     )
-    names = [os.path.normpath(shards.plain(os.fsencode(member.name))) for member in members]
-    return Index(*(np.array(column, np.int64) for column in columns), names, dict(enumerate(texts)), textual)
 
 
 def _sort(
@@ -89,16 +93,17 @@ def _label(path: str, archive: tarfile.TarFile, member: tarfile.TarInfo, is_json
     """The label in a file: a whole number, or text."""
     file = archive.extractfile(member)
     content = file.read(_MOST_LABEL_BYTES) if file else b""
-    try:
+    value: Any = None
+    with contextlib.suppress(ValueError, TypeError, KeyError):
         value = parse_json(content)["label"] if is_json else content.decode().strip()
-    except (ValueError, TypeError, KeyError):
-        value = None
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         value = int(value)
-    if type(value) not in (int, str) or not str(value).isprintable() or value == "":
-        form = '{"label": ...} with a number or a text' if is_json else "a number or a text"
-        raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no label; it needs {form} of one line")
-    return value
+    if isinstance(value, str) and value and value.isprintable():
+        return value
+    if type(value) is int and abs(value) < 2**31:
+        return value
+    form = '{"label": ...} with a number or a text' if is_json else "a number or a text"
+    raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no label; it needs {form} of one line")
 
 
 def _check(path: str, pictures: dict[str, tarfile.TarInfo], labels: dict[str, int | str]) -> None:

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.sources import packed_files, shards
@@ -51,7 +49,8 @@ def open_splits(argument: str, config: Config) -> Splits:
 
 def index_of(path: str, keys: Keys) -> Index:
     """The index of one file. Raises BadDataError for a record that is cut off, or lacks its picture or label."""
-    offsets, lengths, labels, names, classes = [], [], [], [], {}
+    offsets, lengths, labels, names = [], [], [], []
+    classes: dict[int, str] = {}
     for number, (data, start, end) in enumerate(_records(path)):
         try:
             features = dict(_features(data, start, end))
@@ -66,7 +65,7 @@ def index_of(path: str, keys: Keys) -> Index:
         labels.append(label)
         if text:
             classes.setdefault(label, text)
-    return Index(*(np.array(column, np.int64) for column in (offsets, lengths, labels)), names, classes)
+    return Index(shards.column(offsets), shards.column(lengths), shards.column(labels), names, classes)
 
 
 class _Unreadable(Exception):

@@ -77,6 +77,7 @@ BAD = {
     "a label in JSON that is none": ({"a.png": PNG, "a.json": b'{"label": [1]}'}, "a.json holds no label"),
     "a class that is none": ({"a.png": PNG, "a.cls": b"cow"}, "cow is no class of the training examples"),
     "a number": ({"a.png": PNG, "a.cls": b"1"}, "some files have numbers as labels and others words; give all"),
+    "both": ({"a.png": PNG, "a.cls": b"1", "b.png": PNG, "b.cls": b"-1"}, "others words, as -1; give all the same"),
     "no picture in it": ({"a.png": b"?", "a.cls": b"ant"}, "val-0.tar: record 0 cannot be decoded ("),
 }
 
