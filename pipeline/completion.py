@@ -73,7 +73,7 @@ def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
     """
     if name.endswith("_dir") or name == "draw":
         return [DIRECTORIES]
-    if name in ("output", "init_from"):
+    if name in ("output", "init_from", "class_names"):
         return [FILES]
     if name == "vary":
         return [f"{field}=" for field in Config.__dataclass_fields__]

@@ -36,6 +36,9 @@ OF_ONE_START = (
     *("quiet", "verbose", "profile", "repeat"),
 )
 
+# Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
+_LATER = ("record_image_key", "record_label_key", "class_names")
+
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
 
@@ -68,6 +71,12 @@ class Config:
     image_size: int = _field(0, "Height and width of the images. Images of another size are cropped around the middle "
         "and resized (0: the source's own size).",
         topic="data", least=0)
+    record_image_key: str = _field("", "tfrecord: the feature that holds the encoded picture (default: image/encoded "
+        "or image).", topic="data")
+    record_label_key: str = _field("", "tfrecord: the feature that holds the label (default: image/class/label or "
+        "label).", topic="data")
+    class_names: str = _field("", "tfrecord and tar: a file with a class name a line, in the order of the labels "
+        "(default: the texts that the files have, else numbers).", topic="data")
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS.", topic="data")
@@ -239,7 +248,8 @@ class Config:
 
     def default_run_dir(self) -> Path:
         """The path runs/SOURCE-MODEL-HASH. It depends on the mathematics alone, so one command always finds its run."""
-        mathematics = repr(sorted(self.mathematics().items())).encode()
+        counted = {name: value for name, value in self.mathematics().items() if value or name not in _LATER}
+        mathematics = repr(sorted(counted.items())).encode()
         words = (self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)
 

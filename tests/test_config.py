@@ -157,6 +157,12 @@ def test_a_zero_is_resolved_once_and_then_kept():
     assert configuration.differences(first, again) == ["intra_op_threads: 2 -> 3"]
 
 
+def test_the_default_run_directory_is_that_of_earlier_versions():
+    """Fields that came later count only where they are given: the same command finds the run that it began."""
+    assert str(Config().default_run_dir()) == "runs/digits-convolutional-ee6deacf"
+    assert Config(class_names="x").default_run_dir() != Config().default_run_dir()
+
+
 def test_the_default_run_directory_is_a_plain_name():
     path = Config(source="folder:/a b/../c", model="my.models:net").default_run_dir()
     assert path.parent.name == "runs" and path.name.startswith("folder_a_b_.._c-my.models_net-")

@@ -38,8 +38,11 @@ KINDS = {
     "tfds": Kind("tfds", "NAME[/CONFIG][:VERSION]"),
     "idx": Kind("idx", "DIR"),
     "folder": Kind("folder", "DIR"),
+    "tfrecord": Kind("tfrecord", "GLOB"),
+    "tar": Kind("tar", "GLOB"),
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
+IN_SHARDS = ("tfrecord", "tar")  # kinds whose files hold many pictures each, with labels of their own
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 
@@ -90,6 +93,9 @@ def open_splits(config: Config) -> Splits:
     """
     check(config.source)
     name, _, argument = config.source.partition(":")
+    for flag in ("record_image_key", "record_label_key", "class_names"):
+        if getattr(config, flag) and name not in IN_SHARDS:
+            raise UsageError(f"--{flag} is of --source={' and '.join(IN_SHARDS)}, and not of {name}; leave it out")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
     splits = module.open_splits(argument or KINDS[name].default, config)
     check_agreement(config.source, splits)

@@ -1,9 +1,11 @@
 """The protocol of every source of examples, and the slices that make a validation split."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import tensorflow as tf
+from absl import logging
 
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
@@ -127,3 +129,19 @@ def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
             "each needs at least 1: use another --validation_fraction, or more examples"
         )
     return Slice(source, held_out, length), Slice(source, 0, held_out)
+
+
+def complete(name: str, found: Mapping[str, Source], validation_fraction: float) -> Splits:
+    """All three splits, of those that a data set has: train, and maybe validation and test.
+
+    Without a test split its validation split, if it has one, is the test split, which is told. Splits that are
+    missing then are carved off the training examples. name: of the data set, for the line that tells it.
+    """
+    splits = dict(found)
+    if "test" not in splits and "validation" in splits:
+        logging.warning("%s has no test split with labels: its validation split is used for testing", name)
+        splits["test"] = splits.pop("validation")
+    for missing in ("test", "validation"):
+        if missing not in splits:
+            splits["train"], splits[missing] = carve(splits["train"], validation_fraction)
+    return Splits(**splits)

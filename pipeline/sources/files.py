@@ -1,4 +1,4 @@
-"""Properties of an image file that need no decoding: PNG or JPEG, cut off or whole, its size."""
+"""Properties of an image file that need no decoding: its kind, cut off or whole, its size."""
 
 import itertools
 import os
@@ -9,15 +9,20 @@ from typing import BinaryIO, NamedTuple
 
 import tensorflow as tf
 
-from pipeline.errors import BadDataError
-from pipeline.sources import listing
+from pipeline.errors import BadDataError, UsageError
+from pipeline.sources import bitmaps, listing
+from pipeline.sources.orientation import orientation, upright_size
 
-# The first and last bytes of files of the two kinds (ISO/IEC 15948, section 5; ITU-T T.81, annex B).
+# The first and last bytes of files of each kind (ISO/IEC 15948, section 5; ITU-T T.81, annex B; GIF89a, section 27).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_GIF, _GIF_END = b"GIF8", b";"
+_BMP, _BMP_HEADER = b"BM", 54  # the bytes of its two headers, at least
+KINDS = "PNG, JPEG, BMP or GIF"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
+ImageShape = tuple[int, int, int]  # height, width, channels
 _BLOCK = 64  # files that a thread looks at in one go
 
 
@@ -56,13 +61,34 @@ def look(path: str) -> Look:
         with open(path, "rb") as file:
             start = file.read(len(_PNG))
             size = file.seek(0, os.SEEK_END)
-            if not start.startswith((_PNG, _JPEG)):
-                return Look(size, f"begins with {start.hex(' ') or 'nothing'}: it is no PNG or JPEG")
-            if not _is_whole(file, size, _PNG_END if start == _PNG else _JPEG_END):
-                return Look(size, "was cut off: it has no end of its image")
-            return Look(size)
+            return Look(size, _fault(file, start, size))
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
+
+
+def _fault(file: BinaryIO, start: bytes, size: int) -> str:
+    """The fault of a file of `size` bytes that begins with `start`."""
+    if not start.startswith((_PNG, _JPEG, _GIF, _BMP)):
+        return f"begins with {start.hex(' ') or 'nothing'}: it is no {KINDS}"
+    if start.startswith(_BMP):
+        return _fault_of_bmp(file, size)
+    end = _PNG_END if start == _PNG else _JPEG_END if start.startswith(_JPEG) else _GIF_END
+    return "" if _is_whole(file, size, end) else "was cut off: it has no end of its image"
+
+
+def _fault_of_bmp(file: BinaryIO, size: int) -> str:
+    file.seek(0)
+    header = file.read(_BMP_HEADER)
+    if len(header) < _BMP_HEADER:
+        return "was cut off: it has no whole header"
+    pixels, (width, height), (bits, compression) = (
+        struct.unpack_from(form, header, place)
+        for form, place in (("<I", bitmaps.PIXELS), ("<ii", bitmaps.SIZE), ("<HI", bitmaps.BITS))
+    )
+    if bits not in bitmaps.BMP_BITS or compression not in bitmaps.BMP_PLAIN:
+        return f"is a BMP file of {bits} bits a pixel and compression {compression}: 8, 24 or 32 and none are read"
+    whole = pixels[0] + abs(height) * (-(-width * bits // 32) * 4)
+    return "" if size >= whole else "was cut off: it has no end of its image"
 
 
 def _look_from_outside(path: str) -> Look:
@@ -72,20 +98,50 @@ def _look_from_outside(path: str) -> Look:
         return Look(0, f"cannot be read ({error.strerror})")
 
 
-def shape(path: str) -> tuple[int, int, int]:
-    """Height, width and channels (1 or 3), from the header alone. Raises BadDataError."""
+def shape(path: str) -> ImageShape:
+    """The `shape_of` a file. Raises BadDataError."""
     try:
         with open(path, "rb") as file:
-            content = file.read()
-        if content.startswith(_PNG):
-            width, height, _, kind = struct.unpack(">IIBB", content[16:26])
-            return height, width, 1 if kind in _PNG_GREY else 3
-        height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
-        return height, width, 1 if channels == 1 else 3
+            return shape_of(file.read(), listing.printable(path))
     except OSError as error:
         raise refusal([f"{listing.printable(path)} cannot be read ({error.strerror})"], "replace or remove") from None
+
+
+def shape_of(content: bytes, name: str) -> ImageShape:
+    """Height, width and channels (1 or 3) of the upright picture, from its file's header alone. Raises BadDataError.
+
+    name: where the file lies, for the message.
+    """
+    try:
+        if content.startswith(_PNG):
+            width, height, _, kind = struct.unpack(">IIBB", content[16:26])
+            channels = 1 if kind in _PNG_GREY else 3
+        elif content.startswith(_GIF):
+            (width, height), channels = struct.unpack("<HH", content[6:10]), 3
+        elif content.startswith(_BMP):
+            width, height, channels = *map(abs, struct.unpack_from("<ii", content, bitmaps.SIZE)), 3
+        else:
+            height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
+        height, width = map(int, upright_size(height, width, orientation(tf.constant(content))))
+        return height, width, 1 if channels == 1 else 3
     except (struct.error, tf.errors.InvalidArgumentError):
-        raise refusal([f"{listing.printable(path)} has no header that can be read"], "replace or remove") from None
+        raise refusal([f"{name} has no header that can be read"], "replace or remove") from None
+
+
+def common_shape(shapes: Sequence[tuple[str, ImageShape]], image_size: int) -> ImageShape:
+    """The shape of all images, of their own size for 0; grey where these first ones are, else colour.
+
+    shapes: where each lies, and its own. Raises UsageError where they differ in size and image_size is 0.
+    """
+    first, (height, width, _) = shapes[0]
+    for name, found in shapes:
+        if not image_size and found[:2] != (height, width):
+            raise UsageError(
+                f"{name} is {found[0]} x {found[1]} and {first} {height} x {width}; give the size that all are "
+                "cropped and resized to, as --image_size=32"
+            )
+    colour = any(channels > 2 for _, (_, _, channels) in shapes)
+    return image_size or height, image_size or width, 3 if colour else 1
 
 
 def largest_of_16_bits(path: str) -> int | None:
@@ -109,6 +165,8 @@ def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
         return True
     file.seek(0)
     content = file.read()
+    if end == _GIF_END:
+        return content.rstrip(b"\0").endswith(end)
     return end in (content if end == _PNG_END else _pixels(content))
 
 

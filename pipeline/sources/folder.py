@@ -1,8 +1,7 @@
-"""folder:DIR: PNG and JPEG files, one sub-directory a class.
+"""folder:DIR: PNG, JPEG, BMP and GIF files, one sub-directory a class.
 
-Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE (and DIR/validation/CLASS/FILE where there is one), or
-DIR/CLASS/FILE, where test and validation are carved off. Only names are held in memory, some 200 bytes an image; files
-are read when their turn comes.
+Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE, DIR/val/CLASS/FILE, or both, or DIR/CLASS/FILE, where test and
+validation are carved off. Only names are held in memory, some 200 bytes an image; files are read when their turn comes.
 """
 
 import hashlib
@@ -14,48 +13,59 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import logging
 
 from pipeline.config import Config
-from pipeline.errors import BadDataError, UsageError
+from pipeline.errors import BadDataError
 from pipeline.process import standard_error
 from pipeline.sources import files, images, listing, samples
-from pipeline.sources.base import Splits, carve
+from pipeline.sources.base import Splits, complete
 from pipeline.sources.picture_files import Example, PictureFiles
 from pipeline.storage.files import expand
 from pipeline.text.spelling import did_you_mean
 
 CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
-SPLITS = ("train", "test", "validation")
-_MEANT = {"validation": ("val", "valid", "dev", "eval"), "test": ("testing",), "train": ("training",)}
+SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "val", "valid")}  # their directories
+_MEANT = {"validation": ("dev", "eval"), "test": ("testing",), "train": ("training",)}
 
 
 def open_splits(argument: str, config: Config) -> Splits:
-    """The splits that lie in the directory `argument`, those it lacks carved off its training examples."""
+    """The splits that lie in the directory `argument`, those it lacks made of others by `complete`."""
     root = expand(argument, "source=folder")
     listing.require_directory(root, "give one that holds a sub-directory for each class")
-    there = [split for split in SPLITS if os.path.lexists(os.path.join(root, split))]
+    there = _directories(root)
     if "train" not in there:
         [split] = _open([root], config)
-        rest, held_out = carve(split, config.validation_fraction)
-        return Splits(*carve(rest, config.validation_fraction), held_out)
-    if "test" not in there:
-        directory = os.path.join(root, "train")
+        return complete(root, {"train": split}, config.validation_fraction)
+    if len(there) == 1:
         raise BadDataError(
-            f"{root} has train but no test; add {os.path.join(root, 'test')}, or give {directory} to carve it off"
+            f"{root} has train but no test and no val; add {os.path.join(root, 'test')}, or give {there['train']} to "
+            "carve it off"
         )
-    directories = [os.path.join(root, name) for name in there]
-    for directory in directories:
+    for directory in there.values():
         listing.require_directory(directory, "put a directory of class directories there or remove it")
     _name_others(root)
-    train, test, *validation = _open(directories, config)
-    if validation:
-        return Splits(train, validation[0], test)
-    return Splits(*carve(train, config.validation_fraction), test)
+    if "test" in there and "validation" in there and os.path.basename(there["validation"]) != "validation":
+        logging.warning("%s is used for validation, and test for testing", listing.printable(there["validation"]))
+    opened = _open(list(there.values()), config)
+    return complete(listing.printable(root), dict(zip(there, opened, strict=True)), config.validation_fraction)
+
+
+def _directories(root: str) -> dict[str, str]:
+    """The path of each split's directory that is there, train first. Raises BadDataError for two of one split."""
+    there = {}
+    for split, names in SPLITS.items():
+        paths = [os.path.join(root, name) for name in names if os.path.lexists(os.path.join(root, name))]
+        if len(paths) > 1 and "train" in there:
+            raise BadDataError(f"{' and '.join(paths)} are both {split} splits; remove or rename all but one")
+        if paths:
+            there[split] = paths[0]
+    return there
 
 
 def _name_others(root: str) -> None:
-    """Warns of directories beside train, test and validation: none of them is read."""
-    for name in sorted(set(listing.directories(root)) - set(SPLITS)):
-        meant = next((split for split, names in _MEANT.items() if name.lower() in (split, *names)), None)
+    """Warns of directories beside those of the splits: none of them is read."""
+    known = {name: split for split, names in SPLITS.items() for name in (*names, *_MEANT[split])}
+    for name in sorted(set(listing.directories(root)) - set(itertools.chain(*SPLITS.values()))):
+        meant = known.get(name.lower())
         remedy = f"rename it to {meant}, if it is that split" if meant else f"only {', '.join(SPLITS)} are"
         logging.warning("%s is not read; %s", listing.printable(os.path.join(root, name)), remedy)
 
@@ -92,7 +102,7 @@ def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[s
 
 
 def _check_files(examples: Iterable[Example], looks: Iterable[files.Look]) -> None:
-    """Raises BadDataError naming all files that cannot be read, are no PNG or JPEG whatever their name, or cut off."""
+    """Raises BadDataError naming all files that cannot be read, are no picture whatever their name, or cut off."""
     pairs = zip(examples, looks, strict=True)
     if faults := [f"{listing.printable(example.path)} {look.fault}" for example, look in pairs if look.fault]:
         raise files.refusal(faults, "replace or remove")
@@ -108,16 +118,8 @@ def _examples(directory: str, found: Sequence[str], class_names: Sequence[str]) 
 
 
 def _image_shape(paths: Sequence[str], image_size: int) -> images.ImageShape:
-    """The shape of all images, of their own size for 0; grey where the first SAMPLED_FILES are, else colour."""
-    # libjpeg writes there of headers that it cannot read; whatever is wrong with a picture is told when it is decoded.
+    """The shape of all images, as `files.common_shape` finds it from the first."""
+    first = paths[:SAMPLED_FILES]
+    # libjpeg complains on stderr of headers that it cannot read. A wrong picture is named when it is decoded.
     with standard_error.kept(), ThreadPoolExecutor(16) as threads:
-        shapes = list(threads.map(files.shape, paths[:SAMPLED_FILES]))
-    height, width = shapes[0][:2]
-    for path, shape in zip(paths, shapes, strict=False):
-        if not image_size and shape[:2] != (height, width):
-            raise UsageError(
-                f"{path} is {shape[0]} x {shape[1]} and {paths[0]} {height} x {width}; give the size that all are "
-                "cropped and resized to, as --image_size=32"
-            )
-    colour = any(channels > 2 for _, _, channels in shapes)
-    return image_size or height, image_size or width, 3 if colour else 1
+        return files.common_shape(list(zip(first, threads.map(files.shape, first), strict=True)), image_size)

@@ -1,13 +1,17 @@
-"""PNG and JPEG files to pixels, and pictures of any size to a model's, inside TensorFlow's graph."""
+"""PNG, JPEG, BMP and GIF files to pixels, and pictures of any size to a model's, inside TensorFlow's graph."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from pipeline.sources import bitmaps
+from pipeline.sources.orientation import orientation, stored_window, upright, upright_size
+
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 # A PNG file's first bytes, and the byte behind them that says which colours follow (ISO/IEC 15948, section 11.2.2).
 _PNG_SIGNATURE, _PNG_COLOUR_TYPE = tuple(b"\x89PNG\r\n\x1a\n"), 25
+_BMP_SIGNATURE, _GIF_SIGNATURE = tuple(b"BM"), tuple(b"GIF8")
 _MAY_BE_TRANSPARENT = (3, 4, 6)  # a palette, grey with alpha, colour with alpha
 
 # (number in the batch, height, width of its picture) -> the part to take: top, left, height, width, [4] int32
@@ -28,21 +32,34 @@ def decode(encoded: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
 
 
 def pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """The bytes of one image file, a scalar string -> [its height, its width, channels] uint8.
+    """The bytes of one image file, a scalar string -> [its height, its width, channels] uint8, upright.
 
-    A PNG file with an alpha channel, or with transparent colours in its palette, is shown on white. Of 16 bits a
-    channel, the upper 8 are taken.
+    Of a GIF file, the first frame. A PNG file with an alpha channel, or with transparent colours in its palette, is
+    shown on white. Of 16 bits a channel, the upper 8 are taken.
     """
+    return upright(_stored(encoded, channels), encoded)
 
-    def opaque() -> tf.Tensor:
-        return tf.io.decode_image(encoded, channels=channels, expand_animations=False)
 
+def _stored(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """The pixels as they lie in the file, whichever way up."""
     header = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_PNG_COLOUR_TYPE + 1)
-    is_png = tf.reduce_all(header[: len(_PNG_SIGNATURE)] == tf.constant(_PNG_SIGNATURE, tf.uint8))
+
+    def begins(signature: tuple[int, ...]) -> tf.Tensor:
+        return tf.reduce_all(header[: len(signature)] == tf.constant(signature, tf.uint8))
+
     may_be = tf.reduce_any(header[_PNG_COLOUR_TYPE] == tf.constant(_MAY_BE_TRANSPARENT, tf.uint8))
-    return tf.cond(is_png & may_be, lambda: _on_white(encoded, channels), opaque)
+    kinds = [begins(_PNG_SIGNATURE) & may_be, begins(_BMP_SIGNATURE), begins(_GIF_SIGNATURE)]
+    ways = [
+        lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
+        lambda: _on_white(encoded, channels),
+        lambda: bitmaps.decode_bmp(encoded, channels),
+        lambda: bitmaps.decode_gif(encoded, channels),
+    ]
+    return tf.switch_case(tf.reduce_sum(tf.cast(kinds, tf.int32) * tf.constant([1, 2, 3])), ways)
 
 
+# Inlined into a graph, its operations would cost time as well for every picture of another kind.
+@tf.function(autograph=False, experimental_attributes={"_noinline": True})
 def _on_white(png: tf.Tensor, channels: int) -> tf.Tensor:
     """A PNG file of any kind, laid on white; where it is opaque, the pixels are those of `tf.io.decode_image`."""
     # As it is stored: with an alpha channel only where there is one. Asked for one that is not there, TensorFlow 2.21
@@ -77,8 +94,10 @@ def _decode_window(encoded: tf.Tensor, image_shape: ImageShape, window: Window, 
     height, width, channels = image_shape
 
     def jpeg() -> tf.Tensor:  # the rows outside the window are skipped
-        shape = tf.image.extract_jpeg_shape(encoded)
-        return tf.image.decode_and_crop_jpeg(encoded, window(i, shape[0], shape[1]), channels=channels)
+        stored, number = tf.image.extract_jpeg_shape(encoded), orientation(encoded)
+        size = upright_size(stored[0], stored[1], number)
+        part = stored_window(window(i, *size), *size, number)
+        return upright(tf.image.decode_and_crop_jpeg(encoded, part, channels=channels), encoded)
 
     def other() -> tf.Tensor:
         image = pixels(encoded, channels)

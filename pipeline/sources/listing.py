@@ -9,7 +9,8 @@ from absl import logging
 
 from pipeline.errors import BadDataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+UNREADABLE = (".webp",)  # suffixes of pictures that TensorFlow does not decode
 SHOWN = 20  # names in a message; how many more there are is a number
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not UTF-8, and line breaks
 
@@ -94,10 +95,16 @@ def pictures(directory: str) -> list[str]:
     """The paths of the image files of one class, in no order; at least one.
 
     Everything else that is not hidden is left out, which is told: other files, and image files in nested directories.
-    Raises BadDataError for an entry that leads nowhere or cannot be read to its end.
+    Raises BadDataError for an entry that leads nowhere or cannot be read to its end, and for UNREADABLE pictures.
     """
     kinds = _kinds(directory)
     files = names_of(kinds, "file")
+    if unreadable := sorted(name for name in files if name.lower().endswith(UNREADABLE)):
+        raise BadDataError(
+            f"{printable(directory)}: {count(len(unreadable), 'file')} that TensorFlow cannot decode: "
+            f"{some(list(map(printable, unreadable)))}; convert {them(len(unreadable))} to PNG or JPEG, or remove "
+            f"{them(len(unreadable))}"
+        )
     found = [name for name in files if _is_picture(name)]
     nested = [_nested(directory, name) for name in sorted(names_of(kinds, "directory"))]
     if not found:

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Source, Splits, carve
+from pipeline.sources.base import Source, Splits, complete
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
@@ -95,13 +94,7 @@ def open_splits(argument: str, config: Config) -> Splits:
     splits = {split: source for split, source in found.items() if source is not None}
     if "train" not in splits:
         raise BadDataError(f"{name} has no train split with labels, but {', '.join(builder.info.splits)}; use another")
-    if "test" not in splits and "validation" in splits:
-        logging.warning("%s has no test split with labels: its validation split is used for testing", name)
-        splits["test"] = splits.pop("validation")
-    for missing in ("test", "validation"):
-        if missing not in splits:
-            splits["train"], splits[missing] = carve(splits["train"], config.validation_fraction)
-    return Splits(**splits)
+    return complete(name, splits, config.validation_fraction)
 
 
 def _builder(name: str, argument: str, config: Config) -> Any:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+START = "start"  # the phase until the first call of the trainer has ended
 MEETING = "meeting"  # the first phase; the meeting itself bounds its time
 PATIENCE = 5  # a phase is late after this multiple of the longest time that it has taken before
 
@@ -45,7 +46,9 @@ class Phases:
         if self.current.name == MEETING:
             return False
         longest = self._longest.get(self.current.name)
-        return self.seconds > (self._first if longest is None else max(self._least, PATIENCE * longest))
+        if longest is None or self.current.name == START:  # a start has several parts, of which none tells of the next
+            return self.seconds > max(self._first, PATIENCE * (longest or 0.0))
+        return self.seconds > max(self._least, PATIENCE * longest)
 
     def status(self) -> dict[str, Any]:
         """The status of this worker, which it sends to the others, in types of JSON."""

@@ -65,7 +65,10 @@ def test_standard_input_gives_names_and_no_globs(tree):
 
 @pytest.mark.parametrize(
     ("word", "line"),
-    [("empty", "empty holds no .png, .jpg, .jpeg files; give"), ("*.gif", "*.gif matches nothing; correct it")],
+    [
+        ("empty", "empty holds no .png, .jpg, .jpeg, .bmp, .gif files; give"),
+        ("*.gif", "*.gif matches nothing; correct it"),
+    ],
 )
 def test_what_stands_for_no_file_is_refused(word, line, tree):
     with pytest.raises(BadDataError) as told:

@@ -89,9 +89,9 @@ def test_a_split_that_is_a_link_to_nothing_is_not_carved_off(root):
 
 
 def test_what_may_have_been_a_split_is_told(root, said):
-    (root / "val").symlink_to("/not/mounted")
+    (root / "dev").symlink_to("/not/mounted")
     open_splits(root)
-    assert said == [f"{root}/val is not read; rename it to validation, if it is that split"]
+    assert said == [f"{root}/dev is not read; rename it to validation, if it is that split"]
 
 
 def test_a_linked_class_is_read(root):
@@ -115,7 +115,7 @@ def test_a_path_that_no_file_system_takes(root):
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Test", "test"), ("extra", "")],
+    [("Val", "validation"), ("Valid", "validation"), ("VALIDATION", "validation"), ("Test", "test"), ("extra", "")],
 )
 def test_directories_beside_the_splits_are_told(root, said, name, meant):
     fill(root / name, 1)
@@ -148,8 +148,8 @@ def test_a_class_of_nested_directories_alone_says_where_its_pictures_are(root):
     for i in range(500):
         (root / "train" / "cow" / "images" / f"{i}.JPEG").touch()
     assert refusal(root) == (
-        f"{root}/train/cow holds no .png, .jpg, .jpeg files of its own, but its directory images holds 500 image "
-        "files; move them one directory up"
+        f"{root}/train/cow holds no .png, .jpg, .jpeg, .bmp, .gif files of its own, but its directory images holds 500 "
+        "image files; move them one directory up"
     )
 
 
@@ -157,7 +157,9 @@ def test_the_layout_one_level_too_high_is_seen(root, tmp_path):
     assert "its directory D holds" not in refusal(tmp_path)  # one class only
     fill(tmp_path / "E" / "train")
     message = refusal(tmp_path)
-    assert message.startswith(f"{tmp_path}/D holds no .png, .jpg, .jpeg files of its own, but its directory test holds")
+    assert message.startswith(
+        f"{tmp_path}/D holds no .png, .jpg, .jpeg, .bmp, .gif files of its own, but its directory test"
+    )
     assert "holds 4 image files and its directory train holds 12 image files; move them one directory up" in message
 
 

@@ -101,7 +101,7 @@ def test_jpeg_and_capitals_are_read_and_other_files_left_out(root, monkeypatch):
     assert len(open_splits(root).test) == 6 and said == []
     (root / "test" / "ant" / "notes.txt").write_text("")
     assert len(open_splits(root).test) == 6
-    assert len(said) == 1 and "ant: 1 entry is no .png, .jpg, .jpeg file and is left out, as" in said[0]
+    assert len(said) == 1 and "ant: 1 entry is no .png, .jpg, .jpeg, .bmp, .gif file and is left out, as" in said[0]
     assert said[0].endswith("notes.txt")
 
 
@@ -180,7 +180,7 @@ def test_layouts_that_are_refused(root, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     assert "holds 0 class directories; at least 2 are needed" in refusal(empty)
     fill(empty / "train")
-    assert "has train but no test" in refusal(empty)
+    assert "has train but no test and no val; add " in refusal(empty)
     (empty / "test").mkdir()
     assert "its test split has 0 examples" in refusal(empty)
     fill(empty / "test")
@@ -189,14 +189,17 @@ def test_layouts_that_are_refused(root, tmp_path_factory):
     (empty / "test" / "cow").rename(empty / "test" / "bees")
     assert "bees is a class without training images; did you mean bee? rename or" in refusal(empty)
     (root / "train" / "dog").mkdir()
-    assert f"{root / 'train' / 'dog'} holds no .png, .jpg, .jpeg files" in refusal(root)
+    assert f"{root / 'train' / 'dog'} holds no .png, .jpg, .jpeg, .bmp, .gif files" in refusal(root)
 
 
 def test_too_few_images_to_carve(root):
     assert "validation_fraction=0.01 of 12 examples" in refusal(root, UsageError, validation_fraction=0.01)
 
 
-@pytest.mark.parametrize("content, said", [(b"", "begins with nothing"), (b"GIF89a..", "begins with 47 49 46 38")])
+@pytest.mark.parametrize(
+    "content, said",
+    [(b"", "begins with nothing"), (b"%PDF-1.7", "begins with 25 50 44 46"), (b"GIF89a..", "was cut off")],
+)
 def test_what_is_no_image_is_refused_at_the_start(root, content, said):
     path = root / "test" / "bee" / "1.png"
     path.write_bytes(content)

@@ -70,6 +70,12 @@ def test_a_phase_that_is_short_may_take_the_time_of_a_stall(phases, clock):
     assert late_after(phases, clock, "training", PATIENCE * STALL_S + 1)
 
 
+def test_every_part_of_a_start_may_take_the_time_of_a_start(phases, clock):
+    late_after(phases, clock, "start", 0.01)
+    assert not late_after(phases, clock, "start", START_S)
+    assert late_after(phases, clock, "start", START_S + 1)
+
+
 def test_each_phase_has_a_time_of_its_own(phases, clock):
     late_after(phases, clock, "training", 0.01)
     assert not late_after(phases, clock, "evaluation", START_S)

@@ -1,0 +1,174 @@
+"""Files that hold many pictures each: found by a glob, split by their names, and indexed once.
+
+An index says where in its shard each picture lies, and what it is of. It is kept in a directory beside the shard, else
+below --data_dir or ~/.cache/pipeline, and made again when the shard's size or time of change is another.
+"""
+
+import contextlib
+import glob
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from absl import logging
+
+from pipeline.config import Config
+from pipeline.errors import BadDataError, UsageError
+from pipeline.sources import fingerprints
+from pipeline.sources.listing import printable, some
+from pipeline.storage.files import expand
+
+_VERSION = 1  # of an index; raised when its form or its meaning changes
+_BESIDE = ".pipeline-index"  # the directory beside the shards
+_SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
+_SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+
+
+class Index(NamedTuple):
+    """Where the pictures of one shard lie, and what they are of; in the order of the shard."""
+
+    offsets: npt.NDArray[np.int64]  # of the picture's first byte, from the start of the shard
+    lengths: npt.NDArray[np.int64]  # of the picture, in bytes
+    labels: npt.NDArray[np.int64]  # as the shard has them; numbers of its own where `textual`
+    names: list[str]  # of the pictures' files; "" where the shard has none
+    classes: dict[int, str]  # label -> the text that the shard has for it
+    textual: bool = False  # whether classes are told apart by their texts alone
+
+
+class Shard(NamedTuple):
+    """A file and its index, made when the file had this size and time of change."""
+
+    path: str
+    size: int  # bytes
+    mtime_ns: int
+    contents: Index
+
+
+def find(kind: str, pattern: str) -> dict[str, list[str]]:
+    """The paths that the glob matches, sorted, by split: train, and maybe validation and test.
+
+    A split is a word of the file's name, else of its directory's: train, test, validation, valid or val. Where no path
+    has one, all are train. Raises BadDataError where none matches, some have no split, or none is for training.
+    """
+    expanded = expand(pattern, f"source={kind}")
+    paths = [expanded] if os.path.isfile(expanded) else sorted(filter(os.path.isfile, glob.glob(expanded)))
+    if not paths:
+        hint = f"; give its files, as {kind}:{pattern}/*" if os.path.isdir(expanded) else "; correct it"
+        raise BadDataError(f"source={kind}:{pattern} matches no file{hint}")
+    splits: dict[str, list[str]] = {}
+    for path in paths:
+        splits.setdefault(_split_of(path), []).append(path)
+    if list(splits) == [""]:
+        return {"train": paths}
+    if "" in splits:
+        raise BadDataError(
+            f"source={kind}:{pattern}: {some(list(map(printable, splits[''])))} have no train, val or test in their "
+            "names, others do; rename them, or give another glob"
+        )
+    if "train" not in splits:
+        raise BadDataError(f"source={kind}:{pattern} matches no file with train in its name; give a glob that does")
+    return {split: splits[split] for split in ("train", "test", "validation") if split in splits}
+
+
+def _split_of(path: str) -> str:
+    """The split in a file's name, else in its directory's; '' where there is none."""
+    directory, name = os.path.split(os.path.abspath(path))
+    for words in (name, os.path.basename(directory)):
+        if found := _SPLIT.search(words.lower()):
+            return _SPLIT_OF[found[1]]
+    return ""
+
+
+def indexed(paths: Sequence[str], make: Callable[[str], Index], form: str, config: Config) -> list[Shard]:
+    """The shards at these paths with their indices: kept ones, or made by `make`, several at a time.
+
+    form: text that two indices of one file share only if they are equal: the kind of shard and the keys looked for.
+    Raises BadDataError for the first shard that cannot be read.
+    """
+    with ThreadPoolExecutor(16) as threads:
+        return list(threads.map(lambda path: _shard(path, make, form, config), paths))
+
+
+def _shard(path: str, make: Callable[[str], Index], form: str, config: Config) -> Shard:
+    try:
+        status = os.stat(path)
+        stamp = [_VERSION, status.st_size, status.st_mtime_ns]
+        places = _places(path, form, config)
+        kept = next((index for index in (_load(place, stamp) for place in places) if index), None)
+        index = kept or make(path)
+    except OSError as error:
+        raise BadDataError(f"{printable(path)} cannot be read ({error.strerror}); make it readable") from None
+    if not kept and not any(_write(place, stamp, index) for place in places):
+        logging.warning("the index of %s is kept nowhere; it is made again at every start", printable(path))
+    return Shard(path, status.st_size, status.st_mtime_ns, index)
+
+
+def _places(path: str, form: str, config: Config) -> list[Path]:
+    """Where the index of a shard may lie, the place beside it first."""
+    whole = os.path.abspath(path)
+    name = f"{fingerprints.digest(os.path.basename(whole), form)}.npz"
+    places = [Path(os.path.dirname(whole)) / _BESIDE / name]
+    with contextlib.suppress(UsageError):  # no home is known
+        directory = expand(config.data_dir or "~/.cache/pipeline", "data_dir")
+        places.append(Path(directory) / "index" / f"{fingerprints.digest(whole, form)}.npz")
+    return places
+
+
+def _load(place: Path, stamp: list[int]) -> Index | None:
+    """The index kept there; None where there is none, it is of another state of its shard, or damaged."""
+    if not os.path.exists(place):
+        return None
+    try:
+        with np.load(place) as file:  # a zip archive, which checks a CRC of all that is read
+            if file["stamp"].tolist() != stamp:
+                return None
+            offsets, lengths, labels, numbers = (file[name] for name in ("offsets", "lengths", "labels", "classes"))
+            names, texts = (_split(file[name]) for name in ("names", "texts"))
+            classes = dict(zip(numbers.tolist(), texts, strict=True))
+            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]))
+    except Exception as error:  # a cache may be damaged in any way; making it again repairs it
+        logging.warning("%s is damaged (%s); the index is made again", place, error)
+        return None
+    return index if len(names) == len(offsets) == len(lengths) == len(labels) else None
+
+
+def _write(place: Path, stamp: list[int], index: Index) -> bool:
+    """Puts a whole index in place, or none; other processes may write the same one. Whether it did."""
+    temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez(
+                file, stamp=np.array(stamp), offsets=index.offsets, lengths=index.lengths, labels=index.labels,
+                names=_joined(index.names), classes=np.array(list(index.classes), np.int64),
+                texts=_joined(list(index.classes.values())), textual=np.array(index.textual),
+            )  # fmt: skip
+        temporary.replace(place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return False
+    return True
+
+
+def _joined(words: Sequence[str]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer("".join(f"{word}\0" for word in words).encode(), np.uint8)
+
+
+def _split(joined: npt.NDArray[np.uint8]) -> list[str]:
+    return joined.tobytes().decode().split("\0")[:-1]
+
+
+def column(values: Sequence[int]) -> npt.NDArray[np.int64]:
+    """One of an index's columns of numbers."""
+    return np.array(values, np.int64)
+
+
+def plain(text: bytes) -> str:
+    """Text of a shard as it can be kept and printed."""
+    return text.decode(errors="backslashreplace").replace("\0", "\\0")

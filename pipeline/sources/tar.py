@@ -1,0 +1,118 @@
+"""tar:GLOB: WebDataset shards, tar files in which the files of one example share their name up to the first dot.
+
+KEY.jpg (or .png, .jpeg, .bmp, .gif) is the picture, KEY.cls or KEY.json the label: a number from 0, or the text of the
+class; in JSON as {"label": ...}. Only headers and labels are read when the index is made.
+"""
+
+import contextlib
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.errors import BadDataError
+from pipeline.sources import packed_files, shards
+from pipeline.sources.base import Splits
+from pipeline.sources.listing import SUFFIXES, printable
+from pipeline.sources.shards import Index
+from pipeline.storage.reading import open_regular, parse_json
+
+_MOST_LABEL_BYTES = 2**20  # of a file that holds a label
+
+
+def open_splits(argument: str, config: Config) -> Splits:
+    """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+    found = {
+        split: shards.indexed(paths, index_of, "tar", config) for split, paths in shards.find("tar", argument).items()
+    }
+    return packed_files.splits(f"tar:{argument}", found, config)
+
+
+def index_of(path: str) -> Index:
+    """The index of one file. Raises BadDataError for one that is cut off, and for an example without picture or label.
+
+    Labels are numbers of the file's own texts, unless all of them are whole numbers.
+    """
+    pictures: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, int | str] = {}
+    try:
+        with open_regular(Path(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            size = os.fstat(file.fileno()).st_size
+            for member in filter(tarfile.TarInfo.isreg, archive):
+                _sort(path, archive, member, pictures, labels)
+                if member.offset_data + member.size > size:
+                    raise tarfile.ReadError("unexpected end of data")
+    except tarfile.TarError as error:
+        raise BadDataError(
+            f"{printable(path)} is damaged or no tar file ({error}; compressed ones are not read); replace it"
+        ) from None
+    _check(path, pictures, labels)
+    members = list(pictures.values())
+    values = [labels[key] for key in pictures]
+    textual = not all(isinstance(value, int) for value in values)
+    if textual and any(isinstance(value, int) for value in values):
+        word = next(value for value in values if isinstance(value, str))
+        raise BadDataError(f"{printable(path)}: some labels are numbers and others words, as {word}; give all the same")
+    texts = sorted({str(value) for value in values}) if textual else []
+    numbers = {text: number for number, text in enumerate(texts)}
+    return Index(
+        offsets=shards.column([member.offset_data for member in members]),
+        lengths=shards.column([member.size for member in members]),
+        labels=shards.column([numbers[str(value)] if textual else int(value) for value in values]),
+        names=[os.path.normpath(shards.plain(os.fsencode(member.name))) for member in members],
+        classes=dict(enumerate(texts)),
+        textual=textual,
+    )
+
+
+def _sort(
+    path: str,
+    archive: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    pictures: dict[str, tarfile.TarInfo],
+    labels: dict[str, int | str],
+) -> None:
+    """Puts a file of the archive where it belongs, by its suffix. Raises BadDataError for two of one kind."""
+    directory, name = os.path.split(member.name)
+    stem, _, suffix = name.partition(".")
+    key, suffix = os.path.join(directory, stem), suffix.lower()
+    is_picture = f".{suffix}" in SUFFIXES
+    if not is_picture and suffix not in ("cls", "json"):
+        return
+    if key in (pictures if is_picture else labels):
+        kind = "pictures" if is_picture else "labels"
+        raise BadDataError(f"{printable(path)}: {printable(key)} has two {kind}; give each example a name of its own")
+    if is_picture:
+        pictures[key] = member
+    else:
+        labels[key] = _label(path, archive, member, is_json=suffix == "json")
+
+
+def _label(path: str, archive: tarfile.TarFile, member: tarfile.TarInfo, is_json: bool) -> int | str:
+    """The label in a file: a whole number, or text."""
+    file = archive.extractfile(member)
+    content = file.read(_MOST_LABEL_BYTES) if file else b""
+    value: Any = None
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        value = parse_json(content)["label"] if is_json else content.decode().strip()
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, str) and value and value.isprintable():
+        return value
+    if type(value) is int and abs(value) < 2**31:
+        return value
+    form = '{"label": ...} with a number or a text' if is_json else "a number or a text"
+    raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no label; it needs {form} of one line")
+
+
+def _check(path: str, pictures: dict[str, tarfile.TarInfo], labels: dict[str, int | str]) -> None:
+    """Raises BadDataError for the first example that lacks its label or its picture."""
+    for key in pictures:
+        if key not in labels:
+            raise BadDataError(f"{printable(path)}: {printable(key)} has no label; add {printable(key)}.cls or .json")
+    for key in labels:
+        if key not in pictures:
+            raise BadDataError(
+                f"{printable(path)}: {printable(key)} has a label and no {', '.join(SUFFIXES)} file; add one"
+            )

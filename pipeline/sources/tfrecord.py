@@ -1,0 +1,211 @@
+"""tfrecord:GLOB: TFRecord files of tf.train.Example messages, each with one encoded picture and one label.
+
+The files are walked once, without reading the pictures: the checksum of each record's length is verified. That of its
+content is not: damage inside a picture is found by decoding it.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.config import Config
+from pipeline.errors import BadDataError
+from pipeline.sources import packed_files, shards
+from pipeline.sources.base import Splits
+from pipeline.sources.listing import printable
+from pipeline.sources.shards import Index
+from pipeline.storage.reading import open_regular
+
+IMAGE_KEYS = ("image/encoded", "image")  # of TensorFlow's ImageNet scripts, and of TFDS
+LABEL_KEYS = ("image/class/label", "label")
+NAME_KEYS = ("image/filename", "file_name")
+TEXT_KEYS = ("image/class/text",)
+_HEADER, _FOOTER = 12, 4  # bytes of a record before and behind its content
+_BYTES_LIST, _INT64_LIST = 1, 3  # fields of a tf.train.Feature
+
+
+class Keys(NamedTuple):
+    """The features of a record that are looked for: the first of each that is there."""
+
+    image: tuple[str, ...]
+    label: tuple[str, ...]
+
+
+def open_splits(argument: str, config: Config) -> Splits:
+    """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+    keys = Keys(
+        (config.record_image_key,) if config.record_image_key else IMAGE_KEYS,
+        (config.record_label_key,) if config.record_label_key else LABEL_KEYS,
+    )
+    found = {
+        split: shards.indexed(paths, partial(index_of, keys=keys), f"tfrecord {keys}", config)
+        for split, paths in shards.find("tfrecord", argument).items()
+    }
+    return packed_files.splits(f"tfrecord:{argument}", found, config)
+
+
+def index_of(path: str, keys: Keys) -> Index:
+    """The index of one file. Raises BadDataError for a record that is cut off, or lacks its picture or label."""
+    offsets, lengths, labels, names = [], [], [], []
+    classes: dict[int, str] = {}
+    for number, (data, start, end) in enumerate(_records(path)):
+        try:
+            features = dict(_features(data, start, end))
+            begin, stop = _first_bytes(data, _of(features, keys.image))
+            label = _first_int(data, _of(features, keys.label))
+            text = _text(data, features, TEXT_KEYS)
+            names.append(_text(data, features, NAME_KEYS))
+        except _Unreadable as error:
+            raise BadDataError(f"{printable(path)}: record {number} {error}") from None
+        offsets.append(begin)
+        lengths.append(stop - begin)
+        labels.append(label)
+        if text:
+            classes.setdefault(label, text)
+    return Index(shards.column(offsets), shards.column(lengths), shards.column(labels), names, classes)
+
+
+class _Unreadable(Exception):
+    """What is wrong with a record, to follow its number."""
+
+
+_Span = tuple[int, int]  # the first byte and the one behind the last
+
+
+def _records(path: str) -> Iterator[tuple[mmap.mmap, int, int]]:
+    """The file's content, and where the content of each record begins and ends."""
+    with open_regular(Path(path)) as file:
+        size = file.seek(0, 2)
+        if not size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place = number = 0
+            while place < size:
+                header = data[place : place + _HEADER]
+                length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
+                if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
+                    raise BadDataError(
+                        f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
+                        "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
+                    )
+                end = place + _HEADER + length
+                if end + _FOOTER > size:
+                    raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
+                yield data, place + _HEADER, end
+                place, number = end + _FOOTER, number + 1
+
+
+def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The fields of a protocol buffer: number, and where the value begins and ends; numbers have end = -1.
+
+    The value of a field that is a number stands in place of its beginning.
+    """
+    while place < end:
+        tag, place = _varint(data, place, end)
+        kind = tag & 7
+        if kind == 0:
+            value, place = _varint(data, place, end)
+            yield tag >> 3, value, -1
+            continue
+        if kind == 2:
+            length, place = _varint(data, place, end)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise _Unreadable("is no tf.train.Example; give files of these")
+        if place + length > end:
+            raise _Unreadable("is no tf.train.Example; give files of these")
+        yield tag >> 3, place, place + length
+        place += length
+
+
+def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
+    """A number of up to 64 bits, and the place behind it."""
+    value = shift = 0
+    while place < end and shift < 64:
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+    raise _Unreadable("is no tf.train.Example; give files of these")
+
+
+def _features(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[str, _Span]]:
+    """The features of an Example by name, each where its value, a tf.train.Feature, lies."""
+    for field, begin, stop in _fields(data, start, end):
+        if field != 1 or stop < 0:
+            continue
+        for number, place, behind in _fields(data, begin, stop):
+            if number == 1 and behind >= 0:
+                entry = {part: (first, last) for part, first, last in _fields(data, place, behind) if last >= 0}
+                if 1 in entry and 2 in entry:
+                    yield shards.plain(data[slice(*entry[1])]), entry[2]
+
+
+def _of(features: dict[str, _Span], keys: tuple[str, ...]) -> tuple[str, _Span]:
+    """The first of these features that is there, and its name."""
+    for key in keys:
+        if key in features:
+            return key, features[key]
+    flag = "record_image_key" if keys[0] == IMAGE_KEYS[0] else "record_label_key"
+    raise _Unreadable(
+        f"has no {' or '.join(keys)}, but {', '.join(sorted(features)) or 'nothing'}; name the right one with --{flag}"
+        if keys in (IMAGE_KEYS, LABEL_KEYS)
+        else f"has no {keys[0]}, but {', '.join(sorted(features)) or 'nothing'}; name one that is there"
+    )
+
+
+def _values(data: mmap.mmap, feature: _Span, kind: int) -> Iterator[tuple[int, int]]:
+    """The values in the list of this kind that a tf.train.Feature holds, as `_fields` gives them."""
+    for field, begin, stop in _fields(data, *feature):
+        if field == kind and stop >= 0:
+            yield from ((first, last) for number, first, last in _fields(data, begin, stop) if number == 1)
+
+
+def _first_bytes(data: mmap.mmap, named: tuple[str, _Span]) -> _Span:
+    key, feature = named
+    for first, last in _values(data, feature, _BYTES_LIST):
+        if last > first:
+            return first, last
+    raise _Unreadable(f"has no bytes in {key}; an encoded picture is needed there")
+
+
+def _first_int(data: mmap.mmap, named: tuple[str, _Span]) -> int:
+    key, feature = named
+    for first, last in _values(data, feature, _INT64_LIST):
+        value = first if last < 0 else _varint(data, first, last)[0]  # alone, or the first of a packed list
+        return value - (value >> 63 << 64)
+    raise _Unreadable(f"has no number in {key}; a class label is needed there")
+
+
+def _text(data: mmap.mmap, features: dict[str, _Span], keys: tuple[str, ...]) -> str:
+    for key in keys:
+        if key in features:
+            return next((shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0), "")
+    return ""
+
+
+def _table() -> list[int]:
+    """CRC-32C of each byte (Castagnoli's polynomial, reflected: RFC 3720, appendix B.4)."""
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_CRC32C = _table()
+
+
+def masked_crc32c(content: bytes) -> int:
+    """The checksum that a TFRecord file has of a few bytes: their CRC-32C, rotated and moved by a constant."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
