@@ -47,7 +47,7 @@ class Phases:
             return False
         longest = self._longest.get(self.current.name)
         if longest is None or self.current.name == START:  # a start has several parts, of which none tells of the next
-            return self.seconds > max(self._first, PATIENCE * (longest or 0.0))
+            return self.seconds > self._first
         return self.seconds > max(self._least, PATIENCE * longest)
 
     def status(self) -> dict[str, Any]:
