@@ -32,7 +32,7 @@ def impose(umask=None, nice=0, limits=None, cwd="", mind_permissions=False) -> N
         os.umask(umask)
     os.nice(nice)
     if cwd:
-        os.chdir(tempfile.mkdtemp(prefix="faults-cwd-"))
+        os.chdir(tempfile.mkdtemp(dir=".."))
         os.rmdir(os.getcwd()) if cwd == "deleted" else os.chmod(".", 0)
     if mind_permissions:
         mind()
