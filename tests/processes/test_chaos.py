@@ -13,7 +13,7 @@ from tests.support.cluster.hosts import missing
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_a_job_hit_by_accidents_ends_as_one_that_nothing_happened_to():
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--events=4", "--seed=3002", "--leg=500"],
+        [sys.executable, "-m", "tests.chaos", "--events=4", "--seed=3002", "--leg=800"],
         cwd=Path(__file__).parent.parent.parent,
         env=commands.environment(),
         stdout=subprocess.PIPE,
