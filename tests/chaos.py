@@ -30,7 +30,7 @@ from tests.support.cluster.hosts import Hosts, hosts, missing
 
 PORT, DISK = 9000, "48m"
 INTERVAL, LOOP = 100, 5  # steps between checkpoints, and in a call
-STUCK_S = 180
+STUCK_S = 300
 FLAGS = (
     *("--source=fake:300", "--model=models_for_tests:batch_norm", "--optimizer=adam", "--global_batch=24"),
     *("--grad_shards=4", "--intra_op_threads=2", f"--steps_per_loop={LOOP}", f"--log_every={LOOP}", "--eval_every=500"),

@@ -9,44 +9,43 @@ import pytest
 
 NUM_TOWERS = 8
 
-# What takes longest, first, so that nothing long is left at the end: a file whose tests share what only one process can
-# hold, and so run there one after the other, or FILE::TEST.
+# What takes longest, first, so that nothing long is left at the end.
 LONG = (
     "processes/test_slurm.py",
+    "processes/test_benchmarks.py",
+    "processes/test_worker_stops.py",
+    "processes/test_lost_workers.py",
+    "processes/test_local.py",
+    "processes/test_workers.py",
     "processes/test_ssh.py",
-    "processes/test_benchmarks.py::test_contenders_train_the_same_model_and_learn",
-    "processes/test_chaos.py::test_a_job_hit_by_accidents_ends_as_one_that_nothing_happened_to",
-    "browser/test_dashboards.py",
     "processes/test_colour_folder.py",
-    "processes/test_local.py::",
-    "processes/test_benchmarks.py::",
-    "processes/test_supervised_training.py::",
-    "processes/test_worker_stops.py::",
-    "processes/test_lost_workers.py::",
-    "processes/test_workers.py::",
-    "processes/test_kills.py::",
+    "processes/test_supervised_training.py",
+    "processes/test_chaos.py",
+    "browser/test_dashboards.py",
+    "engine/test_step.py",
+    "processes/test_bad_input.py",
+    "processes/test_commands.py",
     "processes/test_export.py",
+    "processes/test_experiments.py",
+    "serving/test_formats.py",
     "benchmarks/test_bits.py",
+    "engine/test_averaging.py",
+    "engine/test_trainer.py",
+    "processes/test_fine_tuning.py",
+    "processes/test_kills.py",
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config, items):
-    """Divides the tests among the workers of xdist: by file, those of processes one by one, the long ones first."""
-    if not hasattr(config, "workerinput"):
-        return
+    """Where xdist runs them, file by file: the long ones first, then others of processes, then all others."""
     tests = Path(__file__).parent
 
     def rank(item) -> int:
-        name = item.nodeid.removeprefix("tests/")
-        found = [index for index, long in enumerate(LONG) if name.startswith(long)]
-        return found[0] if found else len(LONG) + item.path.is_relative_to(tests / "processes")
-
-    items.sort(key=rank)
-    for item in items:
         file = item.path.relative_to(tests).as_posix()
-        if file in LONG or not file.startswith("processes/"):
-            item.add_marker(pytest.mark.xdist_group(file))
+        return LONG.index(file) if file in LONG else len(LONG) + (not file.startswith("processes/"))
+
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -158,12 +158,12 @@ def test_after_the_loss_of_a_node_it_goes_on(cluster, tmp_path, undisturbed):
 
 def test_at_its_time_limit_it_saves_queues_itself_again_and_goes_on(cluster, tmp_path, undisturbed):
     """Slurm counts limits in minutes, and looks at them twice a minute. The limit is set once the job is at work."""
-    job = Job(cluster, tmp_path, 2, *FLAGS, *PATIENT, options=["--time=10", "--signal=B:USR1@55"])
+    job = Job(cluster, tmp_path, 2, *FLAGS, *PATIENT, options=["--time=10", "--signal=B:USR1@110"])
     job.until_step(40)
     hours, minutes, _ = map(int, cluster.job(job.number)["RunTime"].split(":"))
-    cluster.run("scontrol", "update", f"jobid={job.number}", f"timelimit={60 * hours + minutes + 1}")
+    cluster.run("scontrol", "update", f"jobid={job.number}", f"timelimit={60 * hours + minutes + 2}")
     job.hold_until_a_signal()
     cluster.until("requeued", lambda: job.restarts == 1, DEADLINE_S)
     assert job.output.count("SIGUSR1 passed on to the workers") == 2 and "DUE TO TIME LIMIT" not in job.output
-    cluster.run("scontrol", "update", f"jobid={job.number}", "timelimit=10")
+    cluster.run("scontrol", "update", f"jobid={job.number}", "timelimit=20")
     job.assert_ended_as(undisturbed, restarts=1)

@@ -27,7 +27,7 @@ class TensorBoard:
 
     def points(self, run: str, tag: str, steps: list[int]) -> list[float]:
         """The values of a chart, once it shows just these steps."""
-        deadline, shown = time.monotonic() + 20, None
+        deadline, shown = time.monotonic() + 60, None
         while True:
             with contextlib.suppress(urllib.error.HTTPError):  # the run or tag is not there yet
                 shown = json.loads(self.get("scalars/scalars", run=run, tag=tag))
@@ -38,5 +38,5 @@ class TensorBoard:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
         self._process.stdout.close()
