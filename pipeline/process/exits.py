@@ -1,6 +1,5 @@
 """The one place that ends a process. `python -m pipeline.process.exits CODE...` ends with the most telling of them."""
 
-import contextlib
 import os
 import sys
 import traceback
@@ -23,9 +22,7 @@ def exit_with(error: PipelineError) -> NoReturn:
 
 def exit_now(error: PipelineError) -> NoReturn:
     """Ends the process from any thread, whatever the others are doing or waiting for."""
-    with contextlib.suppress(OSError):
-        line = error_line(error.code, str(error))
-        os.write(2, f"{line}\n".encode())  # past Python's buffers, whose locks another thread may hold
+    standard_error.write_last(f"{error_line(error.code, str(error))}\n")
     os._exit(int(error.code))
 
 
@@ -36,8 +33,7 @@ def end_child(code: int) -> NoReturn:
 
 def crash(reason: str) -> NoReturn:
     """Ends the process with 1 from any thread, inside an `except`: our own mistake, told with its traceback."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"{traceback.format_exc()}{reason}\n".encode())
+    standard_error.write_last(f"{traceback.format_exc()}{reason}\n")
     os._exit(1)
 
 

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+_descriptor = 2  # of the stderr that its readers see; another one while `kept` has taken its place
+
 
 @contextlib.contextmanager
 def kept() -> Iterator[list[str]]:
@@ -17,14 +19,17 @@ def kept() -> Iterator[list[str]]:
     The lines of all threads are kept, also those of C code; none of them appears. Whoever asks for them writes back
     what it does not know.
     """
+    global _descriptor
     lines: list[str] = []
-    stderr = os.dup(2)
+    before, stderr = _descriptor, os.dup(2)
     with tempfile.TemporaryFile() as file:
         try:
+            _descriptor = stderr if before == 2 else before
             os.dup2(file.fileno(), 2)
             yield lines
         finally:
             os.dup2(stderr, 2)
+            _descriptor = before
             os.close(stderr)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()
@@ -39,6 +44,15 @@ def tell(line: str) -> None:
     except OSError:
         # Python would try the rest of its buffer again as it ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def write_last(text: str) -> None:
+    """Writes to stderr from any thread, also while `kept` holds its lines: the process ends with this.
+
+    It goes past Python's buffers, whose locks another thread may hold.
+    """
+    with contextlib.suppress(OSError):
+        os.write(_descriptor, text.encode())
 
 
 def open_standard_descriptors() -> None:

@@ -1,13 +1,12 @@
 """How TensorFlow comes into this process."""
 
 import logging
-import os
 import re
 import resource
 import traceback
 
 from pipeline.errors import UsageError
-from pipeline.process import environment, preemption
+from pipeline.process import environment, preemption, standard_error
 
 LEAST_ADDRESS_SPACE = 5 << 29  # bytes; with less, TensorFlow 2.21 aborts as it starts its threads
 
@@ -29,10 +28,8 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     # Our models are made of TensorFlow's variables: a choice that was made for other projects cannot hold here.
     environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
-        with preemption.sigterm_held_back():
+        with standard_error.kept(), preemption.sigterm_held_back():
             import keras
             import tensorflow
     except Exception as error:
@@ -43,10 +40,6 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
                 "~/.keras/keras.json and the variables KERAS_*"
             ) from None
         raise
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
     tensorflow.get_logger().setLevel(logging.CRITICAL)  # what users need to know of it, we say
     # ~/.keras/keras.json may say otherwise, and then layers that do not say it themselves compute other numbers.
     keras.config.set_image_data_format("channels_last")

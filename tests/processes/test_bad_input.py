@@ -338,7 +338,9 @@ def test_where_a_run_lies_is_told_to_who_looks_beside_it(finished_run, tmp_path)
     assert told(f"--run_dir={above}").endswith(f"1 lies below it: give one, as --run_dir={finished_run}")
 
 
-def test_predict_names_the_file_that_it_cannot_read(finished_run, torn_image):
+def test_predict_names_the_file_that_it_cannot_read(finished_run, image_files):
+    torn_image = image_files / "b" / "9.png"
+    tear_image(torn_image)
     told = commands.refuse(BAD_DATA, "predict", f"--run_dir={finished_run}", torn_image)
     line = f"bad data: {torn_image} is not an image that can be decoded; give a PNG, JPEG or .npy file"
     assert told == f"{line}, or leave such files out by --skip_unreadable"

@@ -74,7 +74,7 @@ def test_one_that_is_stuck_is_named_by_all_and_every_ones_stacks_are_kept(tmp_pa
         for index in range(2):
             log = live.log(index)
             assert all(f"worker {each}: {{" in log for each in range(2))
-            assert "in _advance" in log and "Thread" in log
+            assert "in advance" in log and "Thread" in log
         assert "in _wait" in live.log(stuck)
     [lost] = [event for event in RunDirectory(tmp_path / "run").history().events if event["event"] == "peer_lost"]
     assert f"behind is worker {stuck}" in lost["why"]
@@ -85,7 +85,7 @@ def test_one_that_does_not_come_is_named(tmp_path):
         lines = live.all_end_with(ExitCode.PEER_LOST)
         missing = f"worker 1 ({live.addresses[1]}) did not come within 5 s"
     assert all(missing in line for line in lines), lines
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"lock"}
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_port_in_use_is_named(tmp_path):
@@ -107,7 +107,7 @@ def test_workers_with_other_flags_are_told_the_difference(tmp_path):
         lines = live.all_end_with(ExitCode.USAGE)
     known = ("workers 0 and 1 were started with different flags: seed 1 and 2; make them equal", "1 and 0", "2 and 1")
     assert all(known[0] in line or (known[1] in line and known[2] in line) for line in lines), lines
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"lock"}
+    assert not (tmp_path / "run").exists()
 
 
 # --- bad data on one of them ---
