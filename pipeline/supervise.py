@@ -63,6 +63,7 @@ def main() -> None:
             if flags.value(name) < least:
                 raise UsageError(f"{name}={flags.value(name)} is too small; the least is {least}")
         config = flags.configuration()
+        _check_workers(config)
         log = SupervisorLog(Path(config.run_dir))
         if flags.value("workers") > 1 and not config.dry_run:
             _isolate(config, log.say)
@@ -84,6 +85,14 @@ def main() -> None:
             say=log.say,
         )
         pass_on(supervisor.run())
+
+
+def _check_workers(config: Config) -> None:
+    """Raises UsageError for flags of workers that contradict each other, before anything is changed."""
+    if flags.value("workers") and config.worker_addresses:
+        raise UsageError(
+            f"workers={flags.value('workers')} and --worker_addresses exclude each other; give one of the two"
+        )
 
 
 def _isolate(config: Config, say: Callable[[str], None]) -> None:
@@ -118,8 +127,6 @@ def _with_addresses(config: Config) -> Config:
     count = flags.value("workers")
     if not count:
         return config
-    if config.worker_addresses:
-        raise UsageError(f"workers={count} and --worker_addresses exclude each other; give one of the two")
     return dataclasses.replace(config, worker_addresses=",".join(f"{ports.LOOPBACK}:{p}" for p in ports.free(count)))
 
 

@@ -4,7 +4,7 @@ from tests.faults.world import Try
 
 VARIABLES: tuple[dict[str, str | None], ...] = (
     {"HOME": None},
-    {"HOME": "/nowhere"},
+    {"HOME": "/proc/nowhere"},
     {"HOME": "/dev/null"},
     {"HOME": ""},
     {"HOME": "keras"},  # a directory that is made, with a keras.json of another layout
@@ -16,7 +16,7 @@ VARIABLES: tuple[dict[str, str | None], ...] = (
     {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     {"PYTHONIOENCODING": "ascii"},
     {"LC_ALL": "tr_TR.UTF-8"},
-    {"TMPDIR": "/nowhere"},
+    {"TMPDIR": "/proc/nowhere"},
     {"TMPDIR": "/dev/null"},
     {"TZ": "Pacific/Kiritimati"},
     {"TZ": "nonsense"},
@@ -42,7 +42,7 @@ VARIABLES: tuple[dict[str, str | None], ...] = (
     {"PIPELINE_PULSE_FD": "77"},
     {"COLUMNS": "x", "TERM": "nonsense"},
     {"NO_COLOR": "1", "FORCE_COLOR": "1"},
-    {"MPLBACKEND": "x", "PYTHONSTARTUP": "/nowhere"},
+    {"MPLBACKEND": "x", "PYTHONSTARTUP": "/proc/nowhere"},
     {"PATH": ""},
     {"PATH": None},
     {"USER": None, "LOGNAME": None, "USERNAME": None},
