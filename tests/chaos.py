@@ -31,6 +31,7 @@ from tests.support.cluster.hosts import Hosts, hosts, missing
 PORT, DISK = 9000, "48m"
 INTERVAL, LOOP = 100, 5  # steps between checkpoints, and in a call
 STUCK_S = 300
+WAIT_S = 20  # for the other hosts, once one has left
 FLAGS = (
     *("--source=fake:300", "--model=models_for_tests:batch_norm", "--optimizer=adam", "--global_batch=24"),
     *("--grad_shards=4", "--intra_op_threads=2", f"--steps_per_loop={LOOP}", f"--log_every={LOOP}", "--eval_every=500"),
@@ -49,6 +50,7 @@ class Job:
         self.supervisors: list[subprocess.Popen] = []
         self.terminals: list[int] = []  # our ends; where one is closed, the supervisor's terminal hangs up
         self.readers: list[subprocess.Popen] = []  # of what the supervisors write
+        self._left_at: float | None = None  # the clock when the first of them left
 
     def start(self) -> None:
         """Starts every supervisor."""
@@ -124,6 +126,7 @@ class Job:
 
     def turn(self) -> None:
         """Starts the job again if it stopped, as a scheduler does; where it is finished, with more steps to go."""
+        self._end_the_rest()
         if codes := self.ended():
             if set(codes) == {0}:
                 self.steps += self._leg
@@ -131,6 +134,18 @@ class Job:
                 raise SystemExit(f"supervisors ended with {codes}: see supervisor-*.log")
             self._forget()
             self.start()
+
+    def _end_the_rest(self) -> None:
+        """Asks the others to stop `WAIT_S` seconds after the first host left, as `srun --wait` does."""
+        living = [supervisor for supervisor in self.supervisors if supervisor.poll() is None]
+        if len(living) == len(self.supervisors):
+            self._left_at = None
+        elif self._left_at is None:
+            self._left_at = time.monotonic()
+        elif time.monotonic() - self._left_at > WAIT_S:
+            for supervisor in living:
+                supervisor.send_signal(signal.SIGTERM)
+            self._left_at = None
 
 
 def environment() -> dict[str, str]:

@@ -21,18 +21,8 @@ from pipeline.process.startup import import_tensorflow
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _MOST_BYTES = 1 << 18  # of one request
-_READ_AT_START = (
-    "PYTHON",
-    "TF_",
-    "LD_",
-    "OMP_",
-    "OPENBLAS_",
-    "HOME",
-    "KERAS",
-    "ONEDNN_",
-    "DNNL_",
-    "XLA_",
-)  # variables that a fork would take over too late
+# Variables that a fork would take over too late.
+_READ_AT_START = ("PYTHON", "TF_", "LD_", "OMP_", "OPENBLAS_", "HOME", "KERAS", "ONEDNN_", "DNNL_", "XLA_")
 
 
 class ForkServer:
