@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.faults.of_files import delete, directory, empty, fifo, truncate
 from tests.faults.world import Try
 
 
@@ -42,32 +43,10 @@ def _flip(tried: Try, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _truncate(tried: Try, path: Path) -> None:
-    os.truncate(path, tried.draws.randrange(max(1, path.stat().st_size)))
-
-
 def _cut_inside(tried: Try, path: Path) -> None:
     content = path.read_bytes()
     first = tried.draws.randrange(max(1, len(content)))
     path.write_bytes(content[:first] + content[first + tried.draws.randrange(1, 60) :])
-
-
-def _delete(tried: Try, path: Path) -> None:
-    path.unlink()
-
-
-def _empty(tried: Try, path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _fifo(tried: Try, path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _directory(tried: Try, path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 def _link(tried: Try, path: Path) -> str:
@@ -174,7 +153,7 @@ FAULTS = [
     *map(
         one_picture,
         (
-            _flip, _flip, _truncate, _cut_inside, _delete, _empty, _fifo, _directory, _link, _link, _rename,
+            _flip, _flip, truncate, _cut_inside, delete, empty, fifo, directory, _link, _link, _rename,
             _other_class, _replace, _replace, _swap, _no_picture,
         ),
     ),

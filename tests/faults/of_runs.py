@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.faults.of_files import delete, directory, empty, fifo, truncate
 from tests.faults.world import BEFORE, Try
 
 CHECKPOINTS = (BEFORE // 2, BEFORE)
@@ -46,32 +47,10 @@ def one_file(change: Callable[[Try, Path], None]) -> Callable[[Try], str]:
     return fault
 
 
-def _truncate(tried: Try, path: Path) -> None:
-    os.truncate(path, tried.draws.randrange(max(1, path.stat().st_size)))
-
-
 def _flip(tried: Try, path: Path) -> None:
     content = bytearray(path.read_bytes()) or bytearray(b"\0")
     content[tried.draws.randrange(len(content))] ^= 1 << tried.draws.randrange(8)
     path.write_bytes(content)
-
-
-def _delete(tried: Try, path: Path) -> None:
-    path.unlink()
-
-
-def _empty(tried: Try, path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _fifo(tried: Try, path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _directory(tried: Try, path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 def _full_directory(tried: Try, path: Path) -> None:
@@ -351,7 +330,7 @@ def config_line(tried: Try) -> str:
 FILE_FAULTS = [
     one_file(change)
     for change in (
-        _truncate, _flip, _delete, _empty, _fifo, _directory, _full_directory, _link_to_zero, _link_to_nothing,
+        truncate, _flip, delete, empty, fifo, directory, _full_directory, _link_to_zero, _link_to_nothing,
         _link_to_itself, _garbage, _garbage_behind, _other_line_ends, _deep, _unreadable, _not_writable,
     )
 ]  # fmt: skip
