@@ -28,7 +28,7 @@ MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "executi
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
@@ -37,7 +37,7 @@ OF_ONE_START = (
 )
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
-_LATER = ("record_image_key", "record_label_key", "class_names")
+_LATER = ("record_image_key", "record_label_key", "class_names", "deterministic", "jit")
 
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
@@ -84,8 +84,11 @@ class Config:
         "test split (0: all steps).", topic="data", least=0)
 
     model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
-    precision: str = _field("float32", "The type that the towers compute in; variables are float32.", topic="model",
-        choices=PRECISIONS)
+    precision: str = _field("float32", "The type that the towers compute in; variables are float32. tf32: float32, "
+        "whose products GPUs round to 10 bits of mantissa.", topic="model", choices=PRECISIONS)
+    deterministic: bool = _field(True, "Let GPUs use only operations that give the same bits every time; "
+        "--nodeterministic may be faster, and is not exact. CPUs always do.", topic="model")
+    jit: bool = _field(False, "Let XLA compile the forward and backward pass of each shard.", topic="model")
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
     init_from: str = _field("", "A run's directory (its newest checkpoint) or a .keras file: start from its "
@@ -117,6 +120,11 @@ class Config:
         least=0, most=MOST_TOWERS)
     tower_devices: str = _field("", "The towers' devices by name, as gpu:2,gpu:3 (overrides --towers).",
         topic="devices", role=EXECUTION)
+    logical_gpus: int = _field(0, "Logical GPUs that each GPU is split into, for several towers on one (0: it is not "
+        "split).", topic="devices", role=EXECUTION, least=0, most=MOST_TOWERS)
+    gpu_memory_mib: int = _field(4096, "Memory of a logical GPU, in MiB.", topic="devices", role=EXECUTION, least=1)
+    shards_at_once: int = _field(0, "Shards of a tower that may be computed at the same time; fewer need less memory "
+        "(0: all on a CPU, one on a GPU).", topic="devices", role=EXECUTION, least=0)
     variables: str = _field("auto", "The place of the variables. replicated: a replica on every tower; cpu: one copy "
         "on the CPU; first: one copy on the first tower; auto: replicated on GPUs, one copy on CPU towers, which share "
         "their memory.", topic="devices", role=EXECUTION, choices=("auto", "replicated", "cpu", "first"))
@@ -248,9 +256,11 @@ class Config:
 
     def default_run_dir(self) -> Path:
         """The path runs/SOURCE-MODEL-HASH. It depends on the mathematics alone, so one command always finds its run."""
-        counted = {name: value for name, value in self.mathematics().items() if value or name not in _LATER}
-        mathematics = repr(sorted(counted.items())).encode()
-        words = (self.source, self.model, hashlib.sha256(mathematics).hexdigest()[:8])
+        fields = self.__dataclass_fields__
+        mathematics = self.mathematics().items()
+        counted = {name: value for name, value in mathematics if name not in _LATER or value != fields[name].default}
+        recipe = repr(sorted(counted.items())).encode()
+        words = (self.source, self.model, hashlib.sha256(recipe).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)
 
     def to_flags(self) -> str:

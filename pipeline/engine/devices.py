@@ -22,13 +22,26 @@ def start(topology: Topology, config: Config) -> None:
     # Grappler rewrites chains of additions, and so would undo the fixed tree of reduce.tree: with this optimizer on,
     # 2 towers gave other bits than 1 and 4.
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    # By default GPUs round the factors of float32 products to 10 bits of mantissa.
+    tf.config.experimental.enable_tensor_float_32_execution(config.precision == "tf32")
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
         if len(tf.config.get_logical_device_configuration(cpu) or [None]) < topology.num_cpu_devices:
             logical = [tf.config.LogicalDeviceConfiguration()] * topology.num_cpu_devices
             tf.config.set_logical_device_configuration(cpu, logical)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+        _set_up_gpus(config)
+        # Logical CPU devices give the same bits without it, and TensorFlow refuses some of its operations with it.
+        if config.deterministic and not all(map(topology.on_cpu, range(topology.num_towers))):
+            tf.config.experimental.enable_op_determinism()
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"devices were initialized before the trainer could set them up: {error}") from None
+
+
+def _set_up_gpus(config: Config) -> None:
+    for gpu in tf.config.list_physical_devices("GPU"):
+        if config.logical_gpus:  # memory growth is refused for these
+            part = tf.config.LogicalDeviceConfiguration(memory_limit=config.gpu_memory_mib)
+            tf.config.set_logical_device_configuration(gpu, [part] * config.logical_gpus)
+        else:
+            tf.config.experimental.set_memory_growth(gpu, True)

@@ -1,12 +1,14 @@
 """One shard through the model, forwards and backwards: plain functions that know no device."""
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
+from pipeline.models import pooling
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -70,6 +72,34 @@ def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.int32)
 
 
+class Compute(Protocol):
+    """Computes the sums of a shard: `shard_sums` with its model and its label smoothing given."""
+
+    def __call__(
+        self,
+        parameters: Tensors,
+        statistics: Tensors,
+        seeds: Tensors,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        loss_factor: tf.Tensor,
+    ) -> ShardSums:
+        """The sums; the arguments are those of `shard_sums`."""
+
+
+def computing(model: keras.Model, label_smoothing: float, jit: bool) -> Compute:
+    """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard."""
+    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing)
+    if not jit:
+        return compute
+
+    def for_xla(*tensors: Any) -> ShardSums:
+        with pooling.written_out(), gradients.for_xla():
+            return compute(*tensors)
+
+    return tf.function(for_xla, jit_compile=True, autograph=False)
+
+
 def shard_sums(
     model: keras.Model,
     parameters: Tensors,
@@ -77,8 +107,8 @@ def shard_sums(
     seeds: Tensors,
     images: tf.Tensor,
     labels: tf.Tensor,
-    *,
     loss_factor: tf.Tensor,
+    *,
     label_smoothing: float = 0.0,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.

@@ -128,11 +128,12 @@ def _listed(numbers: list[int]) -> str:
 
 
 def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
-    """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs.
+    """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs, which may be split.
 
     Raises UsageError for a device that does not exist, or for more towers than GPUs. CPU towers are logical devices, of
     which there can be any number.
     """
+    num_gpus *= config.logical_gpus or 1
     kind = "GPU" if num_gpus else "CPU"
     named = config.devices or tuple(Device(kind, index) for index in range(config.towers or num_gpus or 1))
     gpus = sorted(index for kind, index in named if kind == "GPU")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from pipeline.engine import forward, state
+from pipeline.engine import clock, forward, state
 from pipeline.engine.topology import Topology
 from pipeline.errors import DivergedError
 
@@ -133,11 +133,11 @@ class Towers:
     def next_of_all(self, iterators: Sequence[tf.data.Iterator]) -> tuple[list, tf.Tensor]:
         """The next element of every tower's iterator, and the seconds until the last of them was ready."""
         with self.on_host():
-            began = tf.timestamp()
+            began = clock.now()
         with tf.control_dependencies([began]):
             elements = [self.next_of(tower, iterator) for tower, iterator in enumerate(iterators)]
         with self.on_host(), tf.control_dependencies(tf.nest.flatten(elements)):
-            seconds = tf.timestamp() - began
+            seconds = clock.now() - began
         # Without this, a single inter-op thread could run the training before the second look at the clock.
         with tf.control_dependencies([seconds]):
             return [self._passed_on(tower, element) for tower, element in enumerate(elements)], seconds

@@ -55,6 +55,7 @@ class Trainer:
         self._config, self._plan, self._model, self._all_reduce = config, assembly.plan, assembly.model, all_reduce
         self._batches = Batches(assembly.plan, assembly.splits.train, config.augmentation, config.augment_steps)
         self._updates = Updates(config, self.towers)
+        self._compute = forward.computing(assembly.model, config.label_smoothing, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
         self._gradient_alone = tf.function(self._gradient_traced, autograph=False)
         self._iterators: list[tf.data.Iterator] = []
@@ -127,20 +128,27 @@ class Trainer:
         asked: [] float32, 1 if this worker asks to stop.
         """
         seeds, factor = self._before_towers(step)
-        leaves = []
-        for tower, (images, labels) in enumerate(batches):
-            parameters, statistics = self.towers.read(tower)
-            with self.towers.on(tower):
-                for i, shard in enumerate(self.towers.shards_of(tower, self._plan.grad_shards)):
-                    with tf.name_scope(f"shard_{shard}"):
-                        # fmt: off
-                        sums = forward.shard_sums(
-                            self._model, parameters, statistics, [layer[shard] for layer in seeds],
-                            images[i], labels[i], loss_factor=factor, label_smoothing=self._config.label_smoothing)
-                        # fmt: on
-                    leaves.append(Placed(tower, sums))
+        leaves = [leaf for k, batch in enumerate(batches) for leaf in self._on_tower(k, batch, seeds, factor)]
         total = self._all_reduce(reduce.tree(leaves, self.towers.add).sums, step, asked)
         return total._replace(sums=self._updates.unscaled(total.sums))
+
+    def _on_tower(
+        self, tower: int, batch: Batch, seeds: Sequence[Sequence[tf.Tensor]], factor: tf.Tensor
+    ) -> list[Placed]:
+        """The sums of each of a tower's shards. At most `shards_at_once` are computed, and in memory, at a time."""
+        parameters, statistics = self.towers.read(tower)
+        at_once = self._config.shards_at_once or (0 if self.towers.topology.on_cpu(tower) else 1)
+        own: list[Placed] = []
+        with self.towers.on(tower):
+            for i, shard in enumerate(self.towers.shards_of(tower, self._plan.grad_shards)):
+                with tf.name_scope(f"shard_{shard}"):
+                    images, labels = (part[i] for part in batch)
+                    if 0 < at_once <= i:
+                        with tf.control_dependencies(tf.nest.flatten(own[i - at_once].sums)):
+                            images = tf.identity(images)
+                    drawn = [layer[shard] for layer in seeds]
+                    own.append(Placed(tower, self._compute(parameters, statistics, drawn, images, labels, factor)))
+        return own
 
     def _before_towers(self, step: tf.Tensor) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
         """The shards' seeds for every random layer, and the factor of every example's loss."""

@@ -18,7 +18,7 @@ from pipeline.models.layers import ImageShape
 from pipeline.models.variables import is_seed
 from pipeline.random.keys import Purpose, fold_in
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+_POLICIES = {"float32": "float32", "tf32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 def build(name: str, target: str, image_shape: ImageShape, num_classes: int, seed: int, precision: str) -> keras.Model:

@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from pipeline.models import pooling
+
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 MOMENTUM = 0.9  # the share of its statistics that batch normalization keeps at each step
@@ -23,12 +25,11 @@ def rectified_and_pooled(convolved: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tens
     """
     # In this order TensorFlow fuses bias and ReLU with the convolution before them.
     rectified = tf.nn.relu(tf.nn.bias_add(convolved, bias))
-    window = {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}
-    pooled = tf.raw_ops.MaxPool(input=rectified, **window)
+    pooled = tf.raw_ops.MaxPool(input=rectified, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
 
     def gradient(by_pooled: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         by_sum = tf.raw_ops.ReluGrad(gradients=by_pooled, features=pooled)
-        by_convolved = tf.raw_ops.MaxPoolGrad(orig_input=rectified, orig_output=pooled, grad=by_sum, **window)
+        by_convolved = pooling.gradient(rectified, pooled, by_sum, size=2, stride=2, padding="SAME")
         return by_convolved, tf.reduce_sum(by_sum, axis=[0, 1, 2])
 
     return pooled, gradient

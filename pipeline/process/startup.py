@@ -25,6 +25,8 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     # Workers reach each other directly: gRPC would send their traffic through a proxy that is there for the web.
     # Empty, it means none; only without it gRPC looks at https_proxy and http_proxy, which downloads go on using.
     environment.set_variable("grpc_proxy", "")
+    # Without it cuBLAS may choose other algorithms where several streams share a GPU.
+    environment.set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Our models are made of TensorFlow's variables: a choice that was made for other projects cannot hold here.
     environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
@@ -48,7 +50,7 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
 
 
 def _check_surroundings() -> None:
-    """Raises UsageError for surroundings in which TensorFlow would end the process, or refuse to tell the time."""
+    """Raises UsageError for surroundings in which TensorFlow would end the process, or hide its devices."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY and most < LEAST_ADDRESS_SPACE:
         raise UsageError(
@@ -59,11 +61,5 @@ def _check_surroundings() -> None:
     if re.search(r"tf_xla_auto_jit[= ]+[12]", value):
         raise UsageError(
             f"TF_XLA_FLAGS={value} is not allowed: XLA then merges operations, whose devices cannot be checked; "
-            "unset it"
-        )
-    value = environment.variables().get("TF_DETERMINISTIC_OPS", "")
-    if value.lower() in ("1", "true"):
-        raise UsageError(
-            f"TF_DETERMINISTIC_OPS={value} is not allowed: with it TensorFlow refuses the clock that every step reads; "
             "unset it"
         )

@@ -13,7 +13,7 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from pipeline.config import Config
-from pipeline.engine import exchange
+from pipeline.engine import clock, exchange
 from pipeline.engine.exchange import Total
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
@@ -84,14 +84,14 @@ class Cluster:
         with on_host(self._topology), tf.control_dependencies(own.gradients):
             arrived = self._arrived.assign(step)
             with tf.control_dependencies([arrived]):
-                began = tf.timestamp()
+                began = clock.now()
         with on_tower(self._topology, 0), tf.name_scope("all_reduce"):
             others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
             added = self._gradient_sum.added(own.gradients, others)
             gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]
             sums = ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics)
         with on_host(self._topology), tf.control_dependencies(added):
-            return Total(sums, asking, tf.timestamp() - began)
+            return Total(sums, asking, clock.now() - began)
 
     @property
     def arrived(self) -> int:

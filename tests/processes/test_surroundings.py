@@ -1,6 +1,7 @@
 """What a user has set for other projects changes no number here."""
 
 import json
+from collections.abc import Sequence
 
 import commands
 import pytest
@@ -10,9 +11,9 @@ from pipeline.errors import ExitCode
 BRIEF = ("--source=fake:100", "--model=cnn", "--global_batch=20", "--steps=4", "--eval_every=0", "--intra_op_threads=2")
 
 
-def sha256(run_dir, **variables: str) -> str:
+def sha256(run_dir, flags: Sequence[str] = ("--grad_shards=2",), **variables: str) -> str:
     """Of the parameters on which a brief run ends under these variables."""
-    told = commands.succeed("train", *BRIEF, f"--run_dir={run_dir}", env=commands.environment(**variables))
+    told = commands.succeed("train", *BRIEF, *flags, f"--run_dir={run_dir}", env=commands.environment(**variables))
     return json.loads(told.splitlines()[-1])["parameters_sha256"]
 
 
@@ -42,11 +43,17 @@ def test_a_configuration_that_keras_cannot_use_is_named(tmp_path, home, text):
     assert line.startswith("usage: Keras cannot use its configuration (") and "~/.keras/keras.json" in line
 
 
-@pytest.mark.parametrize("value", ["1", "true"])
-def test_a_variable_that_takes_the_clock_away_is_named_at_once(tmp_path, value):
-    env = commands.environment(TF_DETERMINISTIC_OPS=value)
-    line = commands.refuse(ExitCode.USAGE, "train", *BRIEF, f"--run_dir={tmp_path}/run", env=env)
-    assert line.startswith(f"usage: TF_DETERMINISTIC_OPS={value} is not allowed") and "unset it" in line
+def test_operations_that_must_be_deterministic_train_on_any_number_of_towers(tmp_path):
+    shas = {
+        sha256(
+            tmp_path / f"{towers}{jit}",
+            TF_DETERMINISTIC_OPS="1",
+            flags=("--grad_shards=2", f"--towers={towers}", f"--jit={jit}"),
+        )
+        for towers in (1, 2)
+        for jit in ("true", "false")
+    }
+    assert len(shas) == 2  # one with XLA, one without
 
 
 def test_a_variable_that_lets_xla_merge_the_towers_operations_is_named_at_once(tmp_path):

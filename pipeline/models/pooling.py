@@ -1,0 +1,66 @@
+"""The gradient of max pooling, written out in operations that XLA compiles to the same bits every time."""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import tensorflow as tf
+
+_WRITTEN_OUT = ContextVar("written_out", default=False)
+
+
+@contextlib.contextmanager
+def written_out() -> Iterator[None]:
+    """Inside, `gradient` is `written_out_gradient`: under op determinism XLA refuses TensorFlow's own."""
+    token = _WRITTEN_OUT.set(True)
+    try:
+        yield
+    finally:
+        _WRITTEN_OUT.reset(token)
+
+
+def gradient(
+    images: tf.Tensor, pooled: tf.Tensor, by_pooled: tf.Tensor, *, size: int, stride: int, padding: str
+) -> tf.Tensor:
+    """The gradient by images [n, height, width, channels], of which `pooled` are the largest of windows, size x size.
+
+    by_pooled: the gradient by these, in their shape. padding: SAME or VALID.
+    """
+    if _WRITTEN_OUT.get():
+        return written_out_gradient(images, pooled, by_pooled, size=size, stride=stride, padding=padding)
+    window = {"ksize": [1, size, size, 1], "strides": [1, stride, stride, 1], "padding": padding}
+    return tf.raw_ops.MaxPoolGrad(orig_input=images, orig_output=pooled, grad=by_pooled, **window)
+
+
+def written_out_gradient(
+    images: tf.Tensor, pooled: tf.Tensor, by_pooled: tf.Tensor, *, size: int, stride: int, padding: str
+) -> tf.Tensor:
+    """As `gradient`. The first of equal pixels in a window gets all of its gradient. Height and width are static."""
+    n, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
+    rows, columns = pooled.shape[1:3]
+    above, taller = _margins(height, rows, size, stride, padding)
+    left, wider = _margins(width, columns, size, stride, padding)
+    margins = [[0, 0], [above, taller], [left, wider], [0, 0]]
+    padded = tf.pad(images, margins, constant_values=images.dtype.min)
+    full_height, full_width = padded.shape[1:3]
+    spread_height, spread_width = (rows - 1) * stride + 1, (columns - 1) * stride + 1
+    free = tf.ones_like(pooled, tf.bool)  # windows whose largest pixel was not met yet
+    total = tf.zeros_like(padded)
+    for row in range(size):
+        for column in range(size):
+            pixels = padded[:, row : row + spread_height : stride, column : column + spread_width : stride]
+            hit = free & (pixels == pooled)
+            free &= ~hit
+            part = tf.where(hit, by_pooled, tf.zeros_like(by_pooled))[:, :, tf.newaxis, :, tf.newaxis]
+            part = tf.pad(part, [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, stride - 1], [0, 0]])
+            part = tf.reshape(part, [n, rows * stride, columns * stride, channels])[:, :spread_height, :spread_width]
+            below, right = full_height - row - spread_height, full_width - column - spread_width
+            total += tf.pad(part, [[0, 0], [row, below], [column, right], [0, 0]])
+    return total[:, above : above + height, left : left + width]
+
+
+def _margins(length: int, windows: int, size: int, stride: int, padding: str) -> tuple[int, int]:
+    """Pixels to add before and after, so that every window lies inside."""
+    missing = max((windows - 1) * stride + size - length, 0)
+    before = missing // 2 if padding == "SAME" else 0
+    return before, missing - before
