@@ -32,7 +32,7 @@ def start(topology: Topology, config: Config) -> None:
             tf.config.set_logical_device_configuration(cpu, logical)
         _set_up_gpus(config)
         # Logical CPU devices give the same bits without it, and TensorFlow refuses some of its operations with it.
-        if config.deterministic and not all(map(topology.on_cpu, range(topology.num_towers))):
+        if config.deterministic and not topology.all_on_cpu:
             tf.config.experimental.enable_op_determinism()
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"devices were initialized before the trainer could set them up: {error}") from None

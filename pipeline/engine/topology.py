@@ -75,6 +75,15 @@ class Topology:
         return self.towers[tower][0] == "CPU"
 
     @property
+    def all_on_cpu(self) -> bool:
+        """Whether every tower is a CPU device."""
+        return all(map(self.on_cpu, range(self.num_towers)))
+
+    def is_exact(self, config: Config) -> bool:
+        """Whether a configuration has the same bits every time, on any number of towers and workers."""
+        return (config.deterministic or self.all_on_cpu) and (config.all_reduce == "exact" or self.workers.count == 1)
+
+    @property
     def host(self) -> str:
         """The full name of the host's device, for operations of no tower."""
         return f"{self.task}/device:CPU:0"
@@ -130,7 +139,8 @@ def _listed(numbers: list[int]) -> str:
 def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs, which may be split.
 
-    Raises UsageError for a device that does not exist, or for more towers than GPUs. CPU towers are logical devices, of
+    Raises UsageError for a device that does not exist, for more towers than GPUs, and for an update whose bits would
+    depend on the place of the variables. CPU towers are logical devices, of
     which there can be any number.
     """
     num_gpus *= config.logical_gpus or 1
@@ -143,4 +153,9 @@ def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topo
         raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {visible}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
+    if gpus and config.variables == "cpu" and config.deterministic:
+        raise UsageError(
+            "variables=cpu lets the CPU update them, to other last bits than a GPU; use --variables=first, or "
+            "--nodeterministic"
+        )
     return Topology(named, workers)

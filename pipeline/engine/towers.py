@@ -46,7 +46,7 @@ class Towers:
         """variables: 'replicated' (one copy on every tower), 'cpu' or 'first' (one copy there), or 'auto'."""
         self._topology = topology
         if variables == "auto":  # towers that share a memory gain nothing by copies, which all must be updated
-            variables = "first" if all(map(topology.on_cpu, range(topology.num_towers))) else "replicated"
+            variables = "first" if topology.all_on_cpu else "replicated"
         if variables == "replicated":
             homes = [(device, f"tower_{tower}") for tower, device in enumerate(topology.devices)]
         else:

@@ -126,6 +126,7 @@ class Loop:
             images_per_second=round(clock.images_per_second(), 1),
             wall_seconds=round(clock.elapsed(), 2),
             seconds={phase: round(seconds, 3) for phase, seconds in clock.split().items()},
+            exact=run.topology.is_exact(run.config),
             parameters_sha256=state.parameters_sha256(run.trainer.towers.check_equal(step)),
         )
 

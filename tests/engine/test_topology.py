@@ -19,6 +19,8 @@ def of(num_gpus: int = 0, **fields) -> Topology:
         ({}, 2, ["GPU:0", "GPU:1"]),
         ({"towers": 3}, 0, ["CPU:0", "CPU:1", "CPU:2"]),
         ({"towers": 1}, 2, ["GPU:0"]),
+        ({"logical_gpus": 2}, 1, ["GPU:0", "GPU:1"]),
+        ({"logical_gpus": 2}, 0, ["CPU:0"]),
         ({"tower_devices": "gpu:3,gpu:1"}, 4, ["GPU:3", "GPU:1"]),
         ({"tower_devices": "cpu:2"}, 4, ["CPU:2"]),
         ({"tower_devices": "cpu:0,cpu:1", "towers": 2}, 0, ["CPU:0", "CPU:1"]),
@@ -39,6 +41,21 @@ def test_towers_are_those_asked_for(fields, num_gpus, towers):
 def test_devices_that_do_not_exist_are_refused(fields, num_gpus, message):
     with pytest.raises(UsageError, match=message):
         of(num_gpus, **fields)
+
+
+def test_gpus_whose_variables_the_cpu_would_update_are_refused_unless_other_bits_are_allowed():
+    with pytest.raises(UsageError, match="variables=cpu lets the CPU update them"):
+        of(1, variables="cpu")
+    assert of(1, variables="cpu", deterministic=False).towers == of(1).towers
+    assert of(0, variables="cpu").all_on_cpu
+
+
+@pytest.mark.parametrize(
+    "fields, num_gpus, exact",
+    [({}, 0, True), ({}, 1, True), ({"deterministic": False}, 1, False), ({"deterministic": False}, 0, True)],
+)
+def test_gpus_are_exact_by_deterministic_operations_and_cpus_always(fields, num_gpus, exact):
+    assert of(num_gpus, **fields).is_exact(Config(**fields)) is exact
 
 
 def test_the_host_needs_a_cpu_device_and_so_does_every_index_up_to_the_last():

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from small_run import assembly, train, trainer
 
@@ -23,6 +25,26 @@ def test_stopped_at_any_step_and_resumed_on_other_towers_equals_straight(straigh
     assert state.state_sha256(stopped, stop) == straight[stop]
     resumed = train(stop, LAST, others, stopped)
     assert state.state_sha256(resumed, LAST) == straight[LAST]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_shards_that_wait_for_each_other_have_the_same_bits(straight, at_once):
+    values = train(0, LAST, 2, shards_at_once=at_once)
+    assert state.state_sha256(values, LAST) == straight[LAST]
+
+
+def test_a_shard_waits_for_the_one_that_makes_room_for_it():
+    waits = {}
+    for node in trainer(2, shards_at_once=2).graph().node:
+        if match := re.fullmatch(r"tower_\d/shard_(\d)/Identity", node.name):
+            controls = [name for name in node.input if name.startswith("^")]
+            waits[int(match[1])] = {int(re.search(r"shard_(\d)", name)[1]) for name in controls}
+    assert waits == {2: {0}, 3: {1}, 6: {4}, 7: {5}}
+
+
+def test_xla_has_the_same_bits_on_any_number_of_towers():
+    one, two, four = (state.state_sha256(train(0, 3, towers, jit=True), 3) for towers in (1, 2, 4))
+    assert one == two == four
 
 
 def test_a_trainer_goes_to_any_step_without_those_before(straight):

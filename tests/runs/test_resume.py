@@ -59,7 +59,7 @@ MATHEMATICS = {
     "weight_decay": 0.1, "clip_norm": 2.0, "seed": 5, "grad_shards": 8, "intra_op_threads": 3,
     "all_reduce": "fast", "wire": "bfloat16", "augment_steps": 60, "average": "50:90",
     "init_from": "other", "init_sha256": "12ab", "record_image_key": "jpeg", "record_label_key": "class",
-    "class_names": "names.txt",
+    "class_names": "names.txt", "deterministic": False, "jit": True,
 }  # fmt: skip
 
 
