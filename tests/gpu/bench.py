@@ -35,7 +35,8 @@ class Sizes:
     steps: int = 30
     kill_steps: int = 600  # of the run that is killed: it must still be on its way
     image_size: int = 224  # of resnet50
-    large_batch: int = 256  # of resnet50, where memory is measured
+    large_batch: int = 128  # of resnet50, where memory is measured
+    shards: tuple[int, ...] = (1, 4, 8)  # of the same
     timed_batch: int = 512
     timed_steps: int = 300
     timed_resnet_batch: int = 128
@@ -45,7 +46,15 @@ class Sizes:
 
 ON_GPU = Sizes()
 ON_CPU = Sizes(
-    **{"batch": 16, "steps": 6, "kill_steps": 200, "image_size": 32, "large_batch": 16, "timed_batch": 32},
+    **{
+        "batch": 16,
+        "steps": 6,
+        "kill_steps": 200,
+        "image_size": 32,
+        "large_batch": 16,
+        "timed_batch": 32,
+        "shards": (1, 2),
+    },
     **{"timed_steps": 40, "timed_resnet_batch": 4, "timed_resnet_steps": 12},
 )
 
