@@ -1,0 +1,1 @@
+"""What the pipeline promises, tried on a GPU by real command lines, without pytest."""
