@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import arrays
 from benchmarks.task import Task
 from pipeline.errors import PipelineError
+from pipeline.process.environment import for_child
 from pipeline.process.exits import exit_with
 from pipeline.process.startup import import_tensorflow
 
@@ -29,7 +30,7 @@ class Facts:
 def found(task: Task, file: Path) -> Facts:
     """The facts, found by another process, so that this one needs no TensorFlow."""
     command = [sys.executable, "-m", "benchmarks.facts", json.dumps(dataclasses.asdict(task)), str(file)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=for_child(TF_FORCE_GPU_ALLOW_GROWTH="true"))
     if ended.returncode:
         sys.exit(ended.returncode)  # it has said why
     return Facts(**json.loads(ended.stdout.splitlines()[-1]))

@@ -84,8 +84,9 @@ class Measure:
         """As `rounds.measured`, without the contenders that need PyTorch if it is not installed."""
         lacking = [entry.needs_pytorch and not self.pytorch for entry, _ in tasks]
         able = [task for (_, task), lacks in zip(tasks, lacking, strict=True) if not lacks]
-        options = {"timeout_s": TIMEOUT_S, "start_together": True} if self.budget else {}
-        there = iter([one for wave in self._waves(able) for one in measured(wave, self.rounds, **options)])
+        timeout_s, together = TIMEOUT_S if self.budget else None, self.budget is not None
+        waves = (measured(wave, self.rounds, timeout_s, together) for wave in self._waves(able))
+        there = iter([one for wave in waves for one in wave])
         return [
             (entry, Measured(task, unavailable=NO_PYTORCH) if lacks else next(there))
             for (entry, task), lacks in zip(tasks, lacking, strict=True)

@@ -10,6 +10,7 @@ from benchmarks.task import Task
 ALL = ("float32", "tf32", "bfloat16", "float16")
 WITHOUT_FLOAT16 = ALL[:3]
 MODELS = ("convolutional", "resnet50")
+SMALL = MODELS[:1]
 ONE, SEVERAL = "one", "several"  # devices
 
 
@@ -23,8 +24,8 @@ class Entry:
     is_peer: bool = True  # what one can have without this project, and without its tricks
     precisions: Sequence[str] = ALL
     devices: Sequence[str] = (ONE,)
-    models: Sequence[str] = MODELS
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # of its Task
+    models: Sequence[str] = MODELS
 
     @property
     def is_ours(self) -> bool:
@@ -51,7 +52,6 @@ def _flags(**settings: Any) -> dict[str, Any]:
     return {"settings": settings}
 
 
-_CONVOLUTIONAL = {"models": ("convolutional",)}
 ROSTER = (
     Entry("ours", "ours", "ours", is_peer=False, devices=(ONE, SEVERAL)),
     Entry("ours_replicated", "ours, variables=replicated", "ours", False, ALL, (SEVERAL,), {"variables": "replicated"}),
@@ -68,16 +68,16 @@ ROSTER = (
     Entry("mirrored_fit", "MirroredStrategy, Keras fit", "mirrored:fit", devices=(SEVERAL,)),
     Entry("keras_loop", "Keras model, own loop", "keras_loop"),
     Entry("keras_loop_xla", "Keras model, own loop, XLA", "keras_loop:xla"),
-    Entry("feed_dict", "TF1 feed_dict loop", "feed_dict", precisions=("float32",), **_CONVOLUTIONAL),
+    Entry("feed_dict", "TF1 feed_dict loop", "feed_dict", precisions=("float32",), models=SMALL),
     Entry("pytorch", "PyTorch, eager", "pytorch"),
     Entry("pytorch_channels_last", "PyTorch, channels-last", "pytorch:channels_last"),
     Entry("pytorch_compiled", "PyTorch, torch.compile", "pytorch:compiled"),
     Entry("pytorch_compiled_channels_last", "PyTorch, torch.compile, channels-last", "pytorch:compiled_channels_last"),
     Entry("pytorch_cuda_graphs", "PyTorch, torch.compile, CUDA graphs", "pytorch:compiled_cuda_graphs"),
     Entry("pytorch_step_graph", "PyTorch, the step in a CUDA graph", "pytorch:step_graph", precisions=WITHOUT_FLOAT16),
-    Entry("handwritten", "tf.nn by hand", "handwritten", **_CONVOLUTIONAL),
-    Entry("handwritten_xla", "tf.nn by hand, XLA", "handwritten:xla", **_CONVOLUTIONAL),
-    Entry("handwritten_pooled", "tf.nn by hand, our pool *", "handwritten:pooled", is_peer=False, **_CONVOLUTIONAL),
+    Entry("handwritten", "tf.nn by hand", "handwritten", models=SMALL),
+    Entry("handwritten_xla", "tf.nn by hand, XLA", "handwritten:xla", models=SMALL),
+    Entry("handwritten_pooled", "tf.nn by hand, our pool *", "handwritten:pooled", is_peer=False, models=SMALL),
 )
 FOR_CPUS = (
     *("ours", "ours_replicated", "ours_float32", "keras_fit", "keras_fit_many_steps", "keras_fit_of_our_model"),

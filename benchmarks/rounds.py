@@ -115,7 +115,8 @@ def measured(
         spawned = (_spawned(one, stack, timeout_s) for one in all_measured)
         pairs = list(spawned) if start_together else spawned
         running = [(one, contender) for one, contender in pairs if _starts(one, contender)]
-        stack.callback(lambda: [contender.dismiss() for _, contender in running])  # they end side by side
+        for _, contender in running:
+            stack.callback(contender.dismiss)  # all of them before any `end`: they end side by side
         for number in range(num_rounds):
             for one, contender in running if number % 2 == 0 else reversed(running):
                 _add_round(one, contender)
