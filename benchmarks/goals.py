@@ -24,11 +24,15 @@ def comparisons(group: Group) -> Iterator[Comparison]:
     yield from _beside(group, ours, group.best_peer(), BEST_PEER, _OVER_BEST_PEER)
     yield from _beside(group, ours, group.find("handwritten_pooled"), "by hand, pooled", {})
     yield from _beside(group, ours, group.find("ours_float32"), "ours in float32", _OVER_FLOAT32)
-    _, flops_per_s = group.ceiling
-    reached = [speed * group.flops_per_example / GIGA for speed in ours.images_per_s]
-    most = [flops / GIGA for flops in flops_per_s]
-    goal = _goal(group, _OF_CEILING)
-    yield Comparison(f"GFLOP/s, {group.precision}", "ours", "matrix product", group.batch, reached, most, goal)
+    if (best := group.find("ours_best")) and (peer := group.best_peer()):
+        quantity = f"{IMAGES_PER_S}, {group.precision}"
+        yield Comparison(quantity, best.label, BEST_PEER, group.batch, best.images_per_s, peer.images_per_s, "")
+    if group.products_flops_per_s:
+        _, flops_per_s = group.ceiling
+        reached = [speed * group.flops_per_example / GIGA for speed in ours.images_per_s]
+        most = [flops / GIGA for flops in flops_per_s]
+        goal = _goal(group, _OF_CEILING)
+        yield Comparison(f"GFLOP/s, {group.precision}", "ours", "matrix product", group.batch, reached, most, goal)
     for number in sorted({result.num_devices for result in group.ran} - {1}):
         several = group.find("ours", number)
         if several:

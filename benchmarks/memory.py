@@ -14,10 +14,14 @@ def host_peak_bytes() -> int:
 
 def device_peak_bytes() -> int:
     """The largest allocation on all GPUs by this process's framework; 0 if it is unknown."""
-    if torch := sys.modules.get("torch"):
-        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or not tensorflow.executing_eagerly():  # a tf.compat.v1 session has devices of its own
         return 0
     gpus = [device.name for device in tensorflow.config.list_logical_devices("GPU")]
-    return sum(tensorflow.config.experimental.get_memory_info(name)["peak"] for name in gpus)
+    try:
+        return sum(tensorflow.config.experimental.get_memory_info(name)["peak"] for name in gpus)
+    except ValueError:  # not every allocator counts
+        return 0

@@ -66,6 +66,7 @@ class Group:
 
     def share_of_ceiling(self, result: Result) -> float:
         """The share of the ceiling, in [0, 1], counting only the model's matrix products."""
+        assert self.products_flops_per_s
         return result.speed * self.flops_per_example / statistics.median(self.ceiling[1])
 
     def row(self, result: Result) -> list[str]:
@@ -74,7 +75,8 @@ class Group:
         memory = figure(result.peak_bytes / MIB)
         if result.device_peak_bytes:
             memory += f" + {figure(result.device_peak_bytes / MIB)} on GPU"
-        of_ceiling = "" if result.name == "ours_float32" else f"{self.share_of_ceiling(result):.0%}"
+        has_share = self.products_flops_per_s and result.name != "ours_float32"
+        of_ceiling = f"{self.share_of_ceiling(result):.0%}" if has_share else ""
         return [
             str(self.batch),
             result.label,
@@ -102,7 +104,7 @@ HEADER = ["batch", "contender", "devices", "images/s", "ms/step", "x best peer",
 def table(groups: Sequence[Group]) -> str:
     """The text of one precision's groups: the ceiling, a line for each contender, and the reasons of those left out."""
     ceilings = [f"{statistics.median(flops) / 1e9:,.0f} through {name}" for name, flops in _products(groups).items()]
-    title = f"{groups[0].precision}: matrix products at {', '.join(ceilings)} GFLOP/s"
+    title = f"{groups[0].precision}: matrix products at {', '.join(ceilings) or 'unknown'} GFLOP/s"
     rows = [group.row(result) for group in groups for result in group.ran]
     left_out = {f"{r.label}: left out: {r.unavailable}": None for g in groups for r in g.results if r.unavailable}
     return "\n".join([title, columns(HEADER, rows), *left_out])
@@ -110,5 +112,5 @@ def table(groups: Sequence[Group]) -> str:
 
 def _products(groups: Sequence[Group]) -> dict[str, list[float]]:
     """All groups' rounds."""
-    names = groups[0].products_flops_per_s
-    return {name: [flops for group in groups for flops in group.products_flops_per_s[name]] for name in names}
+    names = dict.fromkeys(name for group in groups for name in group.products_flops_per_s)
+    return {name: [flops for group in groups for flops in group.products_flops_per_s.get(name, ())] for name in names}

@@ -27,11 +27,12 @@ class Parameter:
 
 def train(task: Task, pause: Pause) -> None:
     """A convolution, bias, ReLU and pool in the usual form."""
+    _train(task, pause, _usual)
 
-    def convolution(x, kernel, bias) -> tf.Tensor:
-        return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")
 
-    _train(task, pause, convolution)
+def xla(task: Task, pause: Pause) -> None:
+    """The usual form, with every step compiled by XLA."""
+    _train(task, pause, _usual, jit_compile=True)
 
 
 def pooled(task: Task, pause: Pause) -> None:
@@ -45,21 +46,37 @@ def pooled(task: Task, pause: Pause) -> None:
     _train(task, pause, convolution)
 
 
-def _train(task: Task, pause: Pause, convolution: Callable) -> None:
+def _usual(x, kernel, bias) -> tf.Tensor:
+    return tf.nn.max_pool2d(tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias), 2, 2, "SAME")
+
+
+def _train(task: Task, pause: Pause, convolution: Callable, jit_compile: bool = False) -> None:
     """Calls of STEPS_PER_CALL steps, a round's worth at a time."""
     assert task.model == "convolutional", "this contender knows one model"
     images, labels, num_classes = training_examples(task)
-    images, labels = tf.constant(images, tf.float32) / 255, tf.constant(labels)
+    images, labels = (
+        tf.constant(images, tf.float32) / 255,
+        tf.constant(labels, tf.int64),
+    )  # int32 would stay on the host
     parameters = _parameters(images.shape[1:], num_classes)
-    call = _training_function(task, images, labels, parameters, convolution)
+    call = _training_function(task, images, labels, parameters, convolution, jit_compile)
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
             loss = call()
         pause(float(loss), sum(p.variable.shape.num_elements() for p in parameters))
 
 
-def _training_function(task: Task, images, labels, parameters: list[Parameter], convolution) -> Callable[[], tf.Tensor]:
+def _training_function(
+    task: Task, images, labels, parameters: list[Parameter], convolution, jit_compile: bool
+) -> Callable[[], tf.Tensor]:
     step = tf.Variable(0, dtype=tf.int64)
+
+    def train_on(images, labels, count) -> tf.Tensor:
+        loss, gradients = _gradients(task, parameters, images, labels, convolution)
+        _apply(parameters, gradients, count, task.learning_rate)
+        return loss
+
+    train_on = tf.function(train_on, jit_compile=True) if jit_compile else train_on
 
     @tf.function
     def call() -> tf.Tensor:
@@ -67,8 +84,7 @@ def _training_function(task: Task, images, labels, parameters: list[Parameter], 
         for _ in tf.range(STEPS_PER_CALL):
             chosen = tf.random.uniform([task.batch], maxval=len(labels), dtype=tf.int32)
             batch = tf.gather(images, chosen), tf.gather(labels, chosen)
-            loss, gradients = _gradients(task, parameters, *batch, convolution)
-            _apply(parameters, gradients, tf.cast(step.assign_add(1), tf.float32), task.learning_rate)
+            loss = train_on(*batch, tf.cast(step.assign_add(1), tf.float32))
         return loss
 
     return call
@@ -84,7 +100,7 @@ def _parameters(image_shape, num_classes: int) -> list[Parameter]:
 def _gradients(task: Task, parameters: list[Parameter], images, labels, convolution):
     variables, scale = [p.variable for p in parameters], LOSS_SCALES.get(task.precision, 1.0)
     with tf.GradientTape() as tape:
-        logits = _logits(convolution, task.precision, images, *variables)
+        logits = _logits(convolution, task.dtype, images, *variables)
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         scaled = loss * scale
     gradients = tape.gradient(scaled, variables)

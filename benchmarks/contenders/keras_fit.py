@@ -14,22 +14,34 @@ EPOCHS_WITHOUT_END = 2**31 - 1
 
 def train(task: Task, pause: Pause) -> None:
     """Fits a model of Keras' own layers."""
-    images, labels, num_classes = training_examples(task)
-    fit(task, pause, plain_keras.model(task, images.shape[1:], num_classes), images, labels)
+    _train(task, pause)
 
 
 def many_steps(task: Task, pause: Pause) -> None:
     """Fits that model with STEPS_PER_CALL steps in one call of the training function."""
-    images, labels, num_classes = training_examples(task)
-    model = plain_keras.model(task, images.shape[1:], num_classes)
-    fit(task, pause, model, images, labels, steps_per_execution=STEPS_PER_CALL)
+    _train(task, pause, steps_per_execution=STEPS_PER_CALL)
+
+
+def without_xla(task: Task, pause: Pause) -> None:
+    """Fits that model without XLA; by default, Keras decides about it."""
+    _train(task, pause, jit_compile=False)
+
+
+def xla(task: Task, pause: Pause) -> None:
+    """Fits that model through XLA."""
+    _train(task, pause, jit_compile=True)
 
 
 def of_our_model(task: Task, pause: Pause) -> None:
     """Fits the pipeline's model, with the pipeline's layers."""
     images, labels, num_classes = training_examples(task)
-    model = models.build(task.model, images.shape[1:], num_classes, seed=1, precision=task.precision)
+    model = models.build(task.model, images.shape[1:], num_classes, seed=1, precision=task.dtype)
     fit(task, pause, model, images, labels)
+
+
+def _train(task: Task, pause: Pause, **options) -> None:
+    images, labels, num_classes = training_examples(task)
+    fit(task, pause, plain_keras.model(task, images.shape[1:], num_classes), images, labels, **options)
 
 
 def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels: np.ndarray, **options) -> None:
@@ -39,12 +51,13 @@ def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         **options,
     )
+    num_parameters = plain_keras.num_parameters(model)
     model.fit(
         plain_keras.dataset(images, labels, task.batch),
         steps_per_epoch=task.round_steps,
         epochs=EPOCHS_WITHOUT_END,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: pause(logs["loss"], model.count_params()))
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: pause(logs["loss"], num_parameters))
         ],
         shuffle=False,  # the data set does that
         verbose=0,

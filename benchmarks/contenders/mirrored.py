@@ -50,7 +50,7 @@ def _train(task: Task, pause: Pause, strategy, iterator, image_shape, num_classe
     while True:
         for _ in range(task.round_steps // STEPS_PER_CALL):
             loss = call()
-        pause(float(loss), model.count_params())
+        pause(float(loss), plain_keras.num_parameters(model))
 
 
 def _strategy(task: Task) -> tf.distribute.MirroredStrategy:

@@ -1,9 +1,12 @@
 """This pipeline, as its trainer runs it."""
 
+import dataclasses
+
+from benchmarks.contenders import plain_keras
 from benchmarks.task import STEPS_PER_CALL, Task
-from benchmarks.turns import Pause
+from benchmarks.turns import Pause, Unavailable
 from pipeline import config as configuration
-from pipeline.config import Config
+from pipeline.config import PRECISIONS, Config
 from pipeline.engine import devices, topology
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.trainer import Trainer
@@ -15,22 +18,33 @@ def train(task: Task, pause: Pause) -> None:
     trainer = Trainer(assembly, assembly.initial())
     step = 0
     while True:
-        for _ in range(task.round_steps // STEPS_PER_CALL):
-            outcome = trainer.advance(step, step + STEPS_PER_CALL)
-            step += STEPS_PER_CALL
-        pause(float(outcome.loss), assembly.model.count_params())
+        end = step + task.round_steps
+        while step < end:
+            outcome = trainer.advance(step, min(end, step + assembly.config.steps_per_loop))
+            step = int(outcome.next_step)
+        pause(float(outcome.loss), plain_keras.num_parameters(assembly.model))
 
 
 def assemble(task: Task) -> Assembly:
-    """The parts of a run that does the task."""
+    """The parts of a run that does the task. Raises Unavailable for settings that this version has not."""
+    _check(task)
     # fmt: off
     config = Config(
         source=task.source, data_dir=task.data_dir, image_size=task.image_size, model=task.model,
         precision=task.precision, global_batch=task.batch, optimizer="adam", learning_rate=task.learning_rate,
-        steps_per_loop=STEPS_PER_CALL, grad_shards=task.grad_shards, variables=task.variables,
-        tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1)
+        grad_shards=task.grad_shards, variables=task.variables,
+        tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1,
+        **{"steps_per_loop": STEPS_PER_CALL} | task.settings)
     # fmt: on
     towers = topology.from_config(config, devices.num_gpus())
     config = configuration.resolve(config, towers.num_towers)
     devices.start(towers, config)
     return Assembly(config, towers)
+
+
+def _check(task: Task) -> None:
+    fields = {field.name for field in dataclasses.fields(Config)}
+    if lacking := sorted(set(task.settings) - fields):
+        raise Unavailable(f"this version has no --{' and no --'.join(lacking)}")
+    if task.precision not in PRECISIONS:
+        raise Unavailable(f"this version has no --precision={task.precision}")

@@ -1,4 +1,7 @@
-"""The deep convnet as Keras' users write it, and its data as they feed it."""
+"""The models as Keras' users write them, and their data as they feed it."""
+
+import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,9 +14,18 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mix
 
 
 def model(task: Task, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """Conv2D with ReLU, MaxPooling2D, twice; a dense layer with dropout; logits in float32."""
-    assert task.model == "convolutional", "this contender knows one model"
-    keras.config.set_dtype_policy(_POLICIES[task.precision])
+    """The task's model, with logits in float32."""
+    keras.config.set_dtype_policy(_POLICIES[task.dtype])
+    return _MODELS[task.model](image_shape, num_classes)
+
+
+def num_parameters(model: keras.Model) -> int:
+    """The number of parameters that can be trained."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def _convolutional(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+    """Conv2D with ReLU, MaxPooling2D, twice; a dense layer with dropout."""
     initial = {"kernel_initializer": "truncated_normal", "bias_initializer": keras.initializers.Constant(0.1)}
     convolution = {"padding": "same", "activation": "relu", **initial}
     return keras.Sequential(
@@ -29,6 +41,21 @@ def model(task: Task, image_shape: tuple[int, ...], num_classes: int) -> keras.M
             layers.Dense(num_classes, dtype="float32", **initial),
         ]
     )
+
+
+def _resnet50(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+    """Keras' ResNet-50 behind the preprocessing that it is published with; grey images as three equal colours."""
+    images = x = keras.Input(image_shape)
+    if image_shape[-1] == 1:
+        x = layers.Concatenate()([x, x, x])
+    x = keras.applications.resnet.preprocess_input(layers.Rescaling(255.0)(x))
+    x = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(*image_shape[:2], 3), pooling="avg")(
+        x
+    )
+    return keras.Model(images, layers.Dense(num_classes, dtype="float32")(x))
+
+
+_MODELS: dict[str, Callable[..., keras.Model]] = {"convolutional": _convolutional, "resnet50": _resnet50}
 
 
 def dataset(images: np.ndarray, labels: np.ndarray, batch: int) -> tf.data.Dataset:

@@ -9,7 +9,7 @@ from benchmarks.turns import Pause
 
 def train(task: Task, pause: Pause) -> None:
     """As `product_tensorflow.train`."""
-    shape, kind = (task.batch, task.batch), getattr(torch, task.precision)
+    shape, kind = (task.batch, task.batch), getattr(torch, task.dtype)
     left, right = (torch.randn(shape, device=pytorch.device(task)).to(kind) for _ in range(2))
     while True:
         for _ in range(task.round_steps):

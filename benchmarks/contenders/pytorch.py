@@ -1,11 +1,14 @@
-"""PyTorch 2: eager, channels-last and compiled, with its data in the device's memory and its fused Adam."""
+"""PyTorch 2: eager, channels-last, compiled and in CUDA graphs, its data in the device's memory, and its fused Adam."""
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from benchmarks import arrays
+from benchmarks.contenders.pytorch_models import DeepConvnet, ResNet50
 from benchmarks.task import Task
 from benchmarks.turns import Pause, Unavailable
 
@@ -24,52 +27,99 @@ def channels_last(task: Task, pause: Pause) -> None:
 
 def compiled(task: Task, pause: Pause) -> None:
     """Through torch.compile."""
+    _train_compiled(task, pause, torch.contiguous_format)
+
+
+def compiled_channels_last(task: Task, pause: Pause) -> None:
+    """Through torch.compile, in that layout."""
+    _train_compiled(task, pause, torch.channels_last)
+
+
+def compiled_cuda_graphs(task: Task, pause: Pause) -> None:
+    """Through torch.compile(mode="reduce-overhead"), in that layout: forward and backward are CUDA graphs."""
+    _check_gpu(task)
+    _train_compiled(task, pause, torch.channels_last, mode="reduce-overhead")
+
+
+def step_graph(task: Task, pause: Pause) -> None:
+    """The whole step, update included, in one CUDA graph, in that layout."""
+    _check_gpu(task)
+    _train(task, pause, torch.channels_last, whole_graph=True)
+
+
+def _check_gpu(task: Task) -> None:
+    if not task.on_gpu:
+        raise Unavailable("CUDA graphs need a GPU")
+
+
+def _train_compiled(task: Task, pause: Pause, layout: torch.memory_format, **options: Any) -> None:
     try:
-        _train(task, pause, torch.contiguous_format, compiles=True)
+        _train(task, pause, layout, lambda model: torch.compile(model, **options))
     except torch._dynamo.exc.BackendCompilerFailed as error:  # such as for want of a C++ compiler
         raise Unavailable(f"torch.compile: {str(error).strip().splitlines()[0]}") from error
 
 
 def device(task: Task) -> torch.device:
-    """The task's GPU or CPU, set up to compute as TensorFlow does. Raises Unavailable."""
-    torch.set_float32_matmul_precision("high")  # TensorFlow too has TF32 on where a GPU has it
+    """The task's GPU or CPU, set up for its precision. Raises Unavailable."""
+    allows_tf32 = task.precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allows_tf32
+    torch.backends.cudnn.benchmark = True
     if task.on_gpu and not torch.cuda.is_available():
         raise Unavailable(f"PyTorch {torch.__version__} sees no GPU; install one that is built for CUDA")
     return torch.device("cuda" if task.on_gpu else "cpu")
 
 
-class DeepConvnet(nn.Module):
-    """5x5x32, pool, 5x5x64, pool, 1024, dropout, logits; for images whose sides are multiples of 4."""
-
-    def __init__(self, channels: int, pixels: int, num_classes: int):
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(channels, 32, 5, padding=2), nn.Conv2d(32, 64, 5, padding=2)
-        self.fc1, self.fc2 = nn.Linear(pixels // 16 * 64, 1024), nn.Linear(1024, num_classes)
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, channels, height, width] -> logits [n, num_classes]."""
-        for convolution in (self.conv1, self.conv2):
-            x = nn.functional.max_pool2d(nn.functional.relu(convolution(x)), 2)
-        x = self.dropout(nn.functional.relu(self.fc1(x.flatten(1))))
-        return self.fc2(x)
-
-
-def _train(task: Task, pause: Pause, layout: torch.memory_format, compiles: bool = False) -> None:
+def _train(
+    task: Task,
+    pause: Pause,
+    layout: torch.memory_format,
+    compiled: Callable[[nn.Module], Callable] = lambda model: model,
+    whole_graph: bool = False,
+) -> None:
     place = device(task)
     images, labels = _examples(task, place)
-    channels, height, width = images.shape[1:]
-    model = DeepConvnet(channels, height * width, int(labels.max()) + 1).to(place, memory_format=layout)
+    model = _model(task, images, labels).to(place, memory_format=layout)
     images = images.contiguous(memory_format=layout)
-    optimizer = torch.optim.Adam(model.parameters(), task.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), task.learning_rate, fused=True, capturable=whole_graph)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    forward = torch.compile(model) if compiles else model
+    assert num_parameters == (task.num_parameters or num_parameters), f"{num_parameters}, not {task.num_parameters}"
+    forward = compiled(model)
     scaler = torch.amp.GradScaler(place.type, enabled=task.precision == "float16")
+
+    def step() -> torch.Tensor:
+        chosen = torch.randint(len(labels), (task.batch,), device=place)
+        return _step(task, forward, optimizer, scaler, images[chosen], labels[chosen])
+
+    step = _captured(step) if whole_graph else step
     while True:
         for _ in range(task.round_steps):
-            chosen = torch.randint(len(labels), (task.batch,), device=place)
-            loss = _step(task, forward, optimizer, scaler, images[chosen], labels[chosen])
+            loss = step()
         pause(loss.item(), num_parameters)
+
+
+def _captured(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+    """The step as a CUDA graph, after some steps on another stream, as PyTorch's documentation has it."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replayed() -> torch.Tensor:
+        graph.replay()
+        return loss
+
+    return replayed
+
+
+def _model(task: Task, images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
+    channels, height, width = images.shape[1:]
+    num_classes = int(labels.max()) + 1
+    return ResNet50(num_classes) if task.model == "resnet50" else DeepConvnet(channels, height * width, num_classes)
 
 
 def _step(task: Task, model, optimizer, scaler, images, labels) -> torch.Tensor:

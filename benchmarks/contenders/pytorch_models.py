@@ -1,0 +1,77 @@
+"""The models in PyTorch, layer by layer as in Keras."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+_BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # ImageNet's mean levels, as Keras' preprocess_input has them
+_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # of ResNet-50: filters inside a block, blocks
+_WIDENING = 4  # of a block: filters of its output / filters inside
+
+
+class DeepConvnet(nn.Module):
+    """5x5x32, pool, 5x5x64, pool, 1024, dropout, logits; for images whose sides are multiples of 4."""
+
+    def __init__(self, channels: int, pixels: int, num_classes: int):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(channels, 32, 5, padding=2), nn.Conv2d(32, 64, 5, padding=2)
+        self.fc1, self.fc2 = nn.Linear(pixels // 16 * 64, 1024), nn.Linear(1024, num_classes)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, channels, height, width] -> logits [n, num_classes]."""
+        for convolution in (self.conv1, self.conv2):
+            x = nn.functional.max_pool2d(nn.functional.relu(convolution(x)), 2)
+        x = self.dropout(nn.functional.relu(self.fc1(x.flatten(1))))
+        return self.fc2(x)
+
+
+class ResNet50(nn.Module):
+    """keras.applications.ResNet50 with its preprocessing: convolutions have biases, and a block's first has the stride.
+
+    So it is He et al.'s first version, without the later habits (stride in the 3x3, zero gamma).
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(_BLUE_GREEN_RED).view(1, 3, 1, 1))
+        self.stem = nn.Sequential(*_convolution(3, 64, 7, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.blocks = nn.Sequential(*_blocks())
+        self.logits = nn.Linear(_STAGES[-1][0] * _WIDENING, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, 1 or 3, height, width] -> logits [n, num_classes]."""
+        colours = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.flip(1)
+        return self.logits(self.blocks(self.stem(colours * 255 - self.mean)).mean((2, 3)))
+
+
+class _Block(nn.Module):
+    """relu(shortcut(x) + 1x1, 3x3 and 1x1 convolutions of x)."""
+
+    def __init__(self, channels: int, filters: int, stride: int):
+        super().__init__()
+        wide = filters * _WIDENING
+        self.shortcut = nn.Sequential(*_convolution(channels, wide, 1, stride)) if channels != wide else nn.Identity()
+        self.inside = nn.Sequential(
+            *(*_convolution(channels, filters, 1, stride), nn.ReLU(inplace=True)),
+            *(*_convolution(filters, filters, 3), nn.ReLU(inplace=True)),
+            *_convolution(filters, wide, 1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.relu(self.shortcut(x) + self.inside(x), inplace=True)
+
+
+def _blocks() -> Iterator[nn.Module]:
+    channels = 64
+    for stage, (filters, number) in enumerate(_STAGES):
+        for block in range(number):
+            yield _Block(channels, filters, stride=2 if stage and not block else 1)
+            channels = filters * _WIDENING
+
+
+def _convolution(channels: int, filters: int, size: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
+    """With its normalization. Keras' epsilon is 1.001e-5 there, and its momentum, 0.99, is of the old value."""
+    convolution = nn.Conv2d(channels, filters, size, stride, padding=size // 2)
+    return convolution, nn.BatchNorm2d(filters, eps=1.001e-5, momentum=0.01)
