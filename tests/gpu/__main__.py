@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import queue
-import subprocess
 import sys
 import tempfile
 import threading
@@ -100,11 +99,6 @@ def main() -> None:
         raise SystemExit(f"--only: unknown {', '.join(sorted(unknown))}; known: {', '.join(CHECKS)}")
     table, found = Table(asked.json), queue.Queue()
     print(FORMAT.format("check", "at s", "verdict", "what", "seen"))
-    if asked.device == "gpu":
-        subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,memory.used", "--format=csv,noheader"],
-            check=False,
-        )
     with tempfile.TemporaryDirectory(prefix="gpu-") as directory:
         places = Places(asked.at_once, time.monotonic() + 60 * asked.minutes)
         machine = Machine(asked.device == "gpu", Path(directory), places, asked.mnist)

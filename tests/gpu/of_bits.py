@@ -4,6 +4,8 @@ import functools
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,11 @@ LARGEST_DIFFERENCE = 1e-4  # of a parameter's float32 gradient on GPU and CPU, r
 
 def there(bench: Bench) -> Iterator[Row]:
     """The GPU, its driver, and what TensorFlow was built for."""
+    if bench.on_gpu:
+        asked = ("name", "driver_version", "memory.total", "memory.used", "compute_cap")
+        smi = ["nvidia-smi", f"--query-gpu={','.join(asked)}", "--format=csv,noheader"]
+        line = subprocess.run(smi, capture_output=True, text=True).stdout if shutil.which(smi[0]) else "not there"
+        yield Row("nvidia-smi", line.strip(), SHOWN)
     seen = bench.process("-m", "tests.gpu.facts").result()
     facts = seen.result
     for name, value in facts.items():
