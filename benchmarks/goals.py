@@ -24,9 +24,11 @@ def comparisons(group: Group) -> Iterator[Comparison]:
     yield from _beside(group, ours, group.best_peer(), BEST_PEER, _OVER_BEST_PEER)
     yield from _beside(group, ours, group.find("handwritten_pooled"), "by hand, pooled", {})
     yield from _beside(group, ours, group.find("ours_float32"), "ours in float32", _OVER_FLOAT32)
-    if (best := group.find("ours_best")) and (peer := group.best_peer()):
-        quantity = f"{IMAGES_PER_S}, {group.precision}"
-        yield Comparison(quantity, best.label, BEST_PEER, group.batch, best.images_per_s, peer.images_per_s, "")
+    for name in ("ours_nondeterministic", "ours_long_loop", "ours_jit", "ours_best"):
+        other, peer = group.find(name), group.best_peer()
+        if other and peer:
+            quantity = f"{IMAGES_PER_S}, {group.precision}"
+            yield Comparison(quantity, other.label, BEST_PEER, group.batch, other.images_per_s, peer.images_per_s, "")
     if group.products_flops_per_s:
         _, flops_per_s = group.ceiling
         reached = [speed * group.flops_per_example / GIGA for speed in ours.images_per_s]

@@ -44,7 +44,8 @@ class Entry:
         return dataclasses.replace(base, **changes)
 
 
-_BEST = {"deterministic": False, "jit": True, "steps_per_loop": 100}
+_LONG_LOOP = {"deterministic": False, "steps_per_loop": 100}
+_BEST = _LONG_LOOP | {"jit": True}
 
 
 def _flags(**settings: Any) -> dict[str, Any]:
@@ -56,6 +57,7 @@ ROSTER = (
     Entry("ours", "ours", "ours", is_peer=False, devices=(ONE, SEVERAL)),
     Entry("ours_replicated", "ours, variables=replicated", "ours", False, ALL, (SEVERAL,), {"variables": "replicated"}),
     Entry("ours_nondeterministic", "ours, nondeterministic", "ours", False, changes=_flags(deterministic=False)),
+    Entry("ours_long_loop", "ours, nondeterministic, longer loop", "ours", False, changes=_flags(**_LONG_LOOP)),
     Entry("ours_jit", "ours, jit", "ours", False, changes=_flags(jit=True)),
     Entry("ours_best", "ours, nondeterministic, jit, longer loop", "ours", False, changes=_flags(**_BEST)),
     Entry("ours_float32", "ours in float32", "ours", False, ALL[1:], changes={"precision": "float32"}),
@@ -85,8 +87,9 @@ FOR_CPUS = (
     *("handwritten", "handwritten_pooled"),
 )
 FOR_GPUS = (
-    *("ours", "ours_nondeterministic", "ours_jit", "ours_best"),
-    *("keras_fit_without_xla", "keras_fit_xla", "keras_loop", "keras_loop_xla", "handwritten", "handwritten_xla"),
+    *("ours", "ours_nondeterministic", "ours_long_loop", "ours_jit", "ours_best"),
+    *("keras_fit_without_xla", "keras_fit_xla", "keras_fit_many_steps", "keras_loop", "keras_loop_xla"),
+    *("handwritten", "handwritten_xla"),
     *("pytorch_channels_last", "pytorch_compiled_channels_last", "pytorch_cuda_graphs", "pytorch_step_graph"),
 )
 PRODUCTS = (
