@@ -139,8 +139,7 @@ def _listed(numbers: list[int]) -> str:
 def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topology:
     """The topology that a configuration asks for on a machine with `num_gpus` visible GPUs, which may be split.
 
-    Raises UsageError for a device that does not exist, for more towers than GPUs, and for an update whose bits would
-    depend on the place of the variables. CPU towers are logical devices, of
+    Raises UsageError for a device that does not exist, or for more towers than GPUs. CPU towers are logical devices, of
     which there can be any number.
     """
     num_gpus *= config.logical_gpus or 1
@@ -153,9 +152,4 @@ def from_config(config: Config, num_gpus: int, workers: Workers = ALONE) -> Topo
         raise UsageError(f"{asked} needs gpu:{gpus[-1]}, but {visible}; ask for others, as --tower_devices=cpu:0,cpu:1")
     if config.tower_devices and config.towers not in (0, len(named)):
         raise UsageError(f"towers={config.towers} but tower_devices names {len(named)}; give one of the two")
-    if gpus and config.variables == "cpu" and config.deterministic:
-        raise UsageError(
-            "variables=cpu lets the CPU update them, to other last bits than a GPU; use --variables=first, or "
-            "--nodeterministic"
-        )
     return Topology(named, workers)

@@ -84,6 +84,11 @@ class Towers:
             yield
 
     @property
+    def update_elsewhere(self) -> bool:
+        """Whether the variables lie on a device of another kind than the towers."""
+        return not self._topology.all_on_cpu and self.replicas[0].device == self._topology.host
+
+    @property
     def topology(self) -> Topology:
         """The topology that these towers are made from."""
         return self._topology

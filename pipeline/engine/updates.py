@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.engine import averaging, loss_scale, optimizers, schedules
 from pipeline.engine.forward import ShardSums
+from pipeline.engine.staging import Staging
 from pipeline.engine.state import Replica
 from pipeline.engine.towers import Towers
 
@@ -18,6 +19,7 @@ class Updates:
     def __init__(self, config: Config, towers: Towers):
         self._config, self._towers = config, towers
         self._optimizer = optimizers.make(config)
+        self._staging = Staging(towers, len(self._optimizer.slots)) if towers.update_elsewhere else None
 
     def at(self, step: tf.Tensor) -> optimizers.Now:
         """The learning rate of a step, and the other numbers that all variables' updates share."""
@@ -64,7 +66,11 @@ class Updates:
     ) -> tf.Operation:
         slots = replica.slots(self._optimizer.slots)
         for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
-            self._optimizer.apply(variable, own_slots, gradient, now)
+            update = functools.partial(self._optimizer.apply, gradient=gradient, now=now)
+            if self._staging:
+                self._staging.update(variable, own_slots, update)
+            else:
+                update(variable, own_slots)
         for variable, total in zip(replica.statistics, statistics, strict=True):
             variable.assign(total / self._config.grad_shards)
         return tf.no_op()

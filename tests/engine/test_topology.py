@@ -43,13 +43,6 @@ def test_devices_that_do_not_exist_are_refused(fields, num_gpus, message):
         of(num_gpus, **fields)
 
 
-def test_gpus_whose_variables_the_cpu_would_update_are_refused_unless_other_bits_are_allowed():
-    with pytest.raises(UsageError, match="variables=cpu lets the CPU update them"):
-        of(1, variables="cpu")
-    assert of(1, variables="cpu", deterministic=False).towers == of(1).towers
-    assert of(0, variables="cpu").all_on_cpu
-
-
 @pytest.mark.parametrize(
     "fields, num_gpus, exact",
     [({}, 0, True), ({}, 1, True), ({"deterministic": False}, 1, False), ({"deterministic": False}, 0, True)],
