@@ -38,7 +38,7 @@ class Sizes:
     large_batch: int = 128  # of resnet50, where memory is measured
     shards: tuple[int, ...] = (1, 4, 8)  # of the same
     timed_batch: int = 512
-    timed_steps: int = 300
+    timed_steps: int = 1000
     timed_resnet_batch: int = 128
     timed_resnet_steps: int = 40
     timeout_s: float = 200

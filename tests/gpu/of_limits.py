@@ -83,8 +83,8 @@ def speed(bench: Bench) -> Iterator[Row]:
         ("resnet50 bfloat16", large, {}),
         ("resnet50 bfloat16", large, loose),
         ("convolutional", small, loose | jit),
-        ("convolutional tf32", small, {"precision": "tf32"}),
-        ("convolutional bfloat16", small, {"precision": "bfloat16"}),
+        ("convolutional", small, {"precision": "tf32"}),
+        ("convolutional", small, {"precision": "bfloat16"}),
         ("resnet50 bfloat16", large, jit),
         ("resnet50 bfloat16", large, loose | jit),
     ):
