@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -93,13 +94,14 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left behind
     asked = parsed()
     names = [name for name in CHECKS if name in asked.only.split(",")]
     if unknown := set(asked.only.split(",")) - set(names):
         raise SystemExit(f"--only: unknown {', '.join(sorted(unknown))}; known: {', '.join(CHECKS)}")
     table, found = Table(asked.json), queue.Queue()
     print(FORMAT.format("check", "at s", "verdict", "what", "seen"))
-    with tempfile.TemporaryDirectory(prefix="gpu-") as directory:
+    with tempfile.TemporaryDirectory(prefix="gpu-", ignore_cleanup_errors=True) as directory:
         places = Places(asked.at_once, time.monotonic() + 60 * asked.minutes)
         machine = Machine(asked.device == "gpu", Path(directory), places, asked.mnist)
         benches = {name: Bench(machine, list(CHECKS).index(name)) for name in names}
@@ -114,6 +116,7 @@ def main() -> None:
                     table.add(name, row, benches)
         finally:
             processes.end_all()
+            time.sleep(0.2)  # in which the killed ones leave the directory
     verdicts = [line["verdict"] for line in table.lines]
     print(", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)))
     sys.stdout.flush()

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TAIL = 3000  # characters of stderr that are kept
 POLL_S = 0.02
+_closed = threading.Event()  # set once no process may start
 _live: set[int] = set()  # the numbers of the processes that run
 
 
@@ -112,6 +113,8 @@ def run(words: Sequence[str], timeout_s: float, until: Callable[[], bool] | None
 
     changes: of its environment.
     """
+    if _closed.is_set():
+        raise OutOfTimeError
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
@@ -131,7 +134,8 @@ def run(words: Sequence[str], timeout_s: float, until: Callable[[], bool] | None
 
 
 def end_all() -> None:
-    """Kills the processes that still run."""
+    """Kills the processes that still run, and lets no other start."""
+    _closed.set()
     for pid in list(_live):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
