@@ -25,6 +25,15 @@ class Now(NamedTuple):
     rate: tf.Tensor  # [] float32
     beta_1_power: tf.Tensor  # [] float32
     beta_2_power: tf.Tensor  # [] float32
+    applies: tf.Tensor | None = None  # [] bool: whether the step changes anything; None: it does
+
+    def masked(self, applies: tf.Tensor) -> "Now":
+        """The same numbers for a step that changes nothing unless `applies`, [] bool."""
+        return self._replace(applies=applies, rate=tf.where(applies, self.rate, 0.0))
+
+    def unless_idle(self, value: float, idle: float) -> tf.Tensor:
+        """A setting of a rule, [] float32: `value`, or `idle` in a step that changes nothing."""
+        return tf.constant(value) if self.applies is None else tf.where(self.applies, value, idle)
 
 
 def _sgd(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
@@ -45,7 +54,7 @@ def _momentum(
         accum=slots[0].handle,
         lr=now.rate,
         grad=gradient,
-        momentum=tf.constant(config.momentum, tf.float32),
+        momentum=now.unless_idle(config.momentum, 1.0),
         use_nesterov=nesterov,
     )
 
@@ -67,7 +76,7 @@ def _rmsprop(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.T
         ms=slots[0].handle,
         mom=slots[1].handle,
         lr=now.rate,
-        rho=tf.constant(RMSPROP_DECAY, tf.float32),
+        rho=now.unless_idle(RMSPROP_DECAY, 1.0),
         momentum=tf.constant(0.0, tf.float32),
         epsilon=tf.constant(RMSPROP_EPSILON, tf.float32),
         grad=gradient,
@@ -87,8 +96,8 @@ def _adam(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tens
         beta1_power=now.beta_1_power,
         beta2_power=now.beta_2_power,
         lr=now.rate,
-        beta1=tf.constant(BETA_1, tf.float32),
-        beta2=tf.constant(BETA_2, tf.float32),
+        beta1=now.unless_idle(BETA_1, 1.0),
+        beta2=now.unless_idle(BETA_2, 1.0),
         epsilon=tf.constant(ADAM_EPSILON, tf.float32),
         grad=gradient,
     )
@@ -152,6 +161,8 @@ class Optimizer:
         """
         if not self._rule.decays_itself and _decays(self._config, variable):
             gradient = gradient + self._config.weight_decay * variable
+        if now.applies is not None:  # a rate of 0, gradients of 0 and idle settings leave every number that is read alone
+            gradient = tf.where(now.applies, gradient, 0.0)
         self._rule.update(self._config, variable, slots, gradient, now)
 
 
