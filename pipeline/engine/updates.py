@@ -100,4 +100,5 @@ class Updates:
         window = self._config.average_window
         for replica in self._towers.replicas:
             with self._towers.at(replica), tf.name_scope("average"):
-                self._where(counts, functools.partial(averaging.update, replica.parameters, replica.averages, window, step))
+                means = functools.partial(averaging.update, replica.parameters, replica.averages, window, step)
+                self._where(counts, means)
