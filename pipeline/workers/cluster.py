@@ -89,7 +89,7 @@ class Cluster:
             others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
             added = self._gradient_sum.added(own.gradients, others)
             gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]
-            sums = ShardSums(loss, tf.cast(correct, tf.int32), gradients, statistics)
+            sums = ShardSums(loss, correct, gradients, statistics)
         with on_host(self._topology), tf.control_dependencies(added):
             return Total(sums, asking, clock.now() - began)
 
