@@ -57,6 +57,17 @@ BROKEN_RULES = [
     ({"tower_devices": "gpu0"}, "tower_devices=gpu0: 'gpu0' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1"),
     ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
+    (
+        {"augment": "mixup:1", "global_batch": 1},
+        "augment=mixup:1 mixes pairs of a shard's examples, and global_batch=1 in 1 shards makes no pairs; use a --glo",
+    ),
+    (
+        {"augment": "cutmix:1", "global_batch": 12, "grad_shards": 4},
+        "augment=cutmix:1 mixes pairs of a shard's examples, and global_batch=12 in 4 shards makes no pairs; use a",
+    ),
+    ({"normalize": "0.5"}, "normalize=0.5 is not MEAN/DEVIATION; write numbers, as 0.5/0.25, or one of: imagenet"),
+    ({"normalize": "0.5/0"}, "normalize=0.5/0 needs means from 0 to 1, of pixels in [0, 1], and deviations from 0.001"),
+    ({"normalize": "127/64"}, "normalize=127/64 needs means from 0 to 1"),
     ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
@@ -91,6 +102,7 @@ def other(field: dataclasses.Field):
         "tower_devices": "cpu:1,gpu:0",
         "profile": "2:5",
         "average": "1:4",
+        "normalize": "0.1,0.2,0.3/0.4",
         "quiet": False,
     }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}

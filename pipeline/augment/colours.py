@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def blend(degenerate: tf.Tensor, images: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
-    """degenerate + factor * (images - degenerate), cut to 0 to 255 and rounded down, as PIL.Image.blend does.
+    """Degenerate + factor * (images - degenerate), cut to 0 to 255 and rounded down, as PIL.Image.blend does.
 
     factor: [n] float32, or one for all.
     """
@@ -93,7 +93,7 @@ def autocontrast(images: tf.Tensor) -> tf.Tensor:
 
 def equalize(images: tf.Tensor) -> tf.Tensor:
     """Each channel's histogram made as even as a table of levels can."""
-    count, height, width, channels = tf.shape(images)[0], *images.shape[1:]
+    height, width, channels = images.shape[1:]
     flat = tf.reshape(tf.transpose(tf.cast(images, tf.int32), [0, 3, 1, 2]), [-1, height * width])
     histogram = tf.raw_ops.DenseBincount(input=flat, size=256, weights=tf.zeros([0], tf.int32))
     last = tf.reduce_max(flat, axis=1, keepdims=True)
@@ -101,7 +101,7 @@ def equalize(images: tf.Tensor) -> tf.Tensor:
     divisor = tf.maximum(step, 1)
     table = tf.minimum((step // 2 + tf.cumsum(histogram, axis=1, exclusive=True)) // divisor, 255)
     levels = tf.where(step > 0, tf.gather(table, flat, batch_dims=1), flat)
-    whole = tf.transpose(tf.reshape(levels, [count, channels, height, width]), [0, 2, 3, 1])
+    whole = tf.transpose(tf.reshape(levels, [-1, channels, height, width]), [0, 2, 3, 1])
     return tf.cast(whole, tf.uint8)
 
 

@@ -10,6 +10,7 @@ from pipeline import models, sources  # their registries of names: no TensorFlow
 from pipeline.config import Config
 from pipeline.runs import settings
 from pipeline.storage.files import expand
+from pipeline.text.flag_values import NORMALIZATIONS
 
 _DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,
@@ -33,6 +34,7 @@ def _help(field: dataclasses.Field) -> str:
     """A field's help, with the values that it may have."""
     known = {
         "{models}": " | ".join(models.REGISTRY),
+        "{normalizations}": ", ".join(NORMALIZATIONS),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]

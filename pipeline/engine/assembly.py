@@ -39,7 +39,8 @@ class Assembly:
     def model(self) -> keras.Model:
         """The model, with its initial values."""
         spec, config = self.spec, self.config
-        return models.build(config.model, spec.image_shape, len(spec.class_names), config.seed, config.precision)
+        classes, normalization = len(spec.class_names), config.normalization
+        return models.build(config.model, spec.image_shape, classes, config.seed, config.precision, normalization)
 
     @cached_property
     def plan(self) -> Plan:

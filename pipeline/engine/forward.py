@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
-from pipeline.models import pooling
+from pipeline.models import inputs, pooling
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -38,8 +38,7 @@ def call(
     """
     seed, statistic = iter(seeds), iter(statistics)
     values = [next(seed if is_seed(v) else statistic) for v in model.non_trainable_variables]
-    scaled = tf.cast(images, model.compute_dtype) / 255
-    logits, updated = model.stateless_call(parameters, values, scaled, training=training)
+    logits, updated = model.stateless_call(parameters, values, inputs.scaled(model, images), training=training)
     kept = [new for v, new in zip(model.non_trainable_variables, updated, strict=True) if not is_seed(v)]
     return tf.cast(logits, tf.float32), kept
 
@@ -56,11 +55,14 @@ def probabilities(model: keras.Model, parameters: Tensors, statistics: Tensors, 
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Each example's loss: logits [n, classes], labels [n] -> [n] float32.
+    """Each example's loss: logits [n, classes], labels [n] or distributions [n, classes] -> [n] float32.
 
     With smoothing s the target is (1 - s) on the label and s / classes everywhere (Szegedy et al. 2016, section 7).
     """
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if labels.shape.rank == 2:
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+    else:
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     if not label_smoothing:
         return loss
     uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
@@ -68,7 +70,12 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float =
 
 
 def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """1 where [n, classes] logits are largest at the label, else 0: [n] float32."""
+    """1 where [n, classes] logits are largest at the label, else 0: [n] float32.
+
+    labels: [n], or distributions [n, classes], of which the largest share counts.
+    """
+    if labels.shape.rank == 2:
+        labels = tf.argmax(labels, axis=-1)
     return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
 
 

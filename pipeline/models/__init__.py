@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
 from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
@@ -50,15 +51,25 @@ def function(name: str) -> "Callable[..., keras.Model]":
     return construction.load(name, REGISTRY.get(name, name))
 
 
-def build(name: str, image_shape: tuple[int, int, int], num_classes: int, seed: int, precision: str) -> "keras.Model":
+def build(
+    name: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    precision: str,
+    normalization: Normalization = NO_NORMALIZATION,
+) -> "keras.Model":
     """The model with initial values that are a pure function of (seed, name, image_shape, num_classes).
 
     image_shape: height, width, channels. precision: one of config.PRECISIONS; variables are float32 in all.
     The logits come in whatever dtype the model's last layer computes in (float32 in every registered model);
-    a caller casts them to float32 before the loss.
-    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model.
+    a caller casts them to float32 before the loss. Its images are made by `inputs.scaled`, which normalizes them.
+    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model, and for a
+    normalization of other channels.
     """
     check(name)
-    from pipeline.models import construction
+    from pipeline.models import construction, inputs
 
-    return construction.build(name, REGISTRY.get(name, name), image_shape, num_classes, seed, precision)
+    model = construction.build(name, REGISTRY.get(name, name), image_shape, num_classes, seed, precision)
+    inputs.normalize(model, normalization, image_shape[-1])
+    return model

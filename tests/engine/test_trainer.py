@@ -42,6 +42,19 @@ def test_a_shard_waits_for_the_one_that_makes_room_for_it():
     assert waits == {2: {0}, 3: {1}, 6: {4}, 7: {5}}
 
 
+RECIPE = {
+    "augment": "crop:2,flip,randaugment:9:1,brightness:0.4,contrast:0.4,erasing:0.25,mixup:0.2,cutmix:1",
+    "augment_steps": 4,
+    "normalize": "mnist",
+    "model": "models_for_tests:linear",
+}
+
+
+def test_the_whole_of_augmentation_has_the_same_bits_on_any_number_of_towers():
+    resumed = train(3, LAST, 2, train(0, 3, 4, **RECIPE), **RECIPE)
+    assert state.state_sha256(resumed, LAST) == state.state_sha256(train(0, LAST, 1, **RECIPE), LAST)
+
+
 def test_xla_has_the_same_bits_on_any_number_of_towers():
     one, two, four = (state.state_sha256(train(0, 3, towers, jit=True), 3) for towers in (1, 2, 4))
     assert one == two == four
