@@ -42,6 +42,9 @@ _LATER = (
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate"),
 )
 
+# The properties that hold parsed values, and raise UsageError where that cannot be.
+_PARSED = ("rates", "devices", "average_window", "profile_window", "augmentation", "normalization", "frozen")
+
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
 
@@ -243,15 +246,7 @@ class Config:
         """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
-        for parsed in (
-            "rates",
-            "devices",
-            "average_window",
-            "profile_window",
-            "augmentation",
-            "normalization",
-            "frozen",
-        ):
+        for parsed in _PARSED:
             getattr(self, parsed)
         if self.grad_shards and self.global_batch % self.grad_shards:
             raise UsageError(

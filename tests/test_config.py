@@ -68,6 +68,19 @@ BROKEN_RULES = [
     ({"normalize": "0.5"}, "normalize=0.5 is not MEAN/DEVIATION; write numbers, as 0.5/0.25, or one of: imagenet"),
     ({"normalize": "0.5/0"}, "normalize=0.5/0 needs means from 0 to 1, of pixels in [0, 1], and deviations from 0.001"),
     ({"normalize": "127/64"}, "normalize=127/64 needs means from 0 to 1"),
+    (
+        {"freeze": "conv("},
+        "freeze=conv( is not a regular expression: missing ), unterminated subpattern at",
+    ),
+    ({"beta_2": 1.0}, "beta_2=1.0 is too large; the most is 0.999999"),
+    (
+        {"final_rate": 1e-4},
+        "final_rate=0.0001 is of --schedule=cosine, linear or onecycle, and the schedule is",
+    ),
+    (
+        {"final_rate": 0.1, "schedule": "cosine"},
+        "final_rate=0.1 is above learning_rate=0.001, from which the",
+    ),
     ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
@@ -102,6 +115,7 @@ def other(field: dataclasses.Field):
         "tower_devices": "cpu:1,gpu:0",
         "profile": "2:5",
         "average": "1:4",
+        "final_rate": 0.01,
         "normalize": "0.1,0.2,0.3/0.4",
         "quiet": False,
     }  # --quiet and --verbose exclude each other

@@ -19,7 +19,7 @@ class ShardSums(NamedTuple):
 
     loss: tf.Tensor  # [] float32: this shard's part of the mean loss of the global batch
     correct: tf.Tensor  # [] float32: a count, which is exact below 2**24; GPUs add whole numbers on the host
-    gradients: list[tf.Tensor]  # of the loss, in the order of the model's trainable variables
+    gradients: list[tf.Tensor]  # of the loss by the trained parameters, in the model's order
     statistics: list[tf.Tensor]  # new values of the running statistics, as this shard alone would set them
 
 
@@ -80,7 +80,7 @@ def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 class Compute(Protocol):
-    """Computes the sums of a shard: `shard_sums` with its model and its label smoothing given."""
+    """Computes the sums of a shard: `shard_sums` with all but tensors given."""
 
     def __call__(
         self,
@@ -94,9 +94,14 @@ class Compute(Protocol):
         """The sums; the arguments are those of `shard_sums`."""
 
 
-def computing(model: keras.Model, label_smoothing: float, jit: bool) -> Compute:
-    """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard."""
-    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing)
+def computing(model: keras.Model, trained: Sequence[keras.Variable], label_smoothing: float, jit: bool) -> Compute:
+    """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard.
+
+    trained: the parameters whose gradients are computed.
+    """
+    chosen = {id(variable) for variable in trained}
+    asked = [id(variable) in chosen for variable in model.trainable_variables]
+    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing, trained=asked)
     if not jit:
         return compute
 
@@ -117,19 +122,21 @@ def shard_sums(
     loss_factor: tf.Tensor,
     *,
     label_smoothing: float = 0.0,
+    trained: Sequence[bool] | None = None,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
 
     The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one). To divide
     the few losses costs nothing; to divide the summed gradients would pass through all of them again.
     It runs only inside of a tf.function, not eagerly.
+    trained: whether each parameter's gradient is computed; None: all are.
     """
     with gradients.faster():
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
     loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
     by_parameter = tf.gradients(
         loss,
-        list(parameters),
+        [parameter for i, parameter in enumerate(parameters) if trained is None or trained[i]],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
         # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins with
         # the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow 2.21).

@@ -82,9 +82,9 @@ def _nesterov(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.
 def _rmsprop(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
     """`ms = 0.9 * ms + 0.1 * gradient**2; variable -= rate * gradient / sqrt(ms + 1e-7)`.
 
-    0.9 is --beta_2 and 1e-7 is --epsilon. Tieleman & Hinton 2012, lecture 6.5. As in Keras, ms starts at 0 (in TensorFlow 1 it started at 1), so the first
-    steps are about three times the rate. The kernel writes its last step to a second slot. Without momentum it never
-    reads that slot.
+    Tieleman & Hinton 2012, lecture 6.5; 0.9 is --beta_2 and 1e-7 is --epsilon. As in Keras, ms starts at 0 (in
+    TensorFlow 1 it started at 1), so the first steps are about three times the rate. The kernel writes its last step to
+    a second slot. Without momentum it never reads that slot.
     """
     tf.raw_ops.ResourceApplyRMSProp(
         var=variable.handle,

@@ -16,8 +16,9 @@ from pipeline.engine.towers import Towers
 class Updates:
     """The optimizer of a configuration, bound to the towers whose replicas it updates."""
 
-    def __init__(self, config: Config, towers: Towers):
-        self._config, self._towers = config, towers
+    def __init__(self, config: Config, towers: Towers, trained: Sequence[str]):
+        """trained: the paths of the parameters that are updated, in the order of their gradients."""
+        self._config, self._towers, self._trained = config, towers, trained
         self._optimizer = optimizers.make(config)
         self._staging = Staging(towers, len(self._optimizer.slots)) if towers.update_elsewhere else None
 
@@ -81,8 +82,8 @@ class Updates:
     ) -> tf.Operation:
         if mask is not None:
             now = now.masked(mask)
-        slots = replica.slots(self._optimizer.slots)
-        for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
+        for path, gradient in zip(self._trained, gradients, strict=True):
+            variable, own_slots = replica.parameter(path), replica.slots(path, self._optimizer.slots)
             update = functools.partial(self._optimizer.apply, gradient=gradient, now=now)
             if self._staging:
                 self._staging.update(variable, own_slots, update)

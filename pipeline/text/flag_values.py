@@ -83,9 +83,8 @@ def pattern(name: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise UsageError(
-            f"{name}={text} is not a regular expression: {error}; write one, as --{name}=conv1/.*"
-        ) from None
+        why = f"{name}={text} is not a regular expression: {error}"
+        raise UsageError(f"{why}; write one, as --{name}=conv1/.*") from None
 
 
 def normalization(text: str) -> Normalization:
