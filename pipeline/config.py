@@ -39,7 +39,7 @@ OF_ONE_START = (
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 _LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "normalize"),
-    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate"),
+    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema"),
 )
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
@@ -134,6 +134,9 @@ class Config:
     clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
     average: str = _field("", "START:END. After step END - 1, the parameters become their mean over the steps START to "
         "END - 1.", topic="optimization")
+    ema: float = _field(0.0, "Share that the moving averages of the parameters keep at each step, such as 0.9998; "
+        "evaluations and exports take the averages, training goes on from the parameters (0: no averages).",
+        topic="optimization", least=0, most=0.999999)
     seed: int = _field(1, "The seed of all random numbers.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,

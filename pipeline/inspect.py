@@ -30,7 +30,7 @@ def main() -> None:
     from pipeline.engine import state
     from pipeline.runs.saved_run import SavedRun
 
-    saved = SavedRun(directory)
+    saved = SavedRun(directory, "raw")
     damaged = list_checkpoints(saved, flags.value("verify"))
     restored = saved.restore(flags.value("checkpoint"))
     print(f"\nckpt-{restored.manifest.step}")

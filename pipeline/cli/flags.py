@@ -75,6 +75,12 @@ def define_for_readers(computes: bool) -> None:
             _define_flag(field, None, _help(field) + as_recorded)
 
 
+def define_parameters() -> None:
+    """Defines the flag of a command that computes with a run's parameters."""
+    help_text = "ema: the moving averages of --ema; raw: the parameters themselves (default: ema where the run has it)."
+    flags.DEFINE_enum("parameters", None, ["ema", "raw"], help_text)
+
+
 def execution() -> dict[str, Any]:
     """The fields that a reading command takes from its flags, not from the run: the devices, and all given fields.
 

@@ -1,6 +1,7 @@
 """The state of a run between two steps: named arrays, and the replicas whose variables hold them.
 
-Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, loss_scale/NAME.
+Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, ema/PATH,
+ema_statistics/PATH, loss_scale/NAME.
 The step is not among them: it is an argument, never state.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.engine import averaging, loss_scale
+from pipeline.engine import averaging, ema, loss_scale
 from pipeline.engine.optimizers import Optimizer
 from pipeline.models.variables import statistics_of
 
@@ -30,6 +31,8 @@ def initial(model: keras.Model, trained: Sequence[keras.Variable], optimizer: Op
     if config.average:
         values |= averaging.initial(parameters)
     values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
+    if config.ema:
+        values |= ema.initial(values)
     return values | (loss_scale.initial() if config.precision == "float16" else {})
 
 
@@ -64,6 +67,11 @@ class Replica:
     def statistics(self) -> list[tf.Variable]:
         """The running statistics, in the order of the model's non-trainable variables without the seeds."""
         return self._under("statistics")
+
+    @property
+    def ema(self) -> tuple[list[tf.Variable], list[tf.Variable]]:
+        """The moving averages of the parameters and of the statistics, in their orders; empty without --ema."""
+        return self._under(ema.PARAMETERS), self._under(ema.STATISTICS)
 
     def parameter(self, path: str) -> tf.Variable:
         """The parameter of this path."""

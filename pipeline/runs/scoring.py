@@ -10,7 +10,8 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        self._evaluator = Evaluator(run.assembly.model, run.trainer.towers, run.config.eval_batch, run.cluster.gather)
+        towers, ema = run.trainer.towers, run.config.ema > 0
+        self._evaluator = Evaluator(run.assembly.model, towers, run.config.eval_batch, run.cluster.gather, ema)
         self._validated = dict(run.start.validated)  # accuracy by step, equal on all workers
 
     def is_validated(self, step: int) -> bool:
