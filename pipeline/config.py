@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.augment import Operation, mixes, parse
 from pipeline.errors import UsageError
 from pipeline.text import flag_values
-from pipeline.text.flag_values import MOST_TOWERS, Device, Normalization, Steps
+from pipeline.text.flag_values import BETTER, MOST_TOWERS, Device, EarlyStop, Normalization, Steps
 from pipeline.text.spelling import nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
@@ -43,7 +43,16 @@ _LATER = (
 )
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
-_PARSED = ("rates", "devices", "average_window", "profile_window", "augmentation", "normalization", "frozen")
+_PARSED = (
+    "rates",
+    "devices",
+    "average_window",
+    "profile_window",
+    "augmentation",
+    "normalization",
+    "frozen",
+    "stop_rule",
+)
 
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
@@ -193,6 +202,10 @@ class Config:
         least=1)
     eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,
         least=0)
+    early_stop: str = _field("", "METRIC:PATIENCE; end the run after this many evaluations in a row without a better "
+        "accuracy or loss on validation.", topic="run", role=LENGTH)
+    best_by: str = _field("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
+        topic="run", role=EXECUTION, choices=tuple(BETTER))
     eval_batch: int = _field(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
@@ -216,6 +229,11 @@ class Config:
     def average_window(self) -> Steps:
         """--average, parsed: the steps over which the parameters are averaged."""
         return flag_values.steps("average", self.average)
+
+    @functools.cached_property
+    def stop_rule(self) -> EarlyStop | None:
+        """--early_stop, parsed; None without it."""
+        return flag_values.early_stop(self.early_stop)
 
     @functools.cached_property
     def profile_window(self) -> Steps:
@@ -286,6 +304,8 @@ class Config:
             )
         if self.init_sha256 and not self.init_from:
             raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
+        if self.early_stop and not self.eval_every:
+            raise UsageError(f"early_stop={self.early_stop} needs evaluations; give --eval_every, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
         for name, window in (("average", self.average_window), ("profile", self.profile_window)):

@@ -68,7 +68,7 @@ _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devi
 def define_for_readers(computes: bool) -> None:
     """Defines the flags of a command that reads a run: the run, and the devices if the command computes."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
-    flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
+    flags.DEFINE_string("checkpoint", "latest", "latest, best (on validation, see --best_by), or a step.")
     for field in dataclasses.fields(Config):
         if computes and field.name in _READERS_FIELDS:
             as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."

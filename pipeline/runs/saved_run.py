@@ -59,10 +59,11 @@ class SavedRun:
         return dataclasses.replace(restored, values=values, manifest=manifest)
 
     def _step(self, which: str) -> int:
-        steps = self.checkpoints.steps()
-        step = (
-            self.directory.history().best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
-        )
+        steps, step = self.checkpoints.steps(), None
+        if which == "best":
+            step = self.directory.history().best_step(steps, self.config.best_by)
+        elif which.isdecimal():
+            step = int(which)
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
             reason = "unknown: none was scored on validation" if which == "best" else "not there"

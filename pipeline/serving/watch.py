@@ -137,7 +137,9 @@ class _Watch:
         last = history.events[-1] if history.events else None
         if last and last["event"] == "diverged":
             return f"the run diverged at step {last['step']}"
-        if recorded and history.finished(recorded.steps):  # if not, it was started again with more --steps
+        if recorded and history.finished(
+            recorded.steps, recorded.early_stop
+        ):  # if not, it was started again with more --steps
             return f"the run finished at step {history.result['step']}"
         return None
 
