@@ -99,7 +99,8 @@ class Config:
     augment_steps: int = _field(0, "Steps with --augment. Later steps train on unchanged images, like those of the "
         "test split (0: all steps).", topic="data", least=0)
 
-    model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
+    model: str = _field("convolutional", "{models}, keras:NAME (an image network of keras.applications), or "
+        "your own package.module:function.", topic="model")
     precision: str = _field("float32", "The type that the towers compute in; variables are float32. tf32: float32, "
         "whose products GPUs round to 10 bits of mantissa.", topic="model", choices=PRECISIONS)
     deterministic: bool = _field(True, "Let GPUs use only operations that give the same bits every time; "
@@ -110,8 +111,8 @@ class Config:
         topic="model")
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
-    init_from: str = _field("", "A run's directory (its newest checkpoint) or a .keras file: start from its "
-        "parameters, as far as they fit, instead of fresh ones.", topic="model")
+    init_from: str = _field("", "A run's directory (its newest checkpoint), a .keras file, or for keras:NAME an "
+        ".h5 file of its weights: start from its parameters, as far as they fit, instead of fresh ones.", topic="model")
     init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: the one at the first "
         "start; kept).", topic="model", role=KEPT)
 
