@@ -81,6 +81,11 @@ BROKEN_RULES = [
         {"final_rate": 0.1, "schedule": "cosine"},
         "final_rate=0.1 is above learning_rate=0.001, from which the",
     ),
+    (
+        {"normalize": "imagenet", "model": "keras:VGG16"},
+        "normalize=imagenet and the preprocessing of model=keras:VGG16",
+    ),
+    ({"model": "keras:VGG61"}, "model=keras:VGG61: keras.applications has no 'VGG61'; did you mean VGG1"),
     ({"early_stop": "acc:3"}, "early_stop=acc:3 is not METRIC:PATIENCE, a metric (accuracy or loss) and a number of"),
     ({"early_stop": "loss:0"}, "early_stop=loss:0 is not METRIC:PATIENCE"),
     ({"early_stop": "loss:1", "eval_every": 0}, "early_stop=loss:1 needs evaluations; give --eval_every, or leave it"),
