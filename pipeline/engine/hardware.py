@@ -69,7 +69,7 @@ def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), nvidia: Path = Path("/proc
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The conditions that differ, as 'NAME: BEFORE -> NOW'. A condition that was not recorded before is none of them."""
+    """The conditions that differ, as 'NAME: BEFORE -> NOW'. Those that were not recorded before do not count."""
     return [
         f"{name}: {before[name] or 'none'} -> {value or 'none'}"
         for name, value in now.items()
@@ -133,14 +133,13 @@ def _gpus(directory: Path) -> str:
 
 def _cuda(version: Path) -> str:
     """The driver, as in NVRM's line of its version file, and the packages whose kernels decide bits."""
-    match = (
-        re.search(r"^NVRM version:.*?\s(\d+\.[\d.]+)\s", version.read_text(), re.MULTILINE)
-        if version.exists()
-        else None
-    )
-    names = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    packages = [f"{name} {names[name]}" for name in sorted(names) if _CUDA_PACKAGES.fullmatch(name or "")]
-    return ", ".join([*([f"driver {match[1]}"] if match else []), *packages])
+    try:
+        drivers = re.findall(r"^NVRM version:.*?\s(\d+\.[\d.]+)\s", version.read_text(), re.MULTILINE)
+    except OSError:
+        drivers = []
+    found = {str(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
+    packages = [f"{name} {found[name]}" for name in sorted(found) if _CUDA_PACKAGES.fullmatch(name)]
+    return ", ".join([*(f"driver {driver}" for driver in drivers), *packages])
 
 
 def _changing(variables: Mapping[str, str]) -> str:

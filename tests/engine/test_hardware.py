@@ -89,9 +89,8 @@ def test_the_models_of_gpus_are_told_once_each(tmp_path, monkeypatch):
         directory.mkdir(parents=True)
         (directory / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 7\nDevice Minor: \t {number}\n")
     monkeypatch.setattr("pipeline.process.environment.visible_gpus", lambda: ["0", "1", "2"])
-    (tmp_path / "version").write_text(
-        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (dvs-builder)\nGCC version: 12\n"
-    )
+    module = "NVIDIA UNIX Open Kernel Module for x86_64"
+    (tmp_path / "version").write_text(f"NVRM version: {module}  580.159.04  Release Build\nGCC version: 12.2.0 \n")
     found = conditions(nvidia=tmp_path)
     assert found["gpus"] == "NVIDIA A100, NVIDIA H100"
     assert found["cuda"].split(", ")[0] == "driver 580.159.04"
