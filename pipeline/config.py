@@ -75,8 +75,8 @@ class Config:
         "or image).", topic="data")
     record_label_key: str = _field("", "tfrecord: the feature that holds the label (default: image/class/label or "
         "label).", topic="data")
-    class_names: str = _field("", "tfrecord and tar: a file with a class name a line, in the order of the labels "
-        "(default: the texts that the files have, else numbers).", topic="data")
+    class_names: str = _field("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
+        "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS.", topic="data")

@@ -38,11 +38,13 @@ KINDS = {
     "tfds": Kind("tfds", "NAME[/CONFIG][:VERSION]"),
     "idx": Kind("idx", "DIR"),
     "folder": Kind("folder", "DIR"),
+    "csv": Kind("table", "FILE"),
     "tfrecord": Kind("tfrecord", "GLOB"),
     "tar": Kind("tar", "GLOB"),
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
-IN_SHARDS = ("tfrecord", "tar")  # kinds whose files hold many pictures each, with labels of their own
+OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
+_FLAGS_OF = {"record_image_key": ("tfrecord",), "record_label_key": ("tfrecord",), "class_names": OF_PICTURES}
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 
@@ -86,18 +88,20 @@ def normalized(spec: str) -> str:
     return f"{name}{colon}{plain or '.'}"
 
 
-def open_splits(config: Config) -> Splits:
+def open_splits(config: Config, examine: bool = True) -> Splits:
     """The three splits of `config.source`, none of them empty, all with the same classes and image shape.
 
+    examine: whether pictures are looked at, as far as a start of a training does.
     Raises UsageError or BadDataError, each naming what is wrong with the flags or the data.
     """
     check(config.source)
     name, _, argument = config.source.partition(":")
-    for flag in ("record_image_key", "record_label_key", "class_names"):
-        if getattr(config, flag) and name not in IN_SHARDS:
-            raise UsageError(f"--{flag} is of --source={' and '.join(IN_SHARDS)}, and not of {name}; leave it out")
+    for flag, kinds in _FLAGS_OF.items():
+        if getattr(config, flag) and name not in kinds:
+            raise UsageError(f"--{flag} is of --source={', '.join(kinds)}, and not of {name}; leave it out")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
-    splits = module.open_splits(argument or KINDS[name].default, config)
+    how = {} if examine or name not in OF_PICTURES else {"examine": False}
+    splits = module.open_splits(argument or KINDS[name].default, config, **how)
     check_agreement(config.source, splits)
     return _of_size(config.image_size, splits)
 

@@ -18,6 +18,7 @@ _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _GIF, _GIF_END = b"GIF8", b";"
 _BMP, _BMP_HEADER = b"BM", 54  # the bytes of its two headers, at least
+_MARKS = {"PNG": _PNG, "JPEG": _JPEG, "GIF": _GIF, "BMP": _BMP}
 KINDS = "PNG, JPEG, BMP or GIF"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
@@ -31,6 +32,7 @@ class Look(NamedTuple):
 
     size: int  # bytes
     fault: str = ""  # why it cannot be used, to follow its path in a sentence
+    kind: str = ""  # PNG, JPEG, GIF or BMP, by its first bytes; "" if it was not opened
 
 
 def looks(paths: Sequence[str], opened: int) -> list[Look]:
@@ -61,7 +63,8 @@ def look(path: str) -> Look:
         with open(path, "rb") as file:
             start = file.read(len(_PNG))
             size = file.seek(0, os.SEEK_END)
-            return Look(size, _fault(file, start, size))
+            kind = next((kind for kind, mark in _MARKS.items() if start.startswith(mark)), "")
+            return Look(size, _fault(file, start, size), kind)
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
 
@@ -89,6 +92,12 @@ def _fault_of_bmp(file: BinaryIO, size: int) -> str:
         return f"is a BMP file of {bits} bits a pixel and compression {compression}: 8, 24 or 32 and none are read"
     whole = pixels[0] + abs(height) * (-(-width * bits // 32) * 4)
     return "" if size >= whole else "was cut off: it has no end of its image"
+
+
+def kind_of_name(path: str) -> str:
+    """PNG, JPEG, GIF or BMP, as the suffix of a file says; the suffix in capitals for others."""
+    suffix = os.path.splitext(path)[1].removeprefix(".").upper()
+    return "JPEG" if suffix == "JPG" else suffix
 
 
 def _look_from_outside(path: str) -> Look:

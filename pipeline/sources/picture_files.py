@@ -16,6 +16,7 @@ class Example(NamedTuple):
     name: str  # its path below the split's directory
     path: str
     label: int
+    listed: str = ""  # where a file lists it, as it stands before the path in a message
 
 
 class PictureFiles:

@@ -26,7 +26,7 @@ from pipeline.storage.files import expand
 _VERSION = 1  # of an index; raised when its form or its meaning changes
 _BESIDE = ".pipeline-index"  # the directory beside the shards
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
-_SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
 class Index(NamedTuple):
@@ -80,7 +80,7 @@ def _split_of(path: str) -> str:
     directory, name = os.path.split(os.path.abspath(path))
     for words in (name, os.path.basename(directory)):
         if found := _SPLIT.search(words.lower()):
-            return _SPLIT_OF[found[1]]
+            return SPLIT_OF[found[1]]
     return ""
 
 

@@ -41,7 +41,10 @@ def test_check_accepts(spec):
 @pytest.mark.parametrize(
     "spec, said",
     [
-        ("minst", ["source=minst is unknown", "did you mean mnist?", "mnist, tfds, idx, folder, tfrecord, tar, fake"]),
+        (
+            "minst",
+            ["source=minst is unknown", "did you mean mnist?", "mnist, tfds, idx, folder, csv, tfrecord, tar, fake"],
+        ),
         ("", ["source= is unknown"]),
         ("folder:r\udce9d", [r"source=b'folder:r\xe9d' is not UTF-8 text; rename that directory"]),
         ("mnist:x", ["source=mnist:x", "takes no argument", "--source=mnist"]),

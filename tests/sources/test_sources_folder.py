@@ -12,7 +12,7 @@ from picture_folders import fill, picture, write
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import folder, samples
+from pipeline.sources import file_splits, samples
 from pipeline.sources.decoding import find_broken
 
 
@@ -240,8 +240,35 @@ def test_a_first_image_that_cannot_be_decoded(root):
     assert f"{path} has no header" in refusal(root)
 
 
+def test_a_file_of_another_kind_than_its_name_says_is_read_and_told(root, caplog):
+    path = root / "train" / "ant" / "0.png"
+    path.rename(path.with_suffix(".JPEG"))
+    before = open_splits(root).spec
+    assert caplog.messages == [
+        f"1 file is of another kind than the name says, as {path.with_suffix('.JPEG')}, a PNG file; the content decides"
+    ]
+    assert before.image_shape == (6, 5, 1)
+
+
+def test_classes_in_the_order_of_a_file(root, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("cow\nbee\nant\n")
+    splits = open_splits(root, class_names=str(names))
+    assert splits.train.class_names == ("cow", "bee", "ant")
+    raw, labels = splits.test.fetch(tf.range(len(splits.test), dtype=tf.int64))
+    levels = splits.test.decode(raw).numpy()[:, 0, 0, 0]
+    assert labels.numpy().tolist() == [1 if level >= 200 else 2 for level in levels]
+    names.write_text("ant\nbeee\n")
+    with pytest.raises(BadDataError) as caught:
+        open_splits(root, class_names=str(names))
+    assert str(caught.value) == (
+        f"{root}/train/bee is no class of --class_names={names}; did you mean beee? rename or remove it, or add its "
+        "name there"
+    )
+
+
 def test_only_so_many_files_are_looked_into_before_training(root, monkeypatch):
-    monkeypatch.setattr(folder, "CHECKED_FILES", 0)
+    monkeypatch.setattr(file_splits, "CHECKED_FILES", 0)
     monkeypatch.setattr(samples, "BYTES", 0)
     (root / "test" / "bee" / "1.png").write_bytes(b"")
     assert len(open_splits(root).test) == 4
