@@ -117,6 +117,25 @@ class Resized:
         return images.windows(pictures, window, self.image_shape)
 
 
+class Middle:
+    """Another source as evaluation sees it: the middle of each picture, as `images.middle` takes it."""
+
+    def __init__(self, source: Source, share: float) -> None:
+        self._source, self._window = source, images.middle(share, source.image_shape)
+        self.class_names, self.image_shape = source.class_names, source.image_shape
+        self.fetch, self.where = source.fetch, source.where
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._source.fingerprint
+
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        return self._source.decode(raw, window or self._window)
+
+
 def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:
     """The examples to train on, and the first round(n * fraction) of them, which are held out.
 

@@ -62,4 +62,4 @@ def _image_shape(examples: Sequence[Example], looks: Sequence[files.Look], confi
     paths = [os.fsdecode(e.path) for e, look in itertools.islice(pairs, SAMPLED_FILES) if not look.fault]
     # libjpeg complains on stderr of headers that it cannot read. A wrong picture is named when it is decoded.
     with standard_error.kept(), ThreadPoolExecutor(16) as threads:
-        return files.common_shape(list(zip(paths, threads.map(files.shape, paths), strict=True)), config.image_size)
+        return files.common_shape(list(zip(paths, threads.map(files.shape, paths), strict=True)), config.size)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import bitmaps, listing
 from pipeline.sources.orientation import orientation, upright_size
+from pipeline.text.flag_values import ImageSize
 
 # The first and last bytes of files of each kind (ISO/IEC 15948, section 5; ITU-T T.81, annex B; GIF89a, section 27).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
@@ -137,20 +138,20 @@ def shape_of(content: bytes, name: str) -> ImageShape:
         raise refusal([f"{name} has no header that can be read"], "replace or remove") from None
 
 
-def common_shape(shapes: Sequence[tuple[str, ImageShape]], image_size: int) -> ImageShape:
-    """The shape of all images, of their own size for 0; grey where these first ones are, else colour.
+def common_shape(shapes: Sequence[tuple[str, ImageShape]], size: ImageSize) -> ImageShape:
+    """The shape of all images, of their own size for (0, 0); grey where these first ones are, else colour.
 
-    shapes: where each lies, and its own. Raises UsageError where they differ in size and image_size is 0.
+    shapes: where each lies, and its own. Raises UsageError where they differ in size and none is asked for.
     """
     first, (height, width, _) = shapes[0]
     for name, found in shapes:
-        if not image_size and found[:2] != (height, width):
+        if not size.height and found[:2] != (height, width):
             raise UsageError(
                 f"{name} is {found[0]} x {found[1]} and {first} {height} x {width}; give the size that all are "
                 "cropped and resized to, as --image_size=32"
             )
     colour = any(channels > 2 for _, (_, _, channels) in shapes)
-    return image_size or height, image_size or width, 3 if colour else 1
+    return size.height or height, size.width or width, 3 if colour else 1
 
 
 def largest_of_16_bits(path: str) -> int | None:

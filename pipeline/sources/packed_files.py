@@ -13,6 +13,7 @@ from pipeline.sources import classes, decoding, files, fingerprints, images, ord
 from pipeline.sources.base import Splits, complete
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Shard
+from pipeline.text.flag_values import ImageSize
 
 SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes decide, and that are decoded at the start
 
@@ -100,7 +101,7 @@ def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, exam
     }
     if empty := [split for split, source in opened.items() if not len(source)]:
         raise BadDataError(f"{name}: its {empty[0]} files hold no pictures; give others")
-    shape = _image_shape(opened["train"], config.image_size)
+    shape = _image_shape(opened["train"], config.size)
     for source in opened.values():
         source.image_shape = shape
     if examine:
@@ -113,13 +114,13 @@ def _labels(shard: Shard) -> classes.Labels:
     return classes.Labels(printable(shard.path), contents.labels, contents.classes, contents.textual)
 
 
-def _image_shape(source: PackedFiles, image_size: int) -> images.ImageShape:
+def _image_shape(source: PackedFiles, size: ImageSize) -> images.ImageShape:
     """The shape of all pictures, as `files.common_shape` finds it from the first."""
     first = np.arange(min(SAMPLED, len(source)))
     shapes = [
         (source.where(i), files.shape_of(content, source.where(i))) for i, content in enumerate(source.read(first))
     ]
-    return files.common_shape(shapes, image_size)
+    return files.common_shape(shapes, size)
 
 
 def _check(sources: Sequence[PackedFiles]) -> None:

@@ -110,9 +110,9 @@ def test_sizes_and_colours_follow_the_first_image_or_the_flag(root):
     write(root / "test" / "ant" / "clear.png", picture((91, 91, 91, 128), (6, 5, 4)))
     # Half transparent, on white: (91 * 128 + 255 * 127) / 255.
     assert values(open_splits(root).test) == [10, 11, 90, 173, 200, 201]
-    splits = open_splits(root, image_size=7)
-    assert splits.train.image_shape == (7, 7, 1)
-    assert all_of(splits.train)[0].shape == (9, 7, 7, 1) and values(splits.test) == [10, 11, 90, 173, 200, 201]
+    splits = open_splits(root, image_size="7x4")
+    assert splits.train.image_shape == (7, 4, 1)
+    assert all_of(splits.train)[0].shape == (9, 7, 4, 1) and values(splits.test) == [10, 11, 90, 173, 200, 201]
 
 
 def test_colour_images_stay_in_colour(tmp_path):
@@ -143,8 +143,8 @@ def test_images_of_varying_size_need_a_size(tmp_path):
     message = refusal(tmp_path, UsageError)
     assert "is 12 x 20 and" in message or " 12 x 20; give" in message
     assert "give the size that all are cropped and resized to, as --image_size=32" in message
-    splits = open_splits(tmp_path, image_size=7)
-    assert splits.train.image_shape == (7, 7, 1)
+    splits = open_splits(tmp_path, image_size="7x4")
+    assert splits.train.image_shape == (7, 4, 1)
     assert sorted(value for split in vars(splits).values() for value in values(split))[8] == 90
 
 
