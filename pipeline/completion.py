@@ -15,7 +15,7 @@ from pipeline.text.spelling import nearest
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
     *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
-    *("supervise", "preflight", "completion"),
+    *("data", "supervise", "preflight", "completion"),
 )
 FILES, DIRECTORIES = "files", "directories"
 

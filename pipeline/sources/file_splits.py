@@ -27,7 +27,7 @@ def opened(
     looks = [files.looks([e.path for e in examples], opened=CHECKED_FILES) for examples in listed.values()]
     if examine:
         _check(list(itertools.chain(*listed.values())), list(itertools.chain(*looks)))
-    image_shape = _image_shape(next(iter(listed.values())), looks[0], config)
+    image_shape = _image_shape(next(iter(listed.values())), looks[0], config, examine)
     splits = [
         PictureFiles(examples, [look.size for look in seen], class_names, image_shape)
         for examples, seen in zip(listed.values(), looks, strict=True)
@@ -56,10 +56,14 @@ def _tell_other_kinds(seen: Iterable[tuple[str, str]]) -> None:
         )  # fmt: skip
 
 
-def _image_shape(examples: Sequence[Example], looks: Sequence[files.Look], config: Config) -> images.ImageShape:
+def _image_shape(
+    examples: Sequence[Example], looks: Sequence[files.Look], config: Config, examine: bool
+) -> images.ImageShape:
     """The shape of all images, as `files.common_shape` finds it from the first that can be used."""
     pairs = zip(examples, looks, strict=True)
     paths = [os.fsdecode(e.path) for e, look in itertools.islice(pairs, SAMPLED_FILES) if not look.fault]
     # libjpeg complains on stderr of headers that it cannot read. A wrong picture is named when it is decoded.
     with standard_error.kept(), ThreadPoolExecutor(16) as threads:
-        return files.common_shape(list(zip(paths, threads.map(files.shape, paths), strict=True)), config.size)
+        shapes = [threads.submit(files.shape, path) for path in paths]
+        found = files.shapes_of(paths, lambda number: shapes[number].result(), examine)
+    return files.common_shape(found, config.size)

@@ -1,9 +1,10 @@
 """Properties of an image file that need no decoding: its kind, cut off or whole, its size."""
 
+import io
 import itertools
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple
 
@@ -68,6 +69,11 @@ def look(path: str) -> Look:
             return Look(size, _fault(file, start, size), kind)
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
+
+
+def fault_of(content: bytes) -> str:
+    """The fault that the first and last bytes of an image file's content show; "" for none."""
+    return _fault(io.BytesIO(content), content[: len(_PNG)], len(content))
 
 
 def _fault(file: BinaryIO, start: bytes, size: int) -> str:
@@ -136,6 +142,22 @@ def shape_of(content: bytes, name: str) -> ImageShape:
         return height, width, 1 if channels == 1 else 3
     except (struct.error, tf.errors.InvalidArgumentError):
         raise refusal([f"{name} has no header that can be read"], "replace or remove") from None
+
+
+def shapes_of(names: Sequence[str], shape: Callable[[int], ImageShape], examine: bool) -> list[tuple[str, ImageShape]]:
+    """The shapes of pictures, each beside where it lies, for `common_shape`.
+
+    shape: of the picture of that number. Where it raises BadDataError, that is raised; without `examine`, the picture
+    is left out.
+    """
+    found = []
+    for number, name in enumerate(names):
+        try:
+            found.append((name, shape(number)))
+        except BadDataError:
+            if examine:
+                raise
+    return found or [("", (1, 1, 3))]
 
 
 def common_shape(shapes: Sequence[tuple[str, ImageShape]], size: ImageSize) -> ImageShape:

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
+from pipeline.process import standard_error
 from pipeline.sources import classes, decoding, files, fingerprints, images, order
-from pipeline.sources.base import Splits, complete
+from pipeline.sources.base import Original, Splits, complete
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Shard
 from pipeline.text.flag_values import ImageSize
@@ -19,7 +20,7 @@ SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes de
 
 
 class PackedFiles:
-    """One split, in the order in which a folder would have its pictures. Some 30 bytes a picture are held."""
+    """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
 
     def __init__(
         self, shards: Sequence[Shard], labels: npt.NDArray[np.int32], class_names: tuple[str, ...], name: str
@@ -41,6 +42,8 @@ class PackedFiles:
         self._numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])[places]
         self._offsets = np.concatenate([shard.contents.offsets for shard in shards])[places]
         self.sizes = np.concatenate([shard.contents.lengths for shard in shards])[places]
+        ordered = [os.fsencode(names[i]) for i in places]
+        self._names, self._ends = b"".join(ordered), np.cumsum([len(name) for name in ordered])
         self._labels = tf.constant(labels[places], tf.int32)
         self.fingerprint = {
             "file names": fingerprints.digest("\0".join(names[i] for i in places)),
@@ -67,6 +70,11 @@ class PackedFiles:
             finally:
                 os.close(descriptor)
         return found
+
+    def original(self, index: int) -> Original:
+        [content] = self.read(np.array([index]))
+        start = int(self._ends[index - 1]) if index else 0
+        return Original(os.fsdecode(self._names[start : self._ends[index]]), int(self._labels[index]), content)
 
     def _opened(self, shard: int) -> int:
         """A descriptor of a shard. Raises BadDataError if it is another file than the one that was indexed."""
@@ -101,7 +109,7 @@ def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, exam
     }
     if empty := [split for split, source in opened.items() if not len(source)]:
         raise BadDataError(f"{name}: its {empty[0]} files hold no pictures; give others")
-    shape = _image_shape(opened["train"], config.size)
+    shape = _image_shape(opened["train"], config.size, examine)
     for source in opened.values():
         source.image_shape = shape
     if examine:
@@ -114,13 +122,13 @@ def _labels(shard: Shard) -> classes.Labels:
     return classes.Labels(printable(shard.path), contents.labels, contents.classes, contents.textual)
 
 
-def _image_shape(source: PackedFiles, size: ImageSize) -> images.ImageShape:
+def _image_shape(source: PackedFiles, size: ImageSize, examine: bool) -> images.ImageShape:
     """The shape of all pictures, as `files.common_shape` finds it from the first."""
     first = np.arange(min(SAMPLED, len(source)))
-    shapes = [
-        (source.where(i), files.shape_of(content, source.where(i))) for i, content in enumerate(source.read(first))
-    ]
-    return files.common_shape(shapes, size)
+    contents, names = source.read(first), [source.where(index) for index in first.tolist()]
+    with standard_error.kept():  # libjpeg's words about a header that it cannot read
+        found = files.shapes_of(names, lambda number: files.shape_of(contents[number], names[number]), examine)
+    return files.common_shape(found, size)
 
 
 def _check(sources: Sequence[PackedFiles]) -> None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Source, Splits, complete
+from pipeline.sources.base import Original, Source, Splits, complete
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
@@ -77,6 +77,10 @@ class Records:
 
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window)
+
+    def original(self, index: int) -> Original:
+        raw, labels = self.fetch(tf.constant([index], tf.int64))
+        return Original("", int(labels[0]), raw.numpy()[0])
 
     def where(self, index: int) -> str:
         return f"{self.name}: record {index}"

@@ -1,5 +1,6 @@
 """Rectangular images, evaluated on their middle: evaluation, predict and every export see the same pixels."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_every_export_takes_rectangles(run, name, tmp_path):
 def test_a_savedmodel_cuts_the_files_that_it_is_given(run, tmp_path):
     path = export(run.assembly, run.towers, run.restored, "savedmodel", tmp_path).path
     loaded = tf.saved_model.load(str(path / savedmodel.NAME))
-    files = tf.constant([open(name, "rb").read() for name in run.paths])
+    files = tf.constant([Path(name).read_bytes() for name in run.paths])
     answers = loaded.signatures["serving_bytes"](image_bytes=files)
     expected = evaluation.probabilities(
         run.assembly.model, run.towers, pixels_of(run.assembly.evaluated("test")), len(run.paths)
