@@ -3,16 +3,19 @@
 import io
 import itertools
 import os
+import stat
 import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import tensorflow as tf
 
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import bitmaps, listing
 from pipeline.sources.orientation import orientation, upright_size
+from pipeline.storage.reading import open_regular
 from pipeline.text.flag_values import ImageSize
 
 # The first and last bytes of files of each kind (ISO/IEC 15948, section 5; ITU-T T.81, annex B; GIF89a, section 27).
@@ -62,7 +65,7 @@ def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: st
 def look(path: str) -> Look:
     """The size of an image file, and the fault that its first and last bytes show."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             start = file.read(len(_PNG))
             size = file.seek(0, os.SEEK_END)
             kind = next((kind for kind, mark in _MARKS.items() if start.startswith(mark)), "")
@@ -76,7 +79,7 @@ def fault_of(content: bytes) -> str:
     return _fault(io.BytesIO(content), content[: len(_PNG)], len(content))
 
 
-def _fault(file: BinaryIO, start: bytes, size: int) -> str:
+def _fault(file: IO[bytes], start: bytes, size: int) -> str:
     """The fault of a file of `size` bytes that begins with `start`."""
     if not start.startswith((_PNG, _JPEG, _GIF, _BMP)):
         return f"begins with {start.hex(' ') or 'nothing'}: it is no {KINDS}"
@@ -86,7 +89,7 @@ def _fault(file: BinaryIO, start: bytes, size: int) -> str:
     return "" if _is_whole(file, size, end) else "was cut off: it has no end of its image"
 
 
-def _fault_of_bmp(file: BinaryIO, size: int) -> str:
+def _fault_of_bmp(file: IO[bytes], size: int) -> str:
     file.seek(0)
     header = file.read(_BMP_HEADER)
     if len(header) < _BMP_HEADER:
@@ -109,7 +112,8 @@ def kind_of_name(path: str) -> str:
 
 def _look_from_outside(path: str) -> Look:
     try:
-        return Look(os.stat(path).st_size)
+        status = os.stat(path)
+        return Look(status.st_size, "" if stat.S_ISREG(status.st_mode) else "is no regular file")
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
 
@@ -190,7 +194,7 @@ def largest_of_16_bits(path: str) -> int | None:
     return int(values[..., : values.shape[-1] - (values.shape[-1] + 1) % 2].max())  # without its alpha channel
 
 
-def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
+def _is_whole(file: IO[bytes], size: int, end: bytes) -> bool:
     """Whether the end mark is there; some programs write more behind it."""
     file.seek(max(0, size - len(end)))
     if file.read() == end:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import fingerprints, images, listing
 from pipeline.sources.base import Original
+from pipeline.storage.reading import open_regular
 
 
 class Example(NamedTuple):
@@ -66,7 +68,7 @@ class PictureFiles:
     def original(self, index: int) -> Original:
         [path] = self.paths([index])
         try:
-            with open(path, "rb") as file:
+            with open_regular(Path(path)) as file:
                 content = file.read()
         except OSError as error:
             raise BadDataError(

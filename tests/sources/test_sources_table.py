@@ -1,5 +1,7 @@
 """csv:FILE: rows of pictures; every row that cannot be used is named."""
 
+import os
+
 import pytest
 import tensorflow as tf
 from picture_folders import fill, picture, write
@@ -83,6 +85,14 @@ BAD = {
         "path,label\npictures/ant/0.png,1\ngone.png,2\n",
         "ROOT/list.csv: line 3: ROOT/gone.png cannot be read (No such file or directory); replace or remove it",
     ),
+    "a directory": (
+        "path,label\npictures/ant/0.png,1\npictures,2\n",
+        "ROOT/list.csv: line 3: ROOT/pictures cannot be read (it is no regular file); replace or remove it",
+    ),
+    "a pipe": (
+        "path,label\npipe,1\npictures/bee/0.png,2\n",
+        "line 2: ROOT/pipe cannot be read (it is no regular file)",
+    ),
     "no picture": ("path,label\nlist.csv,1\npictures/ant/0.png,2\n", "ROOT/list.csv begins with 70 61 74 68 2c 6c 61"),
     "a class that is none": (
         "path,label,split\npictures/ant/0.png,ant,train\npictures/bee/0.png,bee,train\npictures/bee/1.png,cow,test\n",
@@ -98,6 +108,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_rows_that_cannot_be_used_are_named(root, name):
     text, said = BAD[name]
+    os.mkfifo(root / "pipe")
     assert said in refusal(root, text)
 
 
