@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from absl import logging
@@ -25,8 +25,9 @@ def opened(
     BadDataError that names them; else whoever reads them finds them.
     """
     looks = [files.looks([e.path for e in examples], opened=CHECKED_FILES) for examples in listed.values()]
+    pairs = list(zip(itertools.chain(*listed.values()), itertools.chain(*looks), strict=True))
     if examine:
-        _check(list(itertools.chain(*listed.values())), list(itertools.chain(*looks)))
+        _check(pairs)
     image_shape = _image_shape(next(iter(listed.values())), looks[0], config, examine)
     splits = [
         PictureFiles(examples, [look.size for look in seen], class_names, image_shape)
@@ -34,20 +35,20 @@ def opened(
     ]
     if examine:
         samples.check(dict(zip(listed, splits, strict=True)))
+        _tell_other_kinds(pairs)
     return splits
 
 
-def _check(examples: Sequence[Example], looks: Sequence[files.Look]) -> None:
+def _check(pairs: Sequence[tuple[Example, files.Look]]) -> None:
     """Raises BadDataError naming all files that cannot be read, are no picture whatever their name, or cut off."""
-    pairs = list(zip(examples, looks, strict=True))
     if faults := [f"{e.listed}{listing.printable(e.path)} {look.fault}" for e, look in pairs if look.fault]:
         raise files.refusal(faults, "replace or remove")
-    _tell_other_kinds((example.path, look.kind) for example, look in pairs)
 
 
-def _tell_other_kinds(seen: Iterable[tuple[str, str]]) -> None:
+def _tell_other_kinds(pairs: Sequence[tuple[Example, files.Look]]) -> None:
     """Warns of files whose content is of another kind than their name says, as a PNG file that is called .jpg."""
-    others = [(path, kind) for path, kind in seen if kind and files.kind_of_name(path) != kind]
+    seen = ((e.path, files.kind_of_name(e.path), look.kind) for e, look in pairs)
+    others = [(path, kind) for path, named, kind in seen if named and kind and named != kind]
     if others:
         path, kind = others[0]
         logging.warning(

@@ -105,9 +105,9 @@ def _fault_of_bmp(file: IO[bytes], size: int) -> str:
 
 
 def kind_of_name(path: str) -> str:
-    """PNG, JPEG, GIF or BMP, as the suffix of a file says; the suffix in capitals for others."""
-    suffix = os.path.splitext(path)[1].removeprefix(".").upper()
-    return "JPEG" if suffix == "JPG" else suffix
+    """PNG, JPEG, GIF or BMP, as the suffix of a file says; "" for other suffixes."""
+    suffix = os.path.splitext(path)[1].removeprefix(".").upper().replace("JPG", "JPEG")
+    return suffix if suffix in _MARKS else ""
 
 
 def _look_from_outside(path: str) -> Look:
