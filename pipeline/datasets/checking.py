@@ -98,7 +98,6 @@ def _checked(name: str, source: Source, done: Callable[[int], None]) -> Checked:
         num_bytes, read_s, decode_s = num_bytes + looked.num_bytes, read_s + looked.read_s, decode_s + looked.decode_s
         if looked.fault:
             broken.append(Fault(name, source.where(index), looked.fault))
-            hashes[index] = 0
         else:
             sizes[looked.shape[:2]] += 1
         if looked.remark:

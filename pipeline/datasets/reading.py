@@ -27,7 +27,7 @@ class Looked(NamedTuple):
     label: int
     num_bytes: int = 0
     shape: tuple[int, int, int] = _NONE  # height, width, channels of the upright picture, as the model's colours are
-    pixels_hash: int = 0  # 64 bits of BLAKE2b: two of a million pictures share one by chance once in 37 million sets
+    pixels_hash: int = 0  # 0 for a fault; else 64 bits, which a million pictures share once in 37 million data sets
     fault: str = ""  # why it cannot be used, to follow its place in a sentence
     remark: str = ""  # what may be wrong with it
     read_s: float = 0.0
@@ -104,5 +104,5 @@ def _with_complaint(source: Source, index: int, looked: Looked) -> Looked:
         return looked
     line = decoding.complaint(lambda: source.original(index).content)
     if decoding.is_made_up(line):
-        return looked._replace(fault=f"is damaged inside ({line})")
+        return looked._replace(fault=f"is damaged inside ({line})", pixels_hash=0)
     return looked._replace(remark=f"may be damaged inside ({line})" if line else "")
