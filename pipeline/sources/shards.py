@@ -8,14 +8,16 @@ import contextlib
 import glob
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from absl import logging
+from tqdm import tqdm
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
@@ -90,8 +92,11 @@ def indexed(paths: Sequence[str], make: Callable[[str], Index], form: str, confi
     form: text that two indices of one file share only if they are equal: the kind of shard and the keys looked for.
     Raises BadDataError for the first shard that cannot be read.
     """
+    how: dict[str, Any] = {"desc": "index", "total": len(paths), "unit": "file", "delay": 1, "leave": False}
     with ThreadPoolExecutor(16) as threads:
-        return list(threads.map(lambda path: _shard(path, make, form, config), paths))
+        found = threads.map(lambda path: _shard(path, make, form, config), paths)
+        # None: a moving line where stderr is a terminal.
+        return list(tqdm(found, **how, file=sys.stderr, disable=config.quiet or None))
 
 
 def _shard(path: str, make: Callable[[str], Index], form: str, config: Config) -> Shard:
