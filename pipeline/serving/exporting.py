@@ -62,7 +62,10 @@ def export(assembly: Assembly, towers: Towers, restored: Restored, format_name: 
 
 def _network(assembly: Assembly, restored: Restored) -> Network:
     config, spec = assembly.config, assembly.spec
-    return Network(config.model, config.seed, config.precision, spec.image_shape, spec.class_names, restored.values)
+    return Network(
+        config.model, config.seed, config.precision, spec.image_shape, spec.class_names, restored.values,
+        config.eval_crop,
+    )  # fmt: skip
 
 
 def _difference(assembly: Assembly, towers: Towers, run: Runner) -> float:

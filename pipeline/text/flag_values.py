@@ -1,4 +1,4 @@
-"""Flags whose text stands for more than one value: ranges of steps, rates by step, devices by name."""
+"""Flags whose text stands for more than one value: sizes, ranges of steps, rates by step, devices by name."""
 
 import re
 from typing import NamedTuple
@@ -18,11 +18,33 @@ class Steps(NamedTuple):
         return isinstance(step, int) and self.first <= step < self.end
 
 
+class ImageSize(NamedTuple):
+    """Height and width of images in pixels; (0, 0) stands for the source's own size."""
+
+    height: int = 0
+    width: int = 0
+
+    def __str__(self) -> str:
+        return str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
+
+
 class Device(NamedTuple):
     """A device as users name it."""
 
     kind: str  # CPU or GPU
     number: int
+
+
+def image_size(text: str) -> ImageSize:
+    """'224' -> ImageSize(224, 224); '224x160' -> ImageSize(224, 160); '0' -> ImageSize(0, 0). Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    size = ImageSize(int(match[1]), int(match[2] or match[1])) if match else ImageSize()
+    if not match or bool(size.height) != bool(size.width):
+        raise UsageError(
+            f"image_size={text} is not a size of up to 99999 pixels; write it as --image_size=224, or as HEIGHTxWIDTH, "
+            "--image_size=224x160"
+        )
+    return size
 
 
 def steps(name: str, text: str) -> Steps:

@@ -28,6 +28,7 @@ class Network:
     image_shape: tuple[int, int, int]  # height, width, channels
     class_names: tuple[str, ...]
     values: state.Values  # parameters and statistics
+    eval_crop: float = 1.0  # the share of a picture's height and width that the network sees of a file
 
     def model(self, precision: str) -> keras.Model:
         """The Keras model with these values. It computes in this precision; its variables are float32."""
