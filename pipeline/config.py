@@ -10,6 +10,7 @@ The metadata of a field has its role:
 * EXECUTION: it decides how the numbers are computed, reported and saved. It may differ at every start.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -21,7 +22,7 @@ from typing import Any
 from pipeline.augment import Operation, mixes, parse
 from pipeline.errors import UsageError
 from pipeline.text import flag_values
-from pipeline.text.flag_values import BETTER, MOST_TOWERS, Device, EarlyStop, Normalization, Steps
+from pipeline.text.flag_values import BETTER, MOST_TOWERS, Device, EarlyStop, ImageSize, Normalization, Steps
 from pipeline.text.spelling import nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
@@ -38,12 +39,13 @@ OF_ONE_START = (
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 _LATER = (
-    *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "normalize"),
+    *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema"),
 )
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
 _PARSED = (
+    "size",
     "rates",
     "devices",
     "average_window",
@@ -83,15 +85,16 @@ class Config:
     fake_data: bool = _field(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width of the images. Images of another size are cropped around the middle "
-        "and resized (0: the source's own size).",
-        topic="data", least=0)
+    image_size: str = _field("0", "The size of the images: the side of squares, or HEIGHTxWIDTH, as 224x160. Images of "
+        "another size are cropped around the middle and resized (0: the source's own size).", topic="data")
+    eval_crop: float = _field(1.0, "Evaluate, and predict, on the middle of each picture: this share of its height and "
+        "width, resized (1: all of it).", topic="data", least=0.01, most=1)
     record_image_key: str = _field("", "tfrecord: the feature that holds the encoded picture (default: image/encoded "
         "or image).", topic="data")
     record_label_key: str = _field("", "tfrecord: the feature that holds the label (default: image/class/label or "
         "label).", topic="data")
-    class_names: str = _field("", "tfrecord and tar: a file with a class name a line, in the order of the labels "
-        "(default: the texts that the files have, else numbers).", topic="data")
+    class_names: str = _field("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
+        "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, contrast:FRACTION, "
@@ -224,6 +227,16 @@ class Config:
         topic="run", role=EXECUTION)
     # fmt: on
 
+    def __post_init__(self) -> None:
+        """Gives --image_size its one spelling, where it has one: 224x224 is 224."""
+        with contextlib.suppress(UsageError):
+            object.__setattr__(self, "image_size", str(flag_values.image_size(str(self.image_size))))
+
+    @functools.cached_property
+    def size(self) -> ImageSize:
+        """--image_size, parsed; (0, 0) for the source's own."""
+        return flag_values.image_size(self.image_size)
+
     @functools.cached_property
     def rates(self) -> tuple[tuple[int, float], ...]:
         """--piecewise, parsed: the rate from each step on."""
@@ -332,6 +345,8 @@ class Config:
         fields = self.__dataclass_fields__
         mathematics = self.mathematics().items()
         counted = {name: value for name, value in mathematics if name not in _LATER or value != fields[name].default}
+        if self.size.height == self.size.width:
+            counted["image_size"] = self.size.height  # a number, as before there were rectangles
         recipe = repr(sorted(counted.items())).encode()
         words = (self.source, self.model, hashlib.sha256(recipe).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)

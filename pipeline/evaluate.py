@@ -61,7 +61,7 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
-    tally = evaluator.tally(getattr(assembly.splits, split))
+    tally = evaluator.tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
     step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")

@@ -60,7 +60,7 @@ def main(words: list[str]) -> None:
     saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
+    images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape, assembly.config.eval_crop)
     predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
     with standard_error.kept() as lines:
         predictions = predictor(images, flags.value("skip_unreadable"))

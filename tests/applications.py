@@ -21,7 +21,7 @@ def one_step(name: str) -> tuple[int, float]:
     """The number of parameters, and the loss of the first step."""
     side = LEAST_SIDES.get(name, 32)
     batch = {"global_batch": 4, "grad_shards": 1}
-    trainer = small_run.trainer(1, model=f"keras:{name}", image_size=side, optimizer="sgd", **batch)
+    trainer = small_run.trainer(1, model=f"keras:{name}", image_size=str(side), optimizer="sgd", **batch)
     outcome = trainer.advance(0, 1)
     assert int(outcome.next_step) == 1, "the step diverged"
     return sum(v.shape.num_elements() for v in trainer.towers.replicas[0].parameters), float(outcome.loss)

@@ -39,6 +39,11 @@ BROKEN_RULES = [
     ({"model": "a-b:c"}, "model=a-b:c is not of the form package.module:function; write"),
     ({"source": "mnist:1"}, "source=mnist:1 says '1' but mnist takes no argument; use --source=mnist"),
     ({"precision": "float8"}, "precision=float8 is unknown; did you mean float"),
+    ({"image_size": "-1"}, "image_size=-1 is not a size of up to 99999 pixels; write it as --image_size=224, or as"),
+    ({"image_size": "224x"}, "image_size=224x is not a size of"),
+    ({"image_size": "0x8"}, "image_size=0x8 is not a size of"),
+    ({"image_size": "100000"}, "image_size=100000 is not a size of"),
+    ({"eval_crop": 0.0}, "eval_crop=0.0 is too small; the least is 0.01"),
     ({"global_batch": 0}, "global_batch=0 is too small; the least is 1"),
     ({"global_batch": 2**31}, "global_batch=2147483648 is too large; the most is 2147483647"),
     ({"seed": -1}, "seed=-1 is too small; the least is 0"),
@@ -112,13 +117,22 @@ def test_what_lists_mean():
     assert Config(tower_devices="gpu:2, CPU:0").devices == (("GPU", 2), ("CPU", 0))
     assert Config(profile="100:110").profile_window == (100, 110)
     assert Config().average_window == (0, 0)
+    assert (Config().size, Config(image_size="32").size) == ((0, 0), (32, 32))
+    assert Config(image_size="224x160").size == (224, 160)
+    assert Config(image_size="032x32") == Config(image_size="32")
 
 
 def other(field: dataclasses.Field):
     """A valid value that is not the default."""
     if field.metadata["choices"]:
         return field.metadata["choices"][-1]
-    odd = {"model": "my.models:net", "source": "folder:/a b/c=d", "augment": "shift:2,flip", "warmup_steps": 3}
+    odd = {
+        "image_size": "4x5",
+        "model": "my.models:net",
+        "source": "folder:/a b/c=d",
+        "augment": "shift:2,flip",
+        "warmup_steps": 3,
+    }
     odd |= {
         "tower_devices": "cpu:1,gpu:0",
         "profile": "2:5",
@@ -195,6 +209,7 @@ def test_a_zero_is_resolved_once_and_then_kept():
 def test_the_default_run_directory_is_that_of_earlier_versions():
     """Fields that came later count only where they are given: the same command finds the run that it began."""
     assert str(Config().default_run_dir()) == "runs/digits-convolutional-ee6deacf"
+    assert str(Config(image_size="32").default_run_dir()) == "runs/digits-convolutional-889c26f6"
     assert Config(class_names="x").default_run_dir() != Config().default_run_dir()
 
 

@@ -1,7 +1,7 @@
 """Flags: one for every field of Config, and those of the commands that read a run."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -42,6 +42,13 @@ def _help(field: dataclasses.Field) -> str:
         text = text.replace(placeholder, names)
     choices = field.metadata["choices"]
     return f"{text} One of {', '.join(choices)}." if choices else text
+
+
+def define_fields(names: Sequence[str]) -> None:
+    """Defines the flags of these fields alone, with the defaults of a training."""
+    for name in names:
+        field = Config.__dataclass_fields__[name]
+        _define_flag(field, field.default, _help(field))
 
 
 def topic(name: str, otherwise: str) -> str:

@@ -15,7 +15,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
 from pipeline.models.variables import trained_of
-from pipeline.sources.base import ExampleSpec, Splits
+from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
 
 
 class Assembly:
@@ -30,6 +30,11 @@ class Assembly:
         """The examples. Raises BadDataError."""
         with on_host(self.topology):
             return sources.open_splits(self.config)
+
+    def evaluated(self, split: str) -> Source:
+        """The examples of a split as an evaluation sees them. Raises BadDataError."""
+        source, share = getattr(self.splits, split), self.config.eval_crop
+        return source if share == 1 else Middle(source, share)
 
     @property
     def spec(self) -> ExampleSpec:

@@ -50,7 +50,7 @@ class Scorer:
         """The tally of a split; None, on all workers, if one of them was asked to stop meanwhile."""
         run = self._run
         with run.phase("evaluation", step):
-            return self._evaluator.tally(getattr(run.assembly.splits, split), lambda: run.stop.requested)
+            return self._evaluator.tally(run.assembly.evaluated(split), lambda: run.stop.requested)
 
     def report(self, split: str, step: int, tally: Tally) -> None:
         """Shows a tally in TensorBoard, then writes its line to metrics.jsonl, which completes the report."""
@@ -58,5 +58,5 @@ class Scorer:
         if not run.is_chief:
             return
         with run.trainer.towers.on_host():
-            gallery.show_tally(run.journal, split, step, tally, getattr(run.assembly.splits, split))
+            gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
         run.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})

@@ -105,7 +105,7 @@ class _Scorer:
     def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
-        self._initial, self._source = assembly.initial(), getattr(assembly.splits, self._split)
+        self._initial, self._source = assembly.initial(), assembly.evaluated(self._split)
         return Evaluator(assembly.model, self._towers, assembly.config.eval_batch)
 
 
@@ -137,9 +137,8 @@ class _Watch:
         last = history.events[-1] if history.events else None
         if last and last["event"] == "diverged":
             return f"the run diverged at step {last['step']}"
-        if recorded and history.finished(
-            recorded.steps, recorded.early_stop
-        ):  # if not, it was started again with more --steps
+        # If not, it was started again with more --steps.
+        if recorded and history.finished(recorded.steps, recorded.early_stop):
             return f"the run finished at step {history.result['step']}"
         return None
 

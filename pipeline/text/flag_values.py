@@ -1,4 +1,4 @@
-"""Flags whose text stands for more than one value: ranges of steps, rates by step, devices by name."""
+"""Flags whose text stands for more than one value: sizes, ranges of steps, rates by step, devices by name."""
 
 import re
 from typing import NamedTuple
@@ -29,6 +29,16 @@ class EarlyStop(NamedTuple):
     patience: int
 
 
+class ImageSize(NamedTuple):
+    """Height and width of images in pixels; (0, 0) stands for the source's own size."""
+
+    height: int = 0
+    width: int = 0
+
+    def __str__(self) -> str:
+        return str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
+
+
 class Device(NamedTuple):
     """A device as users name it."""
 
@@ -51,6 +61,18 @@ NORMALIZATIONS = {
     "cifar100": Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "mnist": Normalization((0.1307,), (0.3081,)),
 }
+
+
+def image_size(text: str) -> ImageSize:
+    """'224' -> ImageSize(224, 224); '224x160' -> ImageSize(224, 160); '0' -> ImageSize(0, 0). Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    size = ImageSize(int(match[1]), int(match[2] or match[1])) if match else ImageSize()
+    if not match or bool(size.height) != bool(size.width):
+        raise UsageError(
+            f"image_size={text} is not a size of up to 99999 pixels; write it as --image_size=224, or as HEIGHTxWIDTH, "
+            "--image_size=224x160"
+        )
+    return size
 
 
 def steps(name: str, text: str) -> Steps:

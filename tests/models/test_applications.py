@@ -54,7 +54,7 @@ def test_efficientnet_normalizes_as_the_published_one_without_looking_at_data():
 
 
 def test_the_weights_of_a_published_file_are_taken_but_for_its_classes(tmp_path):
-    fields = {"model": "keras:MobileNetV3Small", "image_size": 32, "optimizer": "sgd"}
+    fields = {"model": "keras:MobileNetV3Small", "image_size": "32", "optimizer": "sgd"}
     initial, path = small_run.assembly(**fields).initial(), tmp_path / "published.weights.h5"
     for include_top in (True, False):
         network = applications.network("MobileNetV3Small", include_top=include_top)

@@ -29,6 +29,7 @@ class Network:
     image_shape: tuple[int, int, int]  # height, width, channels
     class_names: tuple[str, ...]
     values: state.Values  # parameters and statistics
+    eval_crop: float = 1.0  # the share of a picture's height and width that the network sees of a file
     normalization: Normalization = NO_NORMALIZATION
 
     def model(self, precision: str) -> keras.Model:
