@@ -44,15 +44,35 @@ def _convolutional(image_shape: tuple[int, ...], num_classes: int) -> keras.Mode
 
 
 def _resnet50(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """Keras' ResNet-50 behind the preprocessing that it is published with; grey images as three equal colours."""
-    images = x = keras.Input(image_shape)
-    if image_shape[-1] == 1:
-        x = layers.Concatenate()([x, x, x])
-    x = keras.applications.resnet.preprocess_input(layers.Rescaling(255.0)(x))
-    x = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(*image_shape[:2], 3), pooling="avg")(
-        x
-    )
-    return keras.Model(images, layers.Dense(num_classes, dtype="float32")(x))
+    """ResNet-50 with the stride in the window of 3 x 3, and without biases before normalization."""
+    images = keras.Input(image_shape)
+    x = _window(layers.Rescaling(2.0, offset=-1.0)(images), 64, 7, 2)
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(layers.ReLU()(_normalization()(x))))
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        for block in range(blocks):
+            x = _bottleneck(x, 64 * 2**stage, 2 if stage and not block else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, layers.Dense(num_classes, kernel_initializer="he_normal", dtype="float32")(x))
+
+
+def _bottleneck(x: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
+    shortcut = x
+    if x.shape[-1] != 4 * filters:
+        shortcut = _normalization()(_window(x, 4 * filters, 1, stride))
+    x = layers.ReLU()(_normalization()(_window(x, filters, 1, 1)))
+    x = layers.ReLU()(_normalization()(_window(x, filters, 3, stride)))
+    x = _normalization()(_window(x, 4 * filters, 1, 1))
+    return layers.ReLU()(layers.Add()([shortcut, x]))
+
+
+def _normalization() -> keras.Layer:
+    """With the settings of the pipeline's networks, and of PyTorch."""
+    return layers.BatchNormalization(epsilon=1e-5, momentum=0.9)
+
+
+def _window(x: keras.KerasTensor, filters: int, size: int, stride: int) -> keras.KerasTensor:
+    padded = layers.ZeroPadding2D(size // 2)(x)
+    return layers.Conv2D(filters, size, stride, use_bias=False, kernel_initializer="he_normal")(padded)
 
 
 _MODELS: dict[str, Callable[..., keras.Model]] = {"convolutional": _convolutional, "resnet50": _resnet50}

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-_BLUE_GREEN_RED = (103.939, 116.779, 123.68)  # ImageNet's mean levels, as Keras' preprocess_input has them
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # of ResNet-50: filters inside a block, blocks
 _WIDENING = 4  # of a block: filters of its output / filters inside
 
@@ -28,22 +27,19 @@ class DeepConvnet(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """keras.applications.ResNet50 with its preprocessing: convolutions have biases, and a block's first has the stride.
+    """ResNet-50 with the stride in the window of 3 x 3, and without biases before normalization."""
 
-    So it is He et al.'s first version, without the later habits (stride in the 3x3, zero gamma).
-    """
-
-    def __init__(self, num_classes: int):
+    def __init__(self, channels: int, num_classes: int):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(_BLUE_GREEN_RED).view(1, 3, 1, 1))
-        self.stem = nn.Sequential(*_convolution(3, 64, 7, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            *_convolution(channels, 64, 7, stride=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
         self.blocks = nn.Sequential(*_blocks())
         self.logits = nn.Linear(_STAGES[-1][0] * _WIDENING, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, 1 or 3, height, width] -> logits [n, num_classes]."""
-        colours = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.flip(1)
-        return self.logits(self.blocks(self.stem(colours * 255 - self.mean)).mean((2, 3)))
+        """[n, channels, height, width] -> logits [n, num_classes]."""
+        return self.logits(self.blocks(self.stem(2 * x - 1)).mean((2, 3)))
 
 
 class _Block(nn.Module):
@@ -54,8 +50,8 @@ class _Block(nn.Module):
         wide = filters * _WIDENING
         self.shortcut = nn.Sequential(*_convolution(channels, wide, 1, stride)) if channels != wide else nn.Identity()
         self.inside = nn.Sequential(
-            *(*_convolution(channels, filters, 1, stride), nn.ReLU(inplace=True)),
-            *(*_convolution(filters, filters, 3), nn.ReLU(inplace=True)),
+            *(*_convolution(channels, filters, 1), nn.ReLU(inplace=True)),
+            *(*_convolution(filters, filters, 3, stride), nn.ReLU(inplace=True)),
             *_convolution(filters, wide, 1),
         )
 
@@ -72,6 +68,6 @@ def _blocks() -> Iterator[nn.Module]:
 
 
 def _convolution(channels: int, filters: int, size: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    """With its normalization. Keras' epsilon is 1.001e-5 there, and its momentum, 0.99, is of the old value."""
-    convolution = nn.Conv2d(channels, filters, size, stride, padding=size // 2)
-    return convolution, nn.BatchNorm2d(filters, eps=1.001e-5, momentum=0.01)
+    """With its normalization."""
+    convolution = nn.Conv2d(channels, filters, size, stride, padding=size // 2, bias=False)
+    return convolution, nn.BatchNorm2d(filters)

@@ -105,16 +105,6 @@ def normalized(x: keras.KerasTensor, name: str, momentum: float = MOMENTUM) -> k
     return FusedBatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
 
 
-def with_fused_normalization(model: keras.Model) -> keras.Model:
-    """A copy of a functional model with fresh values, whose batch normalization is fused."""
-
-    def fused(layer: keras.Layer) -> keras.Layer:
-        own = FusedBatchNormalization if type(layer) is keras.layers.BatchNormalization else type(layer)
-        return own.from_config(layer.get_config())
-
-    return keras.models.clone_model(model, clone_function=fused)
-
-
 def he_normal() -> keras.initializers.Initializer:
     """Initial values before rectified units (He et al. 2015). A new one each, since Keras draws from one only once."""
     return keras.initializers.HeNormal()

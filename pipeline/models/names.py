@@ -11,7 +11,7 @@ REGISTRY = {
     "cnn_bn_large": "pipeline.models.normalized:cnn_bn_large",
     "resnet20": "pipeline.models.residual:resnet20",
     "resnet50": "pipeline.models.residual:resnet50",
-    "resnet18": "pipeline.models.wide:resnet18",
+    "resnet18": "pipeline.models.residual:resnet18",
     "wideresnet": "pipeline.models.wide:wideresnet",
     "wideresnet28_10": "pipeline.models.wide:wideresnet28_10",
 }

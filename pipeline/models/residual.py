@@ -1,63 +1,85 @@
-"""Residual networks: (image_shape, num_classes) -> keras.Model. Logits are float32 under every precision."""
+"""Residual networks (He et al. 2016): (image_shape, num_classes) -> keras.Model. Logits are float32."""
 
 import keras
 from keras import layers, ops
 
 from pipeline.errors import UsageError
-from pipeline.models.layers import ImageShape, he_normal, normalized, with_fused_normalization
+from pipeline.models.layers import ImageShape, normalized
+from pipeline.models.residual_parts import begun, convolution, ended, joined, projected, rectified
 
-_BLOCKS = 3  # in each stage of resnet20: 3 stages of 3 blocks of 2 convolutions, one before and the logits behind
-_LEAST_SIDE = 32  # of resnet50's images: with less, nothing is left of them before the last stage
+_BLOCKS_OF_50 = (3, 4, 6, 3)  # in each stage of resnet50
+_WIDENING = 4  # of its blocks: filters of their outputs / filters inside
+_LEAST_SIDE = 32  # of its images: with less, nothing is left of them before the last stage
 
 
 def resnet20(image_shape: ImageShape, num_classes: int) -> keras.Model:
-    """The network of 20 layers and 0.27 million parameters for images of 32 x 32 (He et al. 2016, section 4.2).
+    """The network of 20 layers and 0.27 million parameters for images of 32 x 32 (section 4.2).
 
-    Shortcuts have no parameters (option A). The paper subtracts the data's mean; here 0.5 stands for it.
+    Shortcuts have no parameters (option A).
     """
-    images = keras.Input(image_shape, name="images")
-    x = layers.Rescaling(2.0, offset=-1.0, name="centred")(images)
-    x = layers.ReLU(name="relu")(normalized(_convolution(x, 16, 1, "conv"), "norm"))
+    images, x = begun(image_shape, 16)
+    x = rectified(x, "")
     for stage, filters in enumerate((16, 32, 64), start=1):
-        for block in range(1, _BLOCKS + 1):
-            x = _block(x, filters, stride=2 if stage > 1 and block == 1 else 1, name=f"stage{stage}_block{block}")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(num_classes, kernel_initializer=he_normal(), dtype="float32", name="logits")(x)
-    return keras.Model(images, logits, name="resnet20")
+        for block in (1, 2, 3):
+            name, stride = f"stage{stage}_block{block}_", _stride(stage, block)
+            x = _block(x, _subsampled(x, filters, stride, name), filters, stride, name)
+    return ended(images, x, num_classes, "resnet20")
 
 
-def _block(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """relu(shortcut(x) + two normalized convolutions of x)."""
-    shortcut = x
-    if stride > 1:
-        shortcut = layers.MaxPooling2D(1, strides=stride, padding="same", name=f"{name}_shortcut")(x)
-        shortcut = ops.pad(shortcut, [[0, 0], [0, 0], [0, 0], [0, filters - x.shape[-1]]])
-    x = normalized(_convolution(x, filters, stride, f"{name}_conv1"), f"{name}_norm1")
-    x = layers.ReLU(name=f"{name}_relu1")(x)
-    x = normalized(_convolution(x, filters, 1, f"{name}_conv2"), f"{name}_norm2")
-    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([shortcut, x]))
-
-
-def _convolution(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """A window of 3 x 3 around every stride-th pixel."""
-    if stride > 1:  # "same" would pad the last edge alone, and shift the windows away from the shortcut's pixels
-        x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    padding = "valid" if stride > 1 else "same"
-    return layers.Conv2D(filters, 3, stride, padding, use_bias=False, kernel_initializer=he_normal(), name=name)(x)
+def resnet18(image_shape: ImageShape, num_classes: int) -> keras.Model:
+    """ResNet-18 (table 1), whose first layer is 3 x 3 without a pool, for images of 32 x 32: 11.2 million parameters."""
+    images, x = begun(image_shape, 64)
+    x = rectified(x, "")
+    for stage, filters in enumerate((64, 128, 256, 512), start=1):
+        for block in (1, 2):
+            name, stride = f"stage{stage}_block{block}_", _stride(stage, block)
+            x = _block(x, projected(x, filters, stride, name), filters, stride, name)
+    return ended(images, x, num_classes, "resnet18")
 
 
 def resnet50(image_shape: ImageShape, num_classes: int) -> keras.Model:
-    """Keras' ResNet-50 (He et al. 2016) from fresh values, behind the preprocessing that it is published with.
+    """ResNet-50 (table 1) for photographs: 25.6 million parameters with 1,000 classes.
 
-    Images in [0, 1] become BGR levels around ImageNet's mean; grey ones are taken as three equal colours.
+    As in most later work, a block has its stride in the window of 3 x 3, and no convolution has a bias: the
+    normalization behind it would take it away. keras:ResNet50 is the network with biases, which published values fit.
     """
-    height, width, channels = image_shape
+    height, width, _ = image_shape
     if min(height, width) < _LEAST_SIDE:
         raise UsageError(f"images of {height} x {width} are too small for it; use --image_size={_LEAST_SIDE} or more")
-    images = x = keras.Input(image_shape, name="images")
-    if channels == 1:
-        x = layers.Concatenate(name="colours")([x, x, x])
-    x = keras.applications.resnet.preprocess_input(layers.Rescaling(255.0, name="levels")(x))
-    network = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x, pooling="avg")
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(network.output)
-    return with_fused_normalization(keras.Model(images, logits, name="resnet50_classifier"))
+    images, x = begun(image_shape, 64, size=7, stride=2)
+    x = layers.ZeroPadding2D(1, name="maximum_pad")(rectified(x, ""))  # rectified, so that 0 is never the largest
+    x = layers.MaxPooling2D(3, strides=2, name="maximum")(x)
+    for stage, blocks in enumerate(_BLOCKS_OF_50, start=1):
+        for block in range(1, blocks + 1):
+            x = _bottleneck(x, 64 << (stage - 1), _stride(stage, block), f"stage{stage}_block{block}_")
+    return ended(images, x, num_classes, "resnet50")
+
+
+def _stride(stage: int, block: int) -> int:
+    return 2 if stage > 1 and block == 1 else 1
+
+
+def _block(
+    x: keras.KerasTensor, shortcut: keras.KerasTensor, filters: int, stride: int, name: str
+) -> keras.KerasTensor:
+    """relu(shortcut + two normalized convolutions of x)."""
+    x = rectified(convolution(x, filters, 3, stride, f"{name}conv1"), name, "1")
+    x = normalized(convolution(x, filters, 3, 1, f"{name}conv2"), f"{name}norm2")
+    return joined(shortcut, x, name, "2")
+
+
+def _bottleneck(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
+    """relu(shortcut + normalized convolutions of 1 x 1, 3 x 3 and 1 x 1 of x)."""
+    shortcut = projected(x, _WIDENING * filters, stride, name)
+    x = rectified(convolution(x, filters, 1, 1, f"{name}conv1"), name, "1")
+    x = rectified(convolution(x, filters, 3, stride, f"{name}conv2"), name, "2")
+    x = normalized(convolution(x, _WIDENING * filters, 1, 1, f"{name}conv3"), f"{name}norm3")
+    return joined(shortcut, x, name, "3")
+
+
+def _subsampled(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
+    """A shortcut without parameters: every stride-th pixel of x, with zeros for the further filters (option A)."""
+    if stride == 1:
+        return x
+    x_there = layers.MaxPooling2D(1, strides=stride, padding="same", name=f"{name}shortcut")(x)
+    return ops.pad(x_there, [[0, 0], [0, 0], [0, 0], [0, filters - x.shape[-1]]])

@@ -1,14 +1,16 @@
-"""Residual networks: their shapes and initial values, shortcuts by hand, and preprocessing as published."""
+"""Residual networks: their shapes and initial values, shortcuts by hand, and plain Keras' outputs."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.contenders import plain_keras
+from benchmarks.task import Task
 from pipeline import models
 from pipeline.engine import forward
 from pipeline.errors import UsageError
-from pipeline.models import variables
+from pipeline.models import residual, variables
 
 CIFAR = (32, 32, 3)
 
@@ -87,21 +89,20 @@ def test_resnet20s_statistics_move_by_a_tenth():
     np.testing.assert_allclose(moved[1], 0.9 + 0.1 * first.var(axis=(0, 1, 2), ddof=1), rtol=1e-4)
 
 
-def test_resnet50_is_keras_own_behind_its_published_preprocessing():
+def test_resnet50_has_the_parameters_of_the_usual_one():
+    """25,557,032 in torchvision's, for colours and 1,000 classes."""
+    model = residual.resnet50((224, 224, 3), 1000)
+    assert count(model.trainable_variables) == 25_557_032
+
+
+def test_resnet50_is_that_of_plain_layers():
     model = build("resnet50", (40, 33, 3))
-    own = keras.applications.ResNet50(weights=None, classes=10, input_shape=(40, 33, 3), classifier_activation=None)
-    assert count(model.trainable_variables) == count(own.trainable_variables)
-    assert [v.shape for v in model.variables] == [v.shape for v in own.variables]
-    own.set_weights([v.numpy() for v in model.variables])
+    plain = plain_keras.model(Task("ours", 3, model="resnet50"), (40, 33, 3), 10)
+    for ours, theirs in zip(model.trainable_variables, plain.trainable_variables, strict=True):
+        theirs.assign(ours)
     images = images_of(3, 40, 33, 3)
-    expected = own(keras.applications.resnet.preprocess_input(images * 255.0))
-    np.testing.assert_allclose(model(images), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
-
-
-def test_resnet50_takes_grey_images_as_three_equal_colours():
-    grey, colour = build("resnet50", (32, 32, 1)), build("resnet50", (32, 32, 3))
-    images = images_of(2, 32, 32, 1)
-    np.testing.assert_array_equal(grey(images), colour(np.repeat(images, 3, axis=3)))
+    expected = model(images)
+    np.testing.assert_allclose(plain(images), expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 def test_resnet50_refuses_images_that_would_vanish_on_their_way():
