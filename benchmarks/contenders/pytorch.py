@@ -119,11 +119,9 @@ def _captured(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
 def _model(task: Task, images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
     channels, height, width = images.shape[1:]
     num_classes = int(labels.max()) + 1
-    return (
-        ResNet50(channels, num_classes)
-        if task.model == "resnet50"
-        else DeepConvnet(channels, height * width, num_classes)
-    )
+    if task.model == "resnet50":
+        return ResNet50(channels, num_classes)
+    return DeepConvnet(channels, height * width, num_classes)
 
 
 def _step(task: Task, model, optimizer, scaler, images, labels) -> torch.Tensor:

@@ -27,7 +27,7 @@ def resnet20(image_shape: ImageShape, num_classes: int) -> keras.Model:
 
 
 def resnet18(image_shape: ImageShape, num_classes: int) -> keras.Model:
-    """ResNet-18 (table 1), whose first layer is 3 x 3 without a pool, for images of 32 x 32: 11.2 million parameters."""
+    """ResNet-18 (table 1) for images of 32 x 32: its first layer is 3 x 3, without a pool; 11.2 million parameters."""
     images, x = begun(image_shape, 64)
     x = rectified(x, "")
     for stage, filters in enumerate((64, 128, 256, 512), start=1):

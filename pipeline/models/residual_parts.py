@@ -9,7 +9,7 @@ from pipeline.models.layers import ImageShape, he_normal, normalized
 def begun(
     image_shape: ImageShape, filters: int, size: int = 3, stride: int = 1
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The images, and the first convolution of them, centred. The papers subtract the data's mean; 0.5 stands for it."""
+    """The images, and the first convolution of them, centred. The papers subtract the data's mean, here 0.5."""
     images = keras.Input(image_shape, name="images")
     centred = layers.Rescaling(2.0, offset=-1.0, name="centred")(images)
     return images, convolution(centred, filters, size, stride, "conv")
@@ -36,7 +36,7 @@ def joined(shortcut: keras.KerasTensor, x: keras.KerasTensor, name: str, number:
 
 
 def projected(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """The shortcut of a block: x itself, or where the block has other filters, a projection (He et al. 2016, option B)."""
+    """The shortcut of a block: x itself, or where the filters differ, a projection (He et al. 2016, option B)."""
     if x.shape[-1] == filters:
         return x
     return normalized(convolution(x, filters, 1, stride, f"{name}shortcut"), f"{name}shortcut_norm")

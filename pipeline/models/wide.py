@@ -1,4 +1,4 @@
-"""Wide residual networks (Zagoruyko & Komodakis 2016): (image_shape, num_classes) -> keras.Model. Logits are float32."""
+"""Wide residual networks (Zagoruyko & Komodakis 2016): (image_shape, num_classes) -> keras.Model."""
 
 import keras
 from keras import layers
