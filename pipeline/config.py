@@ -32,7 +32,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
+    *("run_dir", "mirror", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
     *("quiet", "verbose", "profile", "repeat"),
 )
 
@@ -159,6 +159,10 @@ class Config:
 
     run_dir: str = _field("", "The directory of the run (default: runs/SOURCE-MODEL-HASH).", topic="run",
         role=EXECUTION)
+    mirror: str = _field("", "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or a directory: keep a verified copy of the run "
+        "directory there, and go on from it where it is newer.", topic="run", role=EXECUTION)
+    mirror_timeout: int = _field(120, "Seconds that the end of a run waits for its mirror to be complete; a stop waits "
+        "no longer than --preemption_deadline.", topic="run", role=EXECUTION, least=0)
     repeat: int = _field(1, "The number of runs, one after another, with the seeds --seed, --seed + 1, ..., each in "
         "its own directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION,
         least=1, most=1000)

@@ -77,6 +77,11 @@ def sealed(manifest: Manifest) -> dict[str, Any]:
     return {**fields, "sha256": _sha256_of(fields)}
 
 
+def text(manifest: Manifest) -> str:
+    """The content of a manifest's file."""
+    return json.dumps(sealed(manifest), indent=1) + "\n"
+
+
 def opened(sealed: dict[str, Any]) -> Manifest:
     """The manifest that `sealed` made. Raises ValueError, TypeError or KeyError for anything else."""
     fields = {name: value for name, value in dict(sealed).items() if name != "sha256"}

@@ -18,6 +18,7 @@ from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
 from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.mirror.following import Following
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
@@ -59,6 +60,9 @@ def _opened_by_chief(
     """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
     with directory.own(slurm.job_attempt()) as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
+        mirror = Following(asked, directory, checkpoints) if asked.mirror else None
+        if mirror:
+            mirror.restore(towers, stop)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         finished = history.finished(config.steps)
@@ -69,9 +73,9 @@ def _opened_by_chief(
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
-            yield None
-        else:
-            yield _started(config, towers, directory, checkpoints, history, job, stop)
+        run = None if finished else _started(config, towers, directory, checkpoints, history, job, stop)
+        with mirror.during(job) if mirror else contextlib.nullcontext():
+            yield run
 
 
 @contextlib.contextmanager

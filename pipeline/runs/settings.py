@@ -8,6 +8,7 @@ from pipeline import models, sources  # their registries of names: no TensorFlow
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
+from pipeline.storage import stores
 
 
 def check(config: Config) -> None:
@@ -15,6 +16,8 @@ def check(config: Config) -> None:
     config.validate()
     sources.check(config.source)
     models.check(config.model)
+    if config.mirror:
+        stores.check(config.mirror, "mirror")
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
