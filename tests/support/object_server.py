@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import boto3
 import commands
@@ -13,47 +13,45 @@ from werkzeug import Response
 from werkzeug.serving import make_server
 
 BUCKET = "bucket"
-_ERROR = "<?xml version='1.0'?><Error><Code>{0}</Code><Message>{1}</Message></Error>"
 CREDENTIALS = {
     **{"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"},
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+_ERROR = "<?xml version='1.0'?><Error><Code>{0}</Code><Message>{1}</Message></Error>"
+
+FAILING = (500, "InternalError", "We encountered an internal error.")
+EXPIRED = (403, "ExpiredToken", "The provided token has expired.")
 
 
 class ObjectServer:
-    """A server in a thread of this process, with one bucket."""
+    """A server in threads of this process, with one bucket."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.fault: tuple[int, str, str] | None = None  # status, code and message of every answer
-        self.delay_s = 0.0  # of every answer
-        self.num_requests = 0
+        # Called with method and name of each request; one for which it returns False fails, without effect.
+        self.before: Callable[[str, str], bool] = lambda method, path: True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id="someone",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+        )
         self.client.create_bucket(Bucket=BUCKET)
 
     def _answer(self, environ, start_response):
-        self.num_requests += 1
-        time.sleep(self.delay_s)
-        if self.fault:
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            status, code, message = self.fault
-            return Response(_ERROR.format(code, message), status, content_type="application/xml")(
-                environ, start_response
-            )
-        return self._moto(environ, start_response)
-
-    @property
-    def client(self):
-        """A client of its own, beside those of the commands."""
-        keys = {"aws_access_key_id": "someone", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-        return boto3.client("s3", endpoint_url=self.url, **keys)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        path = environ["PATH_INFO"].removeprefix(f"/{BUCKET}/")
+        fault = self.fault or (None if self.before(environ["REQUEST_METHOD"], path) else FAILING)
+        if fault is None:
+            return self._moto(environ, start_response)
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        status, code, message = fault
+        return Response(_ERROR.format(code, message), status, mimetype="application/xml")(environ, start_response)
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The environment of a command that uses this server."""
@@ -65,15 +63,32 @@ class ObjectServer:
         found = [entry for page in pages for entry in page.get("Contents", [])]
         return {entry["Key"].removeprefix(f"{prefix}/"): entry["Size"] for entry in found}
 
-    def read(self, key: str) -> bytes:
-        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-
-    def write(self, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
-
     def close(self) -> None:
+        """Ends it: nobody answers at its address."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class Held:
+    """Holds the n-th request up that a pattern matches, so that something can be done in the middle of it."""
+
+    def __init__(self, server: ObjectServer, matches: Callable[[str, str], bool], number: int, heeded: bool):
+        """heeded: whether the request has its effect in the end, perhaps after the death of who sent it."""
+        self.there, self.released = threading.Event(), threading.Event()
+        self._matches, self._left, self._heeded = matches, number, heeded
+        self._lock = threading.Lock()
+        server.before = self._before
+
+    def _before(self, method: str, path: str) -> bool:
+        with self._lock:
+            if self.there.is_set() or not self._matches(method, path):
+                return True
+            self._left -= 1
+            if self._left > 0:
+                return True
+            self.there.set()
+        self.released.wait(30)
+        return self._heeded
 
 
 @contextlib.contextmanager
@@ -84,3 +99,11 @@ def serving() -> Iterator[ObjectServer]:
         yield server
     finally:
         server.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for something that must come."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "nothing happened"
+        time.sleep(0.01)

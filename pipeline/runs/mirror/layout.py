@@ -109,6 +109,10 @@ class Mirror:
 
         self.checkpoints.adopt(manifest, fetch)
 
+    def name(self, path: Path) -> str:
+        """The name in the mirror of a file in the run directory."""
+        return path.relative_to(self.directory.path).as_posix()
+
     def files(self) -> list[Path]:
         """The files in the run directory that are mirrored besides checkpoints; the history comes last."""
         directory = self.directory

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import StorageError
@@ -35,7 +36,11 @@ class Uploader:
         self._mirror.check_owner()
         there = self._look() if self._there is None else self._there
         here = self._mirror.checkpoints.steps()
-        for path in self._mirror.files():
+        if max(there, default=-1) > max(here, default=-1):
+            return  # it could not be read at the start; its history stays that of its newest checkpoint until then
+        files = self._mirror.files()
+        self._remove_strays(files)
+        for path in files:
             self._send(path)
         kept = self._kept({*here, *there})
         for step in sorted(kept.intersection(here), reverse=True):
@@ -55,9 +60,17 @@ class Uploader:
         best = History.read(self._mirror.directory.metrics).best_step(steps)
         return {*sorted(steps)[-self._keep :], *([] if best is None else [best])}
 
+    def _remove_strays(self, files: Sequence[Path]) -> None:
+        """Removes event files of launches that this directory knows nothing of: it shows their steps itself."""
+        here = {self._mirror.name(path) for path in files}
+        strays = [name for name in self._sizes if name.startswith("tensorboard/") and name not in here]
+        self._store.remove(strays)
+        for name in strays:
+            del self._sizes[name]
+
     def _send(self, path: Path) -> None:
         """Sends a file that changed since it was sent last."""
-        name = path.relative_to(self._mirror.directory.path).as_posix()
+        name = self._mirror.name(path)
         try:
             file = open_regular(path)
         except OSError:  # gone or replaced at this moment: its turn comes again
