@@ -54,10 +54,9 @@ class ObjectStore(Store):
             self._files.put_file(f"/proc/self/fd/{file.fileno()}", f"{self._root}/{name}", chunksize=PART)
 
     def remove(self, names: Iterable[str]) -> None:
-        with _store_errors():
-            if paths := [f"{self._root}/{name}" for name in names]:
-                with contextlib.suppress(FileNotFoundError):
-                    self._files.rm(paths)
+        for name in names:  # one by one: the call for many hides which of them were refused
+            with _store_errors(), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}")
 
 
 @contextlib.contextmanager
