@@ -50,13 +50,16 @@ class Trial:
         self._older: Path | None = None
         self.run_dir = directory / "machine-0"
 
-    def kill(self, number: int) -> str:
-        """A launch that is killed; a line about it."""
-        before = self._newest()
-        possible = [m for m in MOMENTS if before > 0 or m not in ("restoring", "pruning")]
-        moment, heeded = self._draws.choice(possible), self._draws.random() < 0.5
-        matches, most = MOMENTS[moment]
-        held = Held(self._server, matches, self._draws.randint(1, most), heeded)
+    def kill_somewhere(self, number: int) -> str:
+        """A launch that is killed at a moment drawn at random; a line about it."""
+        possible = [m for m in MOMENTS if self.newest() > 0 or m not in ("restoring", "pruning")]
+        moment = self._draws.choice(possible)
+        which = self._draws.randint(1, MOMENTS[moment][1])
+        return self.kill(number, moment, which, self._draws.random() < 0.5, self._draws.choice(DISKS))
+
+    def kill(self, number: int, moment: str, which: int, heeded: bool, disk: str) -> str:
+        """A launch that is killed in the n-th request of a moment; a line about it. disk: what is there afterwards."""
+        held, before = Held(self._server, MOMENTS[moment][0], which, heeded), self.newest()
         with self._launch() as process:
             while not held.there.wait(0.01) and process.poll() is None:
                 if newest_step(self.run_dir / "checkpoints") >= before + STEPS_A_KILL:
@@ -65,10 +68,10 @@ class Trial:
             held.released.set()
             process.communicate()
         effect = "not reached" if not held.there.is_set() else "heeded" if heeded else "not heeded"
-        disk = self._lose_disk(number)
-        return f"{number:>3} in {moment:<9} {effect:<11}  disk {disk:<5}  mirror at step {self._newest()}"
+        disk = self._change_disk(number, disk)
+        return f"{number:>3} in {moment:<9} {effect:<11}  disk {disk:<5}  mirror at step {self.newest()}"
 
-    def _newest(self) -> int:
+    def newest(self) -> int:
         """The newest step in the mirror; 0 without one."""
         return max(layout.steps(self._server.names(self._mirror)), default=0)
 
@@ -86,9 +89,8 @@ class Trial:
             "train", *flags, f"--towers={self._draws.choice((1, 2, 4))}", env=self._server.environment()
         )
 
-    def _lose_disk(self, number: int) -> str:
-        """What becomes of the disk of the machine that was killed."""
-        disk = self._draws.choice(DISKS)
+    def _change_disk(self, number: int, disk: str) -> str:
+        """Gives the next machine a disk; lost where there is no older one yet."""
         if disk == "kept":
             if self._older is None and self.run_dir.exists():
                 self._older = shutil.copytree(self.run_dir, self._directory / "older")
@@ -112,7 +114,7 @@ def main() -> int:
         commands.succeed("train", *FLAGS, f"--steps={steps}", f"--run_dir={straight}", "--quiet")
         trial = Trial(server, Path(temporary), asked.seed, steps)
         for number in range(1, asked.kills + 1):
-            print(trial.kill(number), flush=True)
+            print(trial.kill_somewhere(number), flush=True)
         code = trial.end()
         hashes = [RunDirectory(path).history().result["parameters_sha256"] for path in (trial.run_dir, straight)]
         print(f"exit code {code}; parameters_sha256 {hashes[0][:16]} after the kills, {hashes[1][:16]} without")

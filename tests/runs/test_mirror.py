@@ -3,6 +3,7 @@
 import json
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import commands
@@ -14,7 +15,7 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.process.preemption import Preemption
 from pipeline.runs import loop, opening, settings
 from pipeline.runs.checkpoints import Checkpoints
-from pipeline.runs.mirror import claims, layout, restoring
+from pipeline.runs.mirror import claims, following, layout, restoring
 from pipeline.runs.mirror.layout import Mirror, TakenOverError
 from pipeline.runs.mirror.uploading import Uploader
 from pipeline.runs.run_directory import RunDirectory
@@ -229,6 +230,32 @@ def test_a_mirror_that_is_ahead_is_left_as_it_is_until_the_run_here_is_as_far(ru
     before = commands.contents(mirror)
     Uploader(here, keep=2).update()
     assert commands.contents(mirror) == before
+
+
+def test_a_store_that_fails_for_a_while_is_told_once_and_caught_up_with(run_dir, mirror, monkeypatch, capfd):
+    here = Mirror(stores.opened(str(mirror)), RunDirectory(run_dir), Checkpoints(run_dir / "checkpoints"))
+    here.take(here.found())
+    shutil.rmtree(mirror / "checkpoints")
+    attempts = []
+
+    def fail_twice(self, file, name):
+        if name.endswith(".index"):
+            attempts.append(name)
+            if len(attempts) < 3:
+                raise StoreError("slow down")
+        upload(self, file, name)
+
+    upload = stores.Directory.upload
+    monkeypatch.setattr(stores.Directory, "upload", fail_twice)
+    follower = following.Follower(here, keep=2)
+    follower.start()
+    deadline = time.monotonic() + 60
+    assert follower.complete(lambda: deadline - time.monotonic())
+    follower.stop()
+    assert checkpoints(mirror) == checkpoints(run_dir)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(" (")[0] for line in lines if "behind" in line] in ([f"mirror={mirror} is behind"], [])
+    assert lines[-1] == f"mirror={mirror} is up to date again"
 
 
 # --- one run, one mirror ---

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 
 import boto3
@@ -24,7 +25,7 @@ EXPIRED = (403, "ExpiredToken", "The provided token has expired.")
 
 
 class ObjectServer:
-    """A server in threads of this process, with one bucket."""
+    """A server in threads of this process, with one empty bucket. It forgets what another one of this process holds."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -42,6 +43,7 @@ class ObjectServer:
             aws_secret_access_key="secret",
             region_name="us-east-1",
         )
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")).close()
         self.client.create_bucket(Bucket=BUCKET)
 
     def _answer(self, environ, start_response):

@@ -129,8 +129,8 @@ def manifest_name(step: int) -> str:
 
 def steps(names: Iterable[str]) -> list[int]:
     """The steps whose manifests are among these names, in order."""
-    found = (re.fullmatch(r"checkpoints/ckpt-(\d{1,18})\.manifest\.json", name) for name in names)
-    return sorted(int(match[1]) for match in found if match)
+    inside = (name.removeprefix(CHECKPOINTS) for name in names if name.startswith(CHECKPOINTS))
+    return sorted(step for name in inside if (step := manifests.step_of(name)) is not None)
 
 
 def is_mirrored(name: str) -> bool:
