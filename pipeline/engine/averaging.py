@@ -18,23 +18,29 @@ def initial(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def update(
-    parameters: Sequence[tf.Variable], averages: Sequence[tf.Variable], window: tuple[int, int], step: tf.Tensor
+    parameters: Sequence[tf.Variable],
+    averages: Sequence[tf.Variable],
+    window: tuple[int, int],
+    step: tf.Tensor,
+    mask: tf.Tensor | None = None,
 ) -> tf.Operation:
     """Adds the parameters of one step to the means. After the window's last step, sets the parameters to the means.
 
-    window: the first step, and the step after the last. step: [] int64, the step whose update was made.
+    window: the first step, and the step after the last. step: [] int64, the step whose update was made. mask: [] bool;
+    where it is false, nothing changes.
     """
     first, end = window
     count = tf.cast(step - first + 1, tf.float32)
 
     def take() -> tf.Operation:
         for parameter, average in zip(parameters, averages, strict=True):
-            average.assign_add((parameter - average) / count)
+            part = (parameter - average) / count
+            average.assign_add(part if mask is None else tf.where(mask, part, 0.0))
         return tf.no_op()
 
     def give() -> tf.Operation:
         for parameter, average in zip(parameters, averages, strict=True):
-            parameter.assign(average)
+            parameter.assign(average if mask is None else tf.where(mask, average, parameter))
         return tf.no_op()
 
     tf.cond((step >= first) & (step < end), take, tf.no_op)

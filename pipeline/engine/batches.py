@@ -30,7 +30,7 @@ class Batches:
         """The examples of consecutive shards of one step.
 
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
-        [len(shards), shard_batch] int32.
+        [len(shards), shard_batch] int64.
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
@@ -49,7 +49,8 @@ class Batches:
 
     def _by_shard(self, num_shards: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         leading = [num_shards, self._plan.shard_batch]
-        return tf.reshape(images, [*leading, *self._source.image_shape]), tf.reshape(labels, leading)
+        # GPUs keep numbers of 32 bits in the host's memory, and would send them there and back.
+        return tf.reshape(images, [*leading, *self._source.image_shape]), tf.cast(tf.reshape(labels, leading), tf.int64)
 
     def find_broken(self, first: int, last: int) -> None:
         """Raises BadDataError for the first broken example of steps `first` to `last` - 1; the error has its step."""

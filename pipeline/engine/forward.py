@@ -18,7 +18,7 @@ class ShardSums(NamedTuple):
     """One shard's part of a step. The sum over all shards is the step's."""
 
     loss: tf.Tensor  # [] float32: this shard's part of the mean loss of the global batch
-    correct: tf.Tensor  # [] int32
+    correct: tf.Tensor  # [] float32: a count, which is exact below 2**24; GPUs add whole numbers on the host
     gradients: list[tf.Tensor]  # of the loss, in the order of the model's trainable variables
     statistics: list[tf.Tensor]  # new values of the running statistics, as this shard alone would set them
 
@@ -68,8 +68,8 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float =
 
 
 def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """1 where [n, classes] logits are largest at the label, else 0: [n] int32."""
-    return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == labels, tf.int32)
+    """1 where [n, classes] logits are largest at the label, else 0: [n] float32."""
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
 
 
 class Compute(Protocol):

@@ -24,11 +24,11 @@ def read(variables: Mapping[str, tf.Variable]) -> tf.Tensor | None:
     return variables[SCALE].read_value() if SCALE in variables else None
 
 
-def update(variables: Mapping[str, tf.Variable], finite: tf.Tensor) -> None:
-    """Counts one step, and doubles or halves the scale if that is due."""
+def update(variables: Mapping[str, tf.Variable], finite: tf.Tensor, going: tf.Tensor) -> None:
+    """Counts one step if the run is `going`, [] bool, and doubles or halves the scale if that is due."""
     scale, good, skipped = (variables[name] for name in (SCALE, GOOD_STEPS, SKIPPED_STEPS))
     run = tf.where(finite, good + 1, 0)
     grown = tf.where(run >= GROW_AFTER, tf.minimum(scale * 2, MOST), scale)
-    scale.assign(tf.where(finite, grown, tf.maximum(scale / 2, LEAST)))
-    good.assign(tf.where(run >= GROW_AFTER, tf.zeros_like(run), run))
-    skipped.assign_add(tf.cast(~finite, tf.int64))
+    scale.assign(tf.where(going, tf.where(finite, grown, tf.maximum(scale / 2, LEAST)), scale))
+    good.assign(tf.where(going, tf.where(run >= GROW_AFTER, tf.zeros_like(run), run), good))
+    skipped.assign_add(tf.cast(~finite & going, tf.int64))

@@ -25,6 +25,13 @@ class Now(NamedTuple):
     rate: tf.Tensor  # [] float32
     beta_1_power: tf.Tensor  # [] float32
     beta_2_power: tf.Tensor  # [] float32
+    settings: Mapping[str, float | tf.Tensor]  # of the rule, [] float32: shares of old values that a step keeps
+    applies: tf.Tensor | None = None  # [] bool: whether the step changes anything; None: it does
+
+    def masked(self, applies: tf.Tensor) -> "Now":
+        """The same numbers for a step that changes nothing unless `applies`, [] bool."""
+        settings = {name: tf.where(applies, value, 1.0) for name, value in self.settings.items()}
+        return self._replace(applies=applies, rate=tf.where(applies, self.rate, 0.0), settings=settings)
 
 
 def _sgd(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
@@ -45,7 +52,7 @@ def _momentum(
         accum=slots[0].handle,
         lr=now.rate,
         grad=gradient,
-        momentum=tf.constant(config.momentum, tf.float32),
+        momentum=now.settings["momentum"],
         use_nesterov=nesterov,
     )
 
@@ -67,7 +74,7 @@ def _rmsprop(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.T
         ms=slots[0].handle,
         mom=slots[1].handle,
         lr=now.rate,
-        rho=tf.constant(RMSPROP_DECAY, tf.float32),
+        rho=now.settings["rho"],
         momentum=tf.constant(0.0, tf.float32),
         epsilon=tf.constant(RMSPROP_EPSILON, tf.float32),
         grad=gradient,
@@ -87,8 +94,8 @@ def _adam(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tens
         beta1_power=now.beta_1_power,
         beta2_power=now.beta_2_power,
         lr=now.rate,
-        beta1=tf.constant(BETA_1, tf.float32),
-        beta2=tf.constant(BETA_2, tf.float32),
+        beta1=now.settings["beta_1"],
+        beta2=now.settings["beta_2"],
         epsilon=tf.constant(ADAM_EPSILON, tf.float32),
         grad=gradient,
     )
@@ -108,16 +115,25 @@ def _adamw(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Ten
 class _Rule:
     update: Callable[..., None]
     slots: tuple[str, ...]
+    settings: Callable[[Config], dict[str, float]]
     decays_itself: bool = False
 
 
+def _momentum_settings(config: Config) -> dict[str, float]:
+    return {"momentum": config.momentum}
+
+
+def _adam_settings(config: Config) -> dict[str, float]:
+    return {"beta_1": BETA_1, "beta_2": BETA_2}
+
+
 _RULES = {
-    "sgd": _Rule(_sgd, ()),
-    "momentum": _Rule(_momentum, ("momentum",)),
-    "nesterov": _Rule(_nesterov, ("momentum",)),
-    "rmsprop": _Rule(_rmsprop, ("ms", "mom")),
-    "adam": _Rule(_adam, ("m", "v")),
-    "adamw": _Rule(_adamw, ("m", "v"), decays_itself=True),
+    "sgd": _Rule(_sgd, (), lambda config: {}),
+    "momentum": _Rule(_momentum, ("momentum",), _momentum_settings),
+    "nesterov": _Rule(_nesterov, ("momentum",), _momentum_settings),
+    "rmsprop": _Rule(_rmsprop, ("ms", "mom"), lambda config: {"rho": RMSPROP_DECAY}),
+    "adam": _Rule(_adam, ("m", "v"), _adam_settings),
+    "adamw": _Rule(_adamw, ("m", "v"), _adam_settings, decays_itself=True),
 }
 
 
@@ -132,15 +148,15 @@ class Optimizer:
         """Each slot's name and the value it starts from; a slot has its variable's shape, in float32."""
         return dict.fromkeys(self._rule.slots, 0.0)
 
-    @staticmethod
-    def at(rate: tf.Tensor, step: tf.Tensor) -> Now:
+    def at(self, rate: tf.Tensor, step: tf.Tensor) -> Now:
         """The numbers that all variables' updates at a step share.
 
         They are computed once, before it is known whether the updates apply.
         rate: [] float32. step: [] int64, the global step being computed, counted from 0.
         """
         count = tf.cast(step + 1, tf.float32)
-        return Now(rate, tf.constant(BETA_1, tf.float32) ** count, tf.constant(BETA_2, tf.float32) ** count)
+        power_1, power_2 = (tf.constant(beta, tf.float32) ** count for beta in (BETA_1, BETA_2))
+        return Now(rate, power_1, power_2, self._rule.settings(self._config))
 
     def apply(self, variable: tf.Variable, slots: Sequence[tf.Variable], gradient: tf.Tensor, now: Now) -> None:
         """Updates a variable and its slots by one step, on the device in force.
@@ -152,6 +168,8 @@ class Optimizer:
         """
         if not self._rule.decays_itself and _decays(self._config, variable):
             gradient = gradient + self._config.weight_decay * variable
+        if now.applies is not None:  # a rate and a gradient of 0, and shares of 1, leave every number that is read
+            gradient = tf.where(now.applies, gradient, 0.0)
         self._rule.update(self._config, variable, slots, gradient, now)
 
 

@@ -84,6 +84,11 @@ class Towers:
             yield
 
     @property
+    def run_behind(self) -> bool:
+        """Whether the towers compute while the host goes on. Then the host must not wait for a number of theirs."""
+        return not self._topology.all_on_cpu
+
+    @property
     def update_elsewhere(self) -> bool:
         """Whether the variables lie on a device of another kind than the towers."""
         return not self._topology.all_on_cpu and self.replicas[0].device == self._topology.host

@@ -37,6 +37,29 @@ class Outcome(NamedTuple):
     reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
 
 
+class _Figures(NamedTuple):
+    """The figures of the last step that counts, on the first tower. A step after one that diverged does not count.
+
+    All are [] float32: TensorFlow's loops keep other types in the host's memory.
+    """
+
+    applied: tf.Tensor  # the steps of this call until now
+    diverged: tf.Tensor  # 0 or 1
+    loss: tf.Tensor
+    correct: tf.Tensor
+    gradient_norm: tf.Tensor
+    learning_rate: tf.Tensor
+
+
+class _Progress(NamedTuple):
+    """The state of a loop over steps, on the host."""
+
+    step: tf.Tensor  # [] int64: the next one
+    stop: tf.Tensor  # [] bool: whether a worker asked to stop
+    input_seconds: tf.Tensor  # [] float64
+    reduction_seconds: tf.Tensor  # [] float64
+
+
 class Gradient(NamedTuple):
     """The averaged gradient of one step, by parameter, and the step's loss."""
 
@@ -74,7 +97,7 @@ class Trainer:
             with self._placed():
                 outcome = self._steps(self._iterators, *steps, tf.constant(float(asked)))
             outcome = Outcome(*(value.numpy() for value in outcome))
-        self._reached = int(outcome.next_step)
+        self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
 
     def gradient(self, step: int) -> Gradient:
@@ -88,7 +111,7 @@ class Trainer:
     def graph(self) -> tf.compat.v1.GraphDef:
         """The graph of one step, with devices and shapes."""
         first = tf.constant(0, tf.int64)
-        step = tf.function(lambda: self._step(self._batches_at(first), first), autograph=False)
+        step = tf.function(lambda: self._step(self._batches_at(first), first, self._no_figures()), autograph=False)
         return step.get_concrete_function().graph.as_graph_def(add_shapes=True)
 
     # --- one call of TensorFlow: steps first, first + 1, ... last - 1 ---
@@ -96,30 +119,42 @@ class Trainer:
     def _steps_traced(
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
-        def more(outcome: Outcome) -> tf.Tensor:
-            return (outcome.next_step < last) & ~outcome.diverged & ~outcome.stop
+        def more(progress: _Progress, figures: _Figures) -> tf.Tensor:
+            going = (progress.step < last) & ~progress.stop
+            return going if self.towers.run_behind else going & (figures.diverged == 0)
 
-        def body(outcome: Outcome) -> tuple[Outcome]:
+        def body(progress: _Progress, figures: _Figures) -> tuple[_Progress, _Figures]:
             batches, seconds = self.towers.next_of_all(iterators)
-            latest = self._step(batches, outcome.next_step, asked)
-            reduction = outcome.reduction_seconds + latest.reduction_seconds
-            return (latest._replace(input_seconds=outcome.input_seconds + seconds, reduction_seconds=reduction),)
+            total, figures = self._step(batches, progress.step, figures, asked)
+            with self.towers.on_host():
+                waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
+                return _Progress(progress.step + 1, total.asking > 0, *waited), figures
 
         with self.towers.on_host():
-            zero, no_time, no = tf.zeros([]), tf.zeros([], tf.float64), tf.constant(False)
-            start = Outcome(first, no, no, zero, tf.constant(0), zero, zero, no_time, no_time)
-            return tf.while_loop(more, body, (start,), parallel_iterations=1)[0]
+            no_time = tf.zeros([], tf.float64)
+            start = _Progress(first, tf.constant(False), no_time, no_time), self._no_figures()
+            end, figures = tf.while_loop(more, body, start, parallel_iterations=1)
+            reached = first + tf.cast(figures.applied, tf.int64)
+            numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
+            return Outcome(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
 
-    def _step(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Outcome:
-        """Computes and applies one step."""
+    def _no_figures(self) -> _Figures:
+        with self.towers.on(0):
+            return _Figures(*(tf.zeros([]) for _ in _Figures._fields))
+
+    def _step(
+        self, batches: Sequence[Batch], step: tf.Tensor, before: _Figures, asked: tf.Tensor | float = 0.0
+    ) -> tuple[Total, _Figures]:
+        """Computes and applies one step, unless one before has diverged."""
         now = self._updates.at(step)
         total = self._gradient(batches, step, asked)
-        sums = total.sums
-        norm, diverged = self._updates.apply(sums, now, step)
-        with self.towers.on_host():
-            reached = step + tf.cast(~diverged, tf.int64)
-            figures = (sums.loss, sums.correct, norm, now.rate)
-            return Outcome(reached, diverged, total.asking > 0, *figures, tf.zeros([], tf.float64), total.seconds)
+        with self.towers.on(0):
+            going = before.diverged == 0
+        norm, diverged = self._updates.apply(total.sums, now, step, going)
+        with self.towers.on(0):
+            failed = tf.cast(diverged, tf.float32)
+            latest = _Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
+            return total, _Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
 
     def _gradient(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Total:
         """The sums over the global batch, on the first tower, without the loss scale.

@@ -1,7 +1,7 @@
 """The effect of a step's gradient on every replica: the update, the loss scale, the running mean of --average."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -38,32 +38,49 @@ class Updates:
         with self._towers.on(0):
             return sums._replace(loss=sums.loss / scale, gradients=[g / scale for g in sums.gradients])
 
-    def apply(self, sums: ShardSums, now: optimizers.Now, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Updates every replica by the same numbers. A step that is not finite changes none.
+    def apply(
+        self, sums: ShardSums, now: optimizers.Now, step: tf.Tensor, going: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Updates every replica by the same numbers. A step that is not finite, or not `going`, changes none.
 
         Returns the gradient's norm [] float32, and whether the step diverged [] bool. A float16 step that is not finite
         is skipped; it has diverged only where the loss scale cannot fall further.
         """
+        scale = self.scale()
         with self._towers.on(0):
             norm = optimizers.norm(sums.gradients)
             finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
-        scale = self.scale()
-        with self._towers.on(0):
             gradients = optimizers.clip(sums.gradients, norm, self._config.clip_norm)
+            diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
+            applies = finite & going
         for replica in self._towers.replicas:
             with self._towers.at(replica), tf.name_scope("apply"):
-                update = functools.partial(self._update, replica, gradients, sums.statistics, now)
-                tf.cond(finite, update, tf.no_op)
+                self._where(applies, functools.partial(self._update, replica, gradients, sums.statistics, now))
                 if self._config.precision == "float16":
-                    loss_scale.update(replica.variables, finite)
-        with self._towers.on_host():
-            diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-        self._average(step, diverged)
+                    loss_scale.update(replica.variables, finite, going)
+        self._average(step, going & ~diverged)
         return norm, diverged
 
+    def _where(self, condition: tf.Tensor, change: Callable[[tf.Tensor | None], tf.Operation]) -> None:
+        """Makes a change if the condition holds, [] bool. GPU towers mask it: a branch would wait for the host.
+
+        change: makes it where a mask, [] bool, is true; None: in any case.
+        """
+        if self._towers.run_behind:
+            change(condition)
+        else:
+            tf.cond(condition, functools.partial(change, None), tf.no_op)
+
     def _update(
-        self, replica: Replica, gradients: Sequence[tf.Tensor], statistics: Sequence[tf.Tensor], now: optimizers.Now
+        self,
+        replica: Replica,
+        gradients: Sequence[tf.Tensor],
+        statistics: Sequence[tf.Tensor],
+        now: optimizers.Now,
+        mask: tf.Tensor | None,
     ) -> tf.Operation:
+        if mask is not None:
+            now = now.masked(mask)
         slots = replica.slots(self._optimizer.slots)
         for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
             update = functools.partial(self._optimizer.apply, gradient=gradient, now=now)
@@ -72,16 +89,16 @@ class Updates:
             else:
                 update(variable, own_slots)
         for variable, total in zip(replica.statistics, statistics, strict=True):
-            variable.assign(total / self._config.grad_shards)
+            mean = total / self._config.grad_shards
+            variable.assign(mean if mask is None else tf.where(mask, mean, variable))
         return tf.no_op()
 
-    def _average(self, step: tf.Tensor, diverged: tf.Tensor) -> None:
-        """Adds a step's parameters to the mean of --average, also where a float16 step was skipped."""
+    def _average(self, step: tf.Tensor, counts: tf.Tensor) -> None:
+        """Adds a step's parameters to the mean of --average if it counts: also where a float16 step was skipped."""
         if not self._config.average:
             return
+        window = self._config.average_window
         for replica in self._towers.replicas:
             with self._towers.at(replica), tf.name_scope("average"):
-                take = functools.partial(
-                    averaging.update, replica.parameters, replica.averages, self._config.average_window, step
-                )
-                tf.cond(diverged, tf.no_op, take)
+                means = functools.partial(averaging.update, replica.parameters, replica.averages, window, step)
+                self._where(counts, means)

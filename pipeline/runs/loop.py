@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.engine import placement, state
+from pipeline.engine import devices, placement, state
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.trainer import Outcome
 from pipeline.errors import BadDataError, DivergedError, PreemptedError
@@ -118,7 +118,8 @@ class Loop:
     def _write_result(self, step: int, tally: Tally) -> None:
         run, clock = self._run, self._run.clock
         run.journal.whole_run(step, [hparams.end()])
-        run.journal.progress(self._reporter.ending(step, tally, run.directory.where()))
+        peaks = devices.peak_mib(run.topology)
+        run.journal.progress(self._reporter.ending(step, tally, peaks, run.directory.where()))
         run.journal.result(
             step,
             test_accuracy=tally.scores.accuracy,
@@ -126,6 +127,7 @@ class Loop:
             images_per_second=round(clock.images_per_second(), 1),
             wall_seconds=round(clock.elapsed(), 2),
             seconds={phase: round(seconds, 3) for phase, seconds in clock.split().items()},
+            peak_mib=peaks,
             exact=run.topology.is_exact(run.config),
             parameters_sha256=state.parameters_sha256(run.trainer.towers.check_equal(step)),
         )

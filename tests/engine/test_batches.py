@@ -34,7 +34,7 @@ def assert_same(left, right) -> None:
 def test_shapes_and_types(batches):
     images, labels = batches.at(0, range(1, 3))
     assert (images.shape, images.dtype.name) == ([2, 3, 28, 28, 1], "uint8")
-    assert (labels.shape, labels.dtype.name) == ([2, 3], "int32")
+    assert (labels.shape, labels.dtype.name) == ([2, 3], "int64")
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 5 * 784, 2**40])

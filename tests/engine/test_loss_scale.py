@@ -6,13 +6,13 @@ from pipeline.engine.loss_scale import GOOD_STEPS, GROW_AFTER, LEAST, MOST, SCAL
 from pipeline.engine.state import Replica
 
 
-def after(scale: float, good: int, finite: bool) -> tuple[float, int, int]:
+def after(scale: float, good: int, finite: bool, going: bool = True) -> tuple[float, int, int]:
     """Scale, good steps and skipped steps after one step."""
     values = loss_scale.initial()
     replica = Replica.create(values, "CPU:0", "")
     replica.variables[SCALE].assign(scale)
     replica.variables[GOOD_STEPS].assign(good)
-    loss_scale.update(replica.variables, tf.constant(finite))
+    loss_scale.update(replica.variables, tf.constant(finite), tf.constant(going))
     found = state.arrays(replica.read())
     assert {name: value.dtype for name, value in found.items()} == {n: v.dtype for n, v in values.items()}
     return float(found[SCALE]), int(found[GOOD_STEPS]), int(found[SKIPPED_STEPS])

@@ -133,6 +133,24 @@ def test_adam_takes_its_powers_from_the_step():
     np.testing.assert_allclose(late, x, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", config.OPTIMIZERS)
+def test_a_masked_step_changes_nothing_and_others_keep_their_bits(name):
+    """Steps masked by true and false in turn, the latter with a gradient that is not finite."""
+    settings = Config(optimizer=name, weight_decay=0.1)
+    optimizer, start = optimizers.make(settings), rng(3).normal(size=(3, 2)).astype(np.float32)
+    found = []
+    for masks in (False, True):
+        variable = tf.Variable(start)
+        slots = [tf.Variable(tf.fill(start.shape, value)) for value in optimizer.slots.values()]
+        for step, gradient in enumerate(gradients(start.shape)):
+            now = optimizer.at(tf.constant(0.1), tf.constant(step, tf.int64))
+            if masks:
+                optimizer.apply(variable, slots, tf.fill(start.shape, np.nan), now.masked(tf.constant(False)))
+            optimizer.apply(variable, slots, tf.constant(gradient), now.masked(tf.constant(True)) if masks else now)
+        found.append(b"".join(value.numpy().tobytes() for value in (variable, *slots)))
+    assert found[0] == found[1]
+
+
 def test_norm_by_hand():
     norm = optimizers.norm([tf.constant([[3.0, 0.0]]), tf.constant([4.0]), tf.constant(12.0)])
     assert norm.dtype == tf.float32

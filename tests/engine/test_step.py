@@ -6,6 +6,7 @@ from small_run import assembly, train, trainer
 
 from pipeline.engine import loss_scale, state
 from pipeline.engine.batches import Batches
+from pipeline.engine.towers import Towers
 
 KERNEL = "parameters/logits/kernel"
 LINEAR = {"model": "models_for_tests:linear", "optimizer": "sgd", "learning_rate": 0.5}
@@ -221,3 +222,35 @@ def test_gradient_and_loss_are_told_without_the_scale():
     largest = np.abs(by_hand).max()
     np.testing.assert_allclose(gradient.by_parameter["logits/kernel"], by_hand, rtol=0, atol=0.02 * largest)
     assert run.advance(0, 1).loss == gradient.loss
+
+
+# --- towers that run behind the host, as GPUs do: a step is masked where it does not apply ---
+
+
+@pytest.fixture
+def behind(monkeypatch):
+    monkeypatch.setattr(Towers, "run_behind", True)
+
+
+def test_masked_steps_have_the_bits_of_branches(behind, bits_of_float32):
+    assert bits(2) == bits_of_float32
+
+
+def test_a_masked_float16_step_that_overflows_changes_the_scale_alone(behind):
+    test_a_gradient_that_overflows_is_skipped_counted_and_halves_the_scale()
+
+
+def test_masked_steps_after_a_divergence_change_nothing(behind):
+    """The rate is the largest float32: step 0 applies, step 1 diverges, and the host asked for four."""
+    fields = LINEAR | {"learning_rate": 3e38}
+    run = trainer(2, **fields)
+    outcome = run.advance(0, 4)
+    assert (outcome.next_step, outcome.diverged) == (1, True)
+    assert state.sha256(run.towers.check_equal(1)) == state.sha256(train(0, 1, 2, **fields))
+
+
+def test_masked_steps_leave_the_mean_alone(behind, monkeypatch):
+    fields = LINEAR | {"average": "2:3"}
+    masked = train(0, 5, 2, **fields)
+    monkeypatch.setattr(Towers, "run_behind", False)
+    assert state.sha256(masked) == state.sha256(train(0, 5, 2, **fields))
