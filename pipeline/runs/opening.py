@@ -19,6 +19,7 @@ from pipeline.process.preemption import Preemption
 from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.mirror.following import Following
+from pipeline.runs.notices import Notices
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
@@ -38,9 +39,13 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
     towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     job = Job(asked, towers, stop, directory.stop_file)
-    open_run = _opened_by_chief if towers.workers.is_chief else _opened_by_follower
-    with job.joined(), open_run(asked, towers, directory, job, stop) as run:
+    is_chief = towers.workers.is_chief
+    open_run = _opened_by_chief if is_chief else _opened_by_follower
+    notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
+    parts = (asked, towers, directory, job, stop)
+    with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
         if run is None:
+            notices.nothing_was_done()
             yield None
             return
         try:

@@ -8,6 +8,7 @@ from pipeline import models, sources  # their registries of names: no TensorFlow
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
+from pipeline.process import messages
 from pipeline.storage import stores
 
 
@@ -18,6 +19,8 @@ def check(config: Config) -> None:
     models.check(config.model)
     if config.mirror:
         stores.check(config.mirror, "mirror")
+    if config.notify:
+        messages.check(config.notify, "notify")
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:

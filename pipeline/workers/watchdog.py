@@ -45,6 +45,7 @@ class Watchdog:
         self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once another process is the owner
         self.log: IO[str] | None = None  # a file for stacks and places, besides stderr
         self.report: Callable[[PipelineError], None] = lambda error: None  # called with the reason before the end
+        self.last_word: Callable[[PipelineError], None] = lambda error: None  # the same, after that; takes its time
         self._stop_file = stop_file
         self._asked: float | None = None  # the time when a stop was asked for
         self._supervised = False
@@ -117,7 +118,10 @@ class Watchdog:
         if not self._over.wait(GRACE_S):
             with contextlib.suppress(PipelineError):  # a full disk does not keep the process alive
                 self.report(error)
-            exit_now(error)
+            try:
+                self.last_word(error)
+            finally:
+                exit_now(error)
 
     def write_places(self) -> None:
         """Writes the status of every worker to the log, and the stacks of this one."""
