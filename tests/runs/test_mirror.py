@@ -226,6 +226,8 @@ def test_a_mirror_that_is_ahead_is_left_as_it_is_until_the_run_here_is_as_far(ru
     here = Mirror(stores.opened(str(mirror)), RunDirectory(run_dir), Checkpoints(run_dir / "checkpoints"))
     for path in (run_dir / "checkpoints").glob("ckpt-8.*"):
         path.unlink()
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "start", "step": 6, "time": 1.0, "devices": "cpu:0"}\n')
     here.take(here.found())
     before = commands.contents(mirror)
     Uploader(here, keep=2).update()
