@@ -49,7 +49,7 @@ class Saver:
         run, step = self._run, manifest.step
         run.journal.event("checkpoint", step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
         run.journal.terminal.detail(f"step {step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
-        best = run.journal.history.best_step(run.checkpoints.steps())
+        best = run.journal.history.best_step(run.checkpoints.steps(), run.config.best_by)
         try:
             run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})
         except OSError as error:  # a run does not stop for a file that cannot be deleted

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import math
 
 from pipeline.engine import packing, state
 from pipeline.monitoring.history import History
 from pipeline.workers.cluster import Cluster
+
+Validated = dict[int, dict[str, float]]  # accuracy and loss on validation at every step that was evaluated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +16,15 @@ class StartingPoint:
     """The step that a launch starts from, and the scores up to it. Only the trainer holds the state."""
 
     step: int
-    validated: dict[int, float]  # the accuracy on validation at every evaluated step
+    validated: Validated
 
     @classmethod
     def at(cls, step: int, history: History) -> "StartingPoint":
         """The starting point at a step, with the scores in the history up to it."""
-        return cls(step, {s: a for s, a in history.validation_accuracy.items() if s <= step})
+        losses = history.validation("loss")
+        accuracies = history.validation("accuracy")
+        scores = {s: {"accuracy": accuracies[s], "loss": losses.get(s, math.inf)} for s in accuracies if s <= step}
+        return cls(step, scores)
 
 
 def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:

@@ -138,7 +138,7 @@ class Job:
 
     @staticmethod
     def _mathematics(config: Config) -> dict[str, Any]:
-        return {**config.mathematics(), "steps": config.steps}
+        return {**config.mathematics(), **{name: getattr(config, name) for name in ("steps", "early_stop", "best_by")}}
 
     def _versions(self) -> dict[str, Any]:
         return {**versions(), "towers": self._topology.num_towers}

@@ -104,7 +104,7 @@ def test_an_empty_machine_goes_on_with_the_same_bits_and_the_same_story(mirror, 
 
 def test_the_best_checkpoint_comes_along(at_8, mirror, tmp_path):
     history = RunDirectory(mirror).history()
-    best = history.best_step(Checkpoints(mirror / "checkpoints").steps())
+    best = history.best_step(Checkpoints(mirror / "checkpoints").steps(), "accuracy")
     lines = [json.loads(line.text) for line in history.lines]
     for line in lines:  # an early step was the best
         if line["event"] == "validation":
@@ -230,7 +230,7 @@ def test_a_mirror_that_is_ahead_is_left_as_it_is_until_the_run_here_is_as_far(ru
         file.write('{"event": "start", "step": 6, "time": 1.0, "devices": "cpu:0"}\n')
     here.take(here.found())
     before = commands.contents(mirror)
-    Uploader(here, keep=2).update()
+    Uploader(here, keep=2, best_by="accuracy").update()
     assert commands.contents(mirror) == before
 
 
@@ -249,7 +249,7 @@ def test_a_store_that_fails_for_a_while_is_told_once_and_caught_up_with(run_dir,
 
     upload = stores.Directory.upload
     monkeypatch.setattr(stores.Directory, "upload", fail_twice)
-    follower = following.Follower(here, keep=2)
+    follower = following.Follower(here, keep=2, best_by="accuracy")
     follower.start()
     deadline = time.monotonic() + 60
     assert follower.complete(lambda: deadline - time.monotonic())
@@ -317,7 +317,7 @@ def test_a_later_launch_has_the_mirror(run_dir, mirror, tmp_path):
         each.take(found)
     before = commands.contents(mirror)
     with pytest.raises(TakenOverError, match="process"):
-        Uploader(first, keep=2).update()
+        Uploader(first, keep=2, best_by="accuracy").update()
     assert commands.contents(mirror) == before
 
 

@@ -31,9 +31,9 @@ MARGIN_S = 3.0  # of a stop's deadline that remains for the end itself
 class Follower:
     """Keeps a mirror up to date with a run directory, in a thread that never holds the training up."""
 
-    def __init__(self, mirror: Mirror, keep: int):
-        """keep: see `Uploader`. A mirror without a claim could not be used at the start, which was told."""
-        self._mirror, self._uploader = mirror, Uploader(mirror, keep)
+    def __init__(self, mirror: Mirror, keep: int, best_by: str):
+        """keep, best_by: see `Uploader`. A mirror without a claim could not be used at the start, which was told."""
+        self._mirror, self._uploader = mirror, Uploader(mirror, keep, best_by)
         self._over, self._hurry = threading.Event(), threading.Event()
         self.why = ""  # the reason why the mirror is not up to date; "" if it was after the last update
         self.is_given_up = False  # whether it follows no more
@@ -140,7 +140,7 @@ class Following:
         A lost peer ends the work at once: the next start sends what is missing. Raises StorageError if the work was
         done, and the mirror lacks some of it.
         """
-        follower = Follower(self._mirror, self._asked.keep_checkpoints)
+        follower = Follower(self._mirror, self._asked.keep_checkpoints, self._asked.best_by)
         follower.start()
         try:
             yield

@@ -130,7 +130,7 @@ class _Restoration:
         self._mirror.manifest(step)
         self._bring_files(sizes, last=step)
         earlier = [other for other in there if other < step]
-        best = self._mirror.directory.history().best_step(earlier)
+        best = self._mirror.directory.history().best_step(earlier, self._asked.best_by)
         if best is not None and best not in self._mirror.checkpoints.steps():
             with contextlib.suppress(StorageError):  # a damaged one: the run goes on without it
                 self._mirror.bring(best, self._check)

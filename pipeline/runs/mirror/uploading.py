@@ -21,9 +21,9 @@ SMALL = 1 << 20  # bytes up to which a file is sent again at each start, also wh
 class Uploader:
     """Brings a claimed mirror up to date with the run directory. It remembers what it has sent."""
 
-    def __init__(self, mirror: Mirror, keep: int):
-        """keep: the number of newest checkpoints that the mirror keeps, besides the best."""
-        self._mirror, self._store, self._keep = mirror, mirror.store, keep
+    def __init__(self, mirror: Mirror, keep: int, best_by: str):
+        """keep: the number of newest checkpoints that the mirror keeps, besides the best. best_by: see --best_by."""
+        self._mirror, self._store, self._keep, self._best_by = mirror, mirror.store, keep, best_by
         self._sent: dict[str, tuple[int, int]] = {}  # name -> size and time of change
         self._sizes: dict[str, int] = {}  # of what the mirror held at the start
         self._there: dict[int, dict] | None = None  # the steps in the mirror, and their files; None: not yet looked
@@ -57,7 +57,7 @@ class Uploader:
 
     def _kept(self, steps: set[int]) -> set[int]:
         """The steps that stay: those that a run directory with these checkpoints would keep."""
-        best = History.read(self._mirror.directory.metrics).best_step(steps)
+        best = History.read(self._mirror.directory.metrics).best_step(steps, self._best_by)
         return {*sorted(steps)[-self._keep :], *([] if best is None else [best])}
 
     def _remove_strays(self, files: Sequence[Path]) -> None:
