@@ -33,8 +33,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "dry_run", "resume", "same_hardware", "reshard", "worker_addresses", "worker_index"),
-    *("quiet", "verbose", "profile", "repeat"),
+    *("run_dir", "mirror", "notify", "dry_run", "resume", "same_hardware", "reshard"),
+    *("worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
 )
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
@@ -195,6 +195,12 @@ class Config:
 
     run_dir: str = _field("", "The directory of the run (default: runs/SOURCE-MODEL-HASH).", topic="run",
         role=EXECUTION)
+    mirror: str = _field("", "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or a directory: keep a verified copy of the run "
+        "directory there, and go on from it where it is newer.", topic="run", role=EXECUTION)
+    mirror_timeout: int = _field(120, "Seconds that the end of a run waits for its mirror to be complete; a stop waits "
+        "no longer than --preemption_deadline.", topic="run", role=EXECUTION, least=0)
+    notify: str = _field("", "A web address or a shell command that is told how a launch ended, as JSON: in the body "
+        "of a POST, or on stdin.", topic="run", role=EXECUTION)
     repeat: int = _field(1, "The number of runs, one after another, with the seeds --seed, --seed + 1, ..., each in "
         "its own directory seed-N in --run_dir; ends with their mean and deviation.", topic="run", role=EXECUTION,
         least=1, most=1000)

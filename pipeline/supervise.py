@@ -47,7 +47,8 @@ def define_flags() -> None:
         "auto",
         ["auto", "never", "required"],
         "Whether the workers of --workers get a network of their own, which nobody else reaches and from which they "
-        "reach nothing else. auto: where this machine allows it, and the source and the model need no download.",
+        "reach nothing else. auto: where this machine allows it, and the source, the model and the mirror need no "
+        "other host.",
     )
     DEFINE_integer("max_restarts", 3, "Restarts without a new checkpoint between them.")
     DEFINE_float("pulse_timeout", 30, "Seconds without a pulse after which a worker is killed.")
@@ -100,7 +101,7 @@ def _isolate(config: Config, say: Callable[[str], None]) -> None:
     wanted = flags.value("private_network")
     if wanted == "never":
         return
-    why_not = _may_download(config) if wanted == "auto" else ""
+    why_not = _needs_network(config) if wanted == "auto" else ""
     why_not = why_not or private_network.enter()
     if wanted == "required" and why_not:
         raise UsageError(
@@ -115,8 +116,10 @@ def _isolate(config: Config, say: Callable[[str], None]) -> None:
         say("the workers have a private network: no one else reaches their ports, and they reach no other host")
 
 
-def _may_download(config: Config) -> str:
+def _needs_network(config: Config) -> str:
     """Which part of a configuration may need the network; '' if none does."""
+    if "://" in config.mirror:
+        return f"mirror={config.mirror} is on another host"
     if config.source.partition(":")[0] in sources.DOWNLOADED:
         return f"source={config.source} may be downloaded"
     return f"model={config.model} is code of your own" if ":" in config.model else ""

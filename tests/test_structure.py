@@ -49,7 +49,7 @@ HOMES = {
     "the environment is read": (r"\bos\.environ\b|\bos\.getenv\b", {"process/environment.py"}),
     "other processes are started": (
         r"\bsubprocess\.|\bos\.fork\(",
-        {"experiments/runner.py", "workers/worker_process.py", "process/private_network.py"},
+        {"experiments/runner.py", "workers/worker_process.py", "process/private_network.py", "process/messages.py"},
     ),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",

@@ -111,4 +111,5 @@ def configuration() -> Config:
     settings.check(config)
     # The shell leaves the ~ in --run_dir=~/runs to us.
     run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
-    return dataclasses.replace(config, run_dir=run_dir)
+    mirror = expand(config.mirror, "mirror") if config.mirror else ""
+    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)

@@ -77,7 +77,8 @@ def combinations(base: Config, varied: Mapping[str, Sequence[Any]], directory: P
     runs = []
     for values in itertools.product(*varied.values()):
         point = dict(zip(varied, values, strict=True))
-        config = dataclasses.replace(base, **point, run_dir=str(directory / _directory(point)))
+        name = _directory(point)
+        config = dataclasses.replace(base, **point, run_dir=str(directory / name), mirror=_below(base.mirror, name))
         runs += [
             dataclasses.replace(run, varied=point, name=str(Path(run.config.run_dir).relative_to(directory)))
             for run in seeds(config)
@@ -92,14 +93,18 @@ def seeds(config: Config) -> list[Run]:
     """
     if config.repeat == 1:
         return [Run(config.run_dir, {}, config)]
-    return [
-        Run(
-            f"seed-{seed}",
-            {},
-            dataclasses.replace(config, seed=seed, repeat=1, run_dir=str(Path(config.run_dir) / f"seed-{seed}")),
-        )
-        for seed in range(config.seed, config.seed + config.repeat)
-    ]
+    return [_with_seed(config, seed) for seed in range(config.seed, config.seed + config.repeat)]
+
+
+def _with_seed(config: Config, seed: int) -> Run:
+    name = f"seed-{seed}"
+    run_dir, mirror = str(Path(config.run_dir) / name), _below(config.mirror, name)
+    return Run(name, {}, dataclasses.replace(config, seed=seed, repeat=1, run_dir=run_dir, mirror=mirror))
+
+
+def _below(mirror: str, name: str) -> str:
+    """The mirror of one run, below that of all; a run without a mirror has none."""
+    return mirror and f"{mirror.rstrip('/')}/{name}"
 
 
 def _directory(point: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-import json
 import os
 import re
 import shutil
@@ -136,6 +135,28 @@ class Checkpoints:
         if pending is not None:
             pending.result()
 
+    def adopt(self, manifest: Manifest, fetch: Callable[[str, Path], None]) -> None:
+        """Takes over a checkpoint from elsewhere, whole or not at all. fetch: writes the file of a name to a path.
+
+        Files of this step that lie here are renamed to damaged-... Raises StorageError for files that are not those of
+        the manifest and for a disk that refuses them, and what `fetch` raises.
+        """
+        step = manifest.step
+        hidden = self.directory / f".writing-ckpt-{step}-{os.getpid()}"
+        try:
+            with storage_errors(hidden):
+                hidden.mkdir(parents=True, exist_ok=True)
+                for name, said in manifest.files.items():
+                    fetch(name, hidden / name)
+                    if _described(hidden / name) != said:
+                        raise StorageError(f"{name} is damaged where it comes from: its hash is not its manifest's")
+                (hidden / self._manifest(step).name).write_text(manifests.text(manifest))
+                for path in self._files(step):
+                    path.rename(_aside(path))
+                self._publish(hidden, step)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
     def prune(self, newest: int, also: set[int]) -> None:
         """Deletes all but the `newest` last steps and those in `also`. Raises OSError."""
         for step in self.steps()[:-newest]:
@@ -175,14 +196,7 @@ class Checkpoints:
         try:
             hidden.mkdir(parents=True, exist_ok=True)
             manifest = self._write_hidden(hidden, step, values, about)
-            self._check_owner()
-            self._manifest(step).unlink(missing_ok=True)
-            *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
-            for group in (files, [manifest_file]):  # so that no power cut leaves a manifest without its files
-                for path in group:
-                    sync(path)
-                    path.rename(self.directory / path.name)
-                sync(self.directory)
+            self._publish(hidden, step)
         except (OSError, tf.errors.OpError) as error:
             self._check_owner()  # a new owner tidies up itself, and its own writes must stay
             with contextlib.suppress(StorageError):
@@ -192,8 +206,19 @@ class Checkpoints:
                 f"checkpoint of step {step} could not be written in {self.directory}: {reason.partition(' [Op:')[0]}; "
                 "free some space or mend the file system, then start the same command again"
             ) from None
-        shutil.rmtree(hidden, ignore_errors=True)
         done(manifest, time.monotonic() - started)
+
+    def _publish(self, hidden: Path, step: int) -> None:
+        """Moves the files of a checkpoint from a hidden directory to their names. Raises OSError, and StorageError."""
+        self._check_owner()
+        self._manifest(step).unlink(missing_ok=True)
+        *files, manifest_file = sorted(hidden.iterdir(), key=lambda path: path.name.endswith(".json"))
+        for group in (files, [manifest_file]):  # so that no power cut leaves a manifest without its files
+            for path in group:
+                sync(path)
+                path.rename(self.directory / path.name)
+            sync(self.directory)
+        shutil.rmtree(hidden, ignore_errors=True)
 
     def _write_hidden(self, hidden: Path, step: int, values: state.Snapshot, about: dict[str, Any]) -> Manifest:
         tensors = {**values, GLOBAL_STEP: tf.constant(step, tf.int64)}
@@ -207,7 +232,7 @@ class Checkpoints:
         files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
         hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
         manifest = Manifest(step, time.time(), *hashes, files, **about)
-        (hidden / self._manifest(step).name).write_text(json.dumps(manifests.sealed(manifest), indent=1) + "\n")
+        (hidden / self._manifest(step).name).write_text(manifests.text(manifest))
         return manifest
 
     def _names(self) -> list[str]:

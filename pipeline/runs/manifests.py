@@ -68,13 +68,24 @@ def newest_step(directory: Path) -> int:
         names = [entry.name for entry in directory.iterdir()]
     except OSError:
         return -1
-    return max((int(m[1]) for name in names if (m := re.fullmatch(r"ckpt-(\d+)\.manifest\.json", name))), default=-1)
+    return max((step for name in names if (step := step_of(name)) is not None), default=-1)
+
+
+def step_of(name: str) -> int | None:
+    """The step whose manifest has this name; None for the names of other files."""
+    match = re.fullmatch(r"ckpt-(\d+)\.manifest\.json", name)
+    return int(match[1]) if match else None
 
 
 def sealed(manifest: Manifest) -> dict[str, Any]:
     """The manifest as a JSON object, with the hash of its other fields."""
     fields = dataclasses.asdict(manifest)
     return {**fields, "sha256": _sha256_of(fields)}
+
+
+def text(manifest: Manifest) -> str:
+    """The content of a manifest's file."""
+    return json.dumps(sealed(manifest), indent=1) + "\n"
 
 
 def opened(sealed: dict[str, Any]) -> Manifest:

@@ -18,6 +18,8 @@ from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
 from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.mirror.following import Following
+from pipeline.runs.notices import Notices
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
@@ -37,9 +39,13 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
     towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
     directory = RunDirectory(Path(asked.run_dir))
     job = Job(asked, towers, stop, directory.stop_file)
-    open_run = _opened_by_chief if towers.workers.is_chief else _opened_by_follower
-    with job.joined(), open_run(asked, towers, directory, job, stop) as run:
+    is_chief = towers.workers.is_chief
+    open_run = _opened_by_chief if is_chief else _opened_by_follower
+    notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
+    parts = (asked, towers, directory, job, stop)
+    with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
         if run is None:
+            notices.nothing_was_done()
             yield None
             return
         try:
@@ -59,6 +65,9 @@ def _opened_by_chief(
     """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
     with directory.own(slurm.job_attempt()) as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
+        mirror = Following(asked, directory, checkpoints) if asked.mirror else None
+        if mirror:
+            mirror.restore(towers, stop)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         finished = history.finished(config.steps, config.early_stop)
@@ -69,9 +78,9 @@ def _opened_by_chief(
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
-            yield None
-        else:
-            yield _started(config, towers, directory, checkpoints, history, job, stop)
+        run = None if finished else _started(config, towers, directory, checkpoints, history, job, stop)
+        with mirror.during(job) if mirror else contextlib.nullcontext():
+            yield run
 
 
 @contextlib.contextmanager

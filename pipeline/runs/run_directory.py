@@ -31,6 +31,7 @@ class RunDirectory:
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
+        self.mirror = path / "mirror.json"  # whose mirror it has
         self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 
     @classmethod
@@ -77,8 +78,9 @@ class RunDirectory:
                 raise
 
     def _remove_all_but(self, existed: Sequence[Path]) -> None:
-        """Removes the lock and the empty directories that this process made."""
+        """Removes the lock, the name of the run, and the empty directories that this process made."""
         with contextlib.suppress(OSError):  # above a directory that is not empty, all directories stay
+            self.mirror.unlink(missing_ok=True)
             for path in (self.path / "lock", self.path, *self.path.parents):
                 if path in existed:
                     return
@@ -107,7 +109,7 @@ class RunDirectory:
     def recorded(self) -> Config | None:
         """The recorded configuration; None if there is no run. Raises StorageError if it cannot be read."""
         try:
-            return _read_flagfile(self.config)
+            return read_flagfile(self.config)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -144,7 +146,7 @@ def tensorboard_command(logdir: Path) -> str:
     return f"{tensorboard} --logdir={logdir}"
 
 
-def _read_flagfile(path: Path) -> Config:
+def read_flagfile(path: Path) -> Config:
     """The configuration that `Config.to_flags` wrote, validated. Raises OSError, or StorageError naming the damage."""
     try:
         lines = [line.strip() for line in read_small(path).decode().splitlines()]

@@ -9,6 +9,8 @@ from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
 from pipeline.models.names import KERAS
+from pipeline.process import messages
+from pipeline.storage import stores
 
 
 def check(config: Config) -> None:
@@ -21,6 +23,10 @@ def check(config: Config) -> None:
             f"normalize={config.normalize} and the preprocessing of model={config.model} exclude each other; "
             "leave --normalize out"
         )
+    if config.mirror:
+        stores.check(config.mirror, "mirror")
+    if config.notify:
+        messages.check(config.notify, "notify")
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:

@@ -16,7 +16,7 @@ from pipeline.process.environment import pulse_fd
 from pipeline.process.preemption import Preemption, sigterm_held_back
 from pipeline.workers.cluster import Cluster
 from pipeline.workers.peers import Peers
-from pipeline.workers.phases import Phases
+from pipeline.workers.phases import PARTED, Phases
 from pipeline.workers.versions import REMEDIES, versions
 from pipeline.workers.watchdog import GRACE_S, Watchdog
 
@@ -44,13 +44,32 @@ class Job:
             with self.explaining_failures():
                 yield
         except PipelineError as error:
-            if self._peers is not None and not isinstance(error, PreemptedError):
-                self._peers.leave(error)
+            self._farewell(error)
             raise
         finally:
             self.watchdog.stop()
             if self._peers is not None:
                 self._peers.close()
+
+    def part(self, error: PipelineError | None) -> None:
+        """Leaves the other workers before the work inside `joined` has ended, with the error that ends it, if any.
+
+        From then on the watchdog watches over this process alone.
+        """
+        self._farewell(error)
+        self.phases.enter(PARTED, self.phases.current.step)
+        peers, self._peers, self.watchdog.peers = self._peers, None, None
+        if peers is not None:
+            peers.close()
+
+    def _farewell(self, error: PipelineError | None) -> None:
+        if self._peers is not None and error is not None and not isinstance(error, PreemptedError):
+            self._peers.leave(error)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the watchdog ends this process, where a stop was asked for; infinite otherwise."""
+        return self.watchdog.seconds_left
 
     @contextlib.contextmanager
     def explaining_failures(self) -> Iterator[None]:

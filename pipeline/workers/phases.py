@@ -7,6 +7,7 @@ from typing import Any
 
 START = "start"  # the phase until the first call of the trainer has ended
 MEETING = "meeting"  # the first phase; the meeting itself bounds its time
+PARTED = "parted"  # a phase without other workers, at the end, which bounds its own time too
 PATIENCE = 5  # a phase is late after this multiple of the longest time that it has taken before
 
 
@@ -43,7 +44,7 @@ class Phases:
     @property
     def late(self) -> bool:
         """Whether the present phase takes much longer than ever before."""
-        if self.current.name == MEETING:
+        if self.current.name in (MEETING, PARTED):
             return False
         longest = self._longest.get(self.current.name)
         if longest is None or self.current.name == START:  # a start has several parts, of which none tells of the next

@@ -8,6 +8,7 @@ sends a pulse to the supervisor.
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import threading
 import time
@@ -38,11 +39,13 @@ class Watchdog:
         stop_file: Path,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._config, self._phases, self._preemption, self._peers = config, phases, preemption, peers
+        self._config, self._phases, self._preemption = config, phases, preemption
+        self.peers = peers  # the other workers; None without any, or once this process has parted from them
         self._clock = clock
         self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once another process is the owner
         self.log: IO[str] | None = None  # a file for stacks and places, besides stderr
         self.report: Callable[[PipelineError], None] = lambda error: None  # called with the reason before the end
+        self.last_word: Callable[[PipelineError], None] = lambda error: None  # the same, after that; takes its time
         self._stop_file = stop_file
         self._asked: float | None = None  # the time when a stop was asked for
         self._supervised = False
@@ -65,6 +68,12 @@ class Watchdog:
                 self._end(error)
             self._over.wait(LOOK_S)
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds of --preemption_deadline that are left once a stop was asked for; infinite before."""
+        asked = self._asked
+        return math.inf if asked is None else asked + self._config.preemption_deadline - self._clock()
+
     def _look_for_stop(self) -> None:
         if os.path.exists(self._stop_file):  # False where the disk does not answer
             self._preemption.ask(str(self._stop_file))
@@ -78,13 +87,13 @@ class Watchdog:
             self.check_owner()
         except PipelineError as error:
             return error
-        if self._asked is not None and self._clock() - self._asked > self._config.preemption_deadline:
+        if self.seconds_left < 0:
             return PreemptedError(
                 f"the stop took longer than --preemption_deadline={self._config.preemption_deadline} s; "
                 "the same command goes on from the last checkpoint"
             )
-        if self._peers is not None:
-            return self._peer_trouble(self._peers)
+        if (peers := self.peers) is not None:
+            return self._peer_trouble(peers)
         if self._supervised and self._phases.late:
             return _stalled({0: self._phases.status()})
         return None
@@ -104,19 +113,22 @@ class Watchdog:
         """Ends the process, unless it ends by itself within GRACE_S. If a peer is lost, first writes all places."""
         if isinstance(error, PeerLostError):
             self.write_places()
-        if self._peers is not None:
-            self._peers.leave(error)
+        if (peers := self.peers) is not None:
+            peers.leave(error)
         if not self._over.wait(GRACE_S):
             with contextlib.suppress(PipelineError):  # a full disk does not keep the process alive
                 self.report(error)
-            exit_now(error)
+            try:
+                self.last_word(error)
+            finally:
+                exit_now(error)
 
     def write_places(self) -> None:
         """Writes the status of every worker to the log, and the stacks of this one."""
-        if self.log is None or self._peers is None:
+        if self.log is None or (peers := self.peers) is None:
             return
         with contextlib.suppress(OSError):  # a full disk does not keep the process alive
-            for index, status in self._peers.statuses().items():
+            for index, status in peers.statuses().items():
                 self.log.write(f"worker {index}: {json.dumps(status)}\n")
             self.log.flush()
             faulthandler.dump_traceback(self.log)

@@ -82,3 +82,10 @@ def test_seeds_of_one_run():
     ]
     [alone] = grid.seeds(Config(run_dir="R"))
     assert alone.config == Config(run_dir="R")
+
+
+def test_every_run_has_a_mirror_of_its_own():
+    runs = grid.combinations(Config(repeat=2, mirror="s3://bucket/a/"), {"momentum": (0.5, 0.9)}, Path("S"))
+    assert [run.config.mirror for run in runs] == [
+        f"s3://bucket/a/momentum={momentum}/seed-{seed}" for momentum in (0.5, 0.9) for seed in (1, 2)
+    ]

@@ -1,6 +1,7 @@
 """A worker that is killed, stopped, stuck, late or wrong: all others notice, say who it was, and leave."""
 
 import contextlib
+import json
 import shutil
 import signal
 import socket
@@ -36,13 +37,15 @@ def test_one_that_is_killed_is_missed_by_all_and_the_job_goes_on(straight, tmp_p
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_one_that_is_stopped_is_missed_by_all(tmp_path, lost):
-    with jobs.job(tmp_path / "run", ENDLESS, SOON) as live:
+    with jobs.job(tmp_path / "run", ENDLESS, SOON, f"--notify=cat >> {tmp_path}/told") as live:
         assert live.until_step(14)
         live[lost].send(signal.SIGSTOP)
         live.all_lose(lost)
         live[lost].send(signal.SIGCONT)  # and when it goes on it leaves too
         code, _, err = live[lost].end()
     assert code == ExitCode.PEER_LOST and err.count("\n") == 1
+    notice = json.loads((tmp_path / "told").read_text())  # the chief's alone
+    assert (notice["event"], notice["exit_code"]) == ("peer_lost", 76) and notice["step"] >= 14
 
 
 def listens(address: str) -> bool:
