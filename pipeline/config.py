@@ -36,6 +36,9 @@ OF_ONE_START = (
     *("quiet", "verbose", "profile", "repeat"),
 )
 
+# Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
+ALIKE = ("steps", "recheck_every")
+
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 _LATER = ("record_image_key", "record_label_key", "class_names", "deterministic", "jit")
 
@@ -165,6 +168,9 @@ class Config:
     resume: str = _field("auto", "auto: resume if there are checkpoints, else start; never: refuse to resume; "
         "required: refuse to start.", topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
+        least=0)
+    recheck_every: int = _field(0, "Steps between rechecks, in which each tower takes part: shards are computed a second "
+        "time on another tower, and a difference of one bit stops the run (0: never).", topic="run", role=EXECUTION,
         least=0)
     keep_checkpoints: int = _field(3, "Newest checkpoints kept, besides the best.", topic="run", role=EXECUTION,
         least=1)

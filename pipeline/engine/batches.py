@@ -34,6 +34,16 @@ class Batches:
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
+    def of_shard(self, step: tf.Tensor, shard: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples of one shard, [] int64, of a step: images [shard_batch, ...] and labels [shard_batch], as `at`."""
+        images, labels = self._by_shard(1, *self._examples(step, self._plan.positions_of(step, shard)))
+        return images[0], labels[0]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self._source.image_shape
+
     def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples at positions [n] of a step: images [n, height, width, channels] and labels [n]."""
         raw, labels = self._source.fetch(self._plan.indices(positions))

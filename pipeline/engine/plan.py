@@ -29,8 +29,15 @@ class Plan:
 
     def positions(self, step: tf.Tensor | int, shards: range) -> tf.Tensor:
         """Positions of consecutive shards of a step: [len(shards) * shard_batch] int64."""
-        first = tf.cast(step, tf.int64) * self.global_batch + shards.start * self.shard_batch
-        return first + tf.range(len(shards) * self.shard_batch, dtype=tf.int64)
+        return self._positions(step, shards.start, len(shards))
+
+    def positions_of(self, step: tf.Tensor | int, shard: tf.Tensor) -> tf.Tensor:
+        """Positions of one shard, [] int64, of a step: [shard_batch] int64."""
+        return self._positions(step, shard, 1)
+
+    def _positions(self, step: tf.Tensor | int, first_shard: tf.Tensor | int, num_shards: int) -> tf.Tensor:
+        first = tf.cast(step, tf.int64) * self.global_batch + first_shard * self.shard_batch
+        return first + tf.range(num_shards * self.shard_batch, dtype=tf.int64)
 
     def indices(self, positions: tf.Tensor) -> tf.Tensor:
         """The example at each position: [n] int64 -> [n] int64."""

@@ -18,7 +18,8 @@ Event = dict[str, Any]
 Points = list[tuple[int, float]]  # (step, value), steps rising
 
 FINISHED, DIVERGED, PREEMPTED, UNFINISHED = "finished", "diverged", "preempted", "unfinished"
-_ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED}
+CORRUPTED = "corrupted"
+_ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED, "corrupted": CORRUPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
@@ -34,6 +35,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "now": dict,
     "variables": list,
     "passed_over": list,
+    "why": str,
     "parameters_sha256": str,
 }
 _NEEDED = {"hardware": ("before", "now"), "reshard": ("before", "grad_shards")}  # by event; all have a step and a time
@@ -145,6 +147,11 @@ class History:
         return max((event["step"] for event in self.events if event["event"] == "checkpoint"), default=0)
 
     @property
+    def last_recheck(self) -> int | None:
+        """The step after the last one whose recheck found no difference; None before the first."""
+        return max((event["step"] for event in self.events if event["event"] == "recheck"), default=None)
+
+    @property
     def launches(self) -> list[Launch]:
         """Every launch, in order, without the lines that a resume dropped."""
         launches: list[list[Event]] = []
@@ -156,7 +163,7 @@ class History:
         return [Launch(tuple(events)) for events in launches]
 
     def status(self, steps: int) -> str:
-        """FINISHED, DIVERGED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised."""
+        """FINISHED, DIVERGED, CORRUPTED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised."""
         launches = self.launches
         end = launches[-1].end if launches else None
         if end is None or (end["event"] == "result" and end["step"] < steps):

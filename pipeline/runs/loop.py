@@ -13,6 +13,7 @@ from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
 from pipeline.runs.cadence import Cadence
+from pipeline.runs.rechecking import Rechecker
 from pipeline.runs.run import Run
 from pipeline.runs.saving import Saver
 from pipeline.runs.scoring import Scorer
@@ -29,8 +30,7 @@ def train(run: Run) -> None:
     loop.at_boundary(step, restored=step > 0)
     while step < run.config.steps:
         first, last = step, loop.cadence.next_boundary(step)
-        with loop.training(step):
-            outcome = run.trainer.advance(step, last, run.stop.requested)
+        outcome = loop.advance(step, last)
         step = int(outcome.next_step)
         loop.after_call(first, outcome)
         loop.at_boundary(step)
@@ -43,9 +43,11 @@ class Loop:
     def __init__(self, run: Run):
         self.cadence = Cadence.from_config(run.config)
         self._run, self._saver, self._scorer = run, Saver(run), Scorer(run)
+        self._rechecker = Rechecker(run, self._saver)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)
         self._is_first_call = True  # the first call traces: its time does not count as training
+        self._phase = "start"  # of the last call
         self._stop_agreed = False  # all workers agree after the same step
 
     def at_boundary(self, step: int, restored: bool = False) -> None:
@@ -65,10 +67,19 @@ class Loop:
                 self._saver.save(step)
         self._stop_if_asked(step)
 
+    def advance(self, step: int, last: int) -> Outcome:
+        """Computes the steps to `last` - 1, as `Trainer.advance` does. Raises DivergedError if a recheck fails."""
+        rechecks = self.cadence.rechecks(step)
+        traces = self._is_first_call or (rechecks and not self._rechecker.has_traced)
+        self._phase = "start" if traces else "recheck" if rechecks else "training"
+        with self._training(step, self._phase):
+            if rechecks:
+                return self._rechecker.advance(step)
+            return self._run.trainer.advance(step, last, self._run.stop.requested)
+
     @contextlib.contextmanager
-    def training(self, step: int) -> Iterator[None]:
+    def _training(self, step: int, phase: str) -> Iterator[None]:
         """Times a call of the trainer. If an example cannot be read, saves the last good state before it raises."""
-        phase = "start" if self._is_first_call else "training"
         try:
             with self._run.phase(phase, step), self._profiler.call(step):
                 yield
@@ -86,9 +97,10 @@ class Loop:
         if is_first_call:
             with run.clock.timing("start"):
                 self._write_placement(first)
-        else:
-            images = (step - first) * run.config.global_batch
-            run.clock.count(images, float(outcome.input_seconds), float(outcome.reduction_seconds))
+        if self._phase != "start":
+            run.clock.count((step - first) * run.config.global_batch)
+        if self._phase == "training":
+            run.clock.waited(float(outcome.input_seconds), float(outcome.reduction_seconds))
         if outcome.diverged:
             raise self._diverged(step)
         self._reporter.show_progress(step, outcome)

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import tensorflow as tf
 
-from pipeline.config import Config
+from pipeline.config import ALIKE, Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError
 from pipeline.process.environment import pulse_fd
@@ -119,7 +119,7 @@ class Job:
 
     @staticmethod
     def _mathematics(config: Config) -> dict[str, Any]:
-        return {**config.mathematics(), "steps": config.steps}
+        return {**config.mathematics(), **{name: getattr(config, name) for name in ALIKE}}
 
     def _versions(self) -> dict[str, Any]:
         return {**versions(), "towers": self._topology.num_towers}
