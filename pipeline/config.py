@@ -169,9 +169,9 @@ class Config:
         "required: refuse to start.", topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
-    recheck_every: int = _field(0, "Steps between rechecks, in which each tower takes part: shards are computed a second "
-        "time on another tower, and a difference of one bit stops the run (0: never).", topic="run", role=EXECUTION,
-        least=0)
+    recheck_every: int = _field(0, "Steps between rechecks, in which each tower takes part: shards are computed a "
+        "second time on another tower, and a difference of one bit stops the run (0: never).", topic="run",
+        role=EXECUTION, least=0)
     keep_checkpoints: int = _field(3, "Newest checkpoints kept, besides the best.", topic="run", role=EXECUTION,
         least=1)
     eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,

@@ -35,7 +35,7 @@ class Batches:
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
     def of_shard(self, step: tf.Tensor, shard: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The examples of one shard, [] int64, of a step: images [shard_batch, ...] and labels [shard_batch], as `at`."""
+        """The examples of one shard, [] int64, of a step, each as `at` gives it, without the leading 1."""
         images, labels = self._by_shard(1, *self._examples(step, self._plan.positions_of(step, shard)))
         return images[0], labels[0]
 

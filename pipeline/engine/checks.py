@@ -19,7 +19,7 @@ def checks(topology: Topology, grad_shards: int, turn: int) -> list[Check]:
     """The checks of one rechecked step, in which each tower takes part at least once, as owner or as checker.
 
     Every second worker checks the next one, tower by tower. On one worker, every second tower checks the next one; a
-    tower alone checks itself. turn: the number of the rechecked step: 0, 1, 2, ... From turn to turn owners and checkers
+    tower alone checks itself. turn: the number of the rechecked step: 0, 1, ... From turn to turn owners and checkers
     change places; every two turns it is another one of a tower's shards.
     """
     workers, towers, total = topology.workers.count, topology.num_towers, topology.total_towers

@@ -7,8 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.engine.batches import Batches
+from pipeline.engine.checks import Check
 from pipeline.engine.forward import Compute, ShardSums, Tensors
 from pipeline.engine.plan import Plan
+from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Placed, Towers
 
 NO_SHARD = -1
@@ -19,6 +21,13 @@ class Asked(NamedTuple):
 
     own: tf.Tensor  # [towers] int64: the one of its own shards whose bits are to be known
     again: tf.Tensor  # [towers] int64: the one that it computes for another tower
+
+    @classmethod
+    def of(cls, todo: Sequence[Check], topology: Topology) -> "Asked":
+        """This worker's part of the checks of a step."""
+        ranks = [topology.rank(tower) for tower in range(topology.num_towers)]
+        own, again = {c.owner: c.shard for c in todo}, {c.checker: c.shard for c in todo}
+        return cls(*(tf.constant([of.get(rank, NO_SHARD) for rank in ranks], tf.int64) for of in (own, again)))
 
 
 class Seen(NamedTuple):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from pipeline.engine import exchange, failures, forward, placement, reduce, state
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
+from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
 from pipeline.engine.placement import Placement
 from pipeline.engine.recheck import Asked, Recheck, Seen
@@ -122,15 +123,16 @@ class Trainer:
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
 
-    def advance_rechecked(self, step: int, shards: Asked, asked: bool = False) -> tuple[Outcome, Evidence]:
-        """Computes one step as `advance` does, to the same bits, and some of its shards a second time.
+    def advance_rechecked(self, step: int, todo: Sequence[Check], asked: bool = False) -> tuple[Outcome, Evidence]:
+        """Computes one step as `advance` does, to the same bits, and the shards of the checks a second time.
 
-        shards: NumPy arrays. It has a TensorFlow function of its own, so all other steps stay as they are.
+        It has a TensorFlow function of its own, so all other steps stay as they are.
         """
         before = self.towers.read(0)  # the next update leaves these tensors alone
         with self._explained(step, step + 1):
             self._read_from(step)
-            given = tf.constant(step, tf.int64), Asked(*map(tf.constant, shards)), tf.constant(float(asked))
+            shards = Asked.of(todo, self.towers.topology)
+            given = tf.constant(step, tf.int64), shards, tf.constant(float(asked))
             with self._placed():
                 outcome, seen = self._rechecked(self._iterators, *given)
             return self._reached_by(outcome), Evidence(before, *(value.numpy() for value in seen))

@@ -71,7 +71,7 @@ class RunView:
     def corruption(self) -> str:
         """A line about two towers that computed other bits."""
         event = next(e for e in reversed(self.record.history.events) if e["event"] == "corrupted")
-        return f"Stopped by a recheck: {event.get('why') or f'at step {event["step"]:,} two towers differed.'}"
+        return f"Stopped by a recheck: {event.get('why', 'two towers computed other bits')}."
 
     @property
     def _marks(self) -> list[Mark]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from pipeline.engine import checks
 from pipeline.engine.checks import Check
-from pipeline.engine.recheck import NO_SHARD, Asked
 from pipeline.engine.trainer import Evidence, Outcome
 from pipeline.errors import DivergedError
 from pipeline.runs.run import Run
@@ -26,8 +25,7 @@ class Rechecker:
         """Computes one step, to the bits of `Trainer.advance`. Raises DivergedError if two towers differ in a bit."""
         run, self.has_traced = self._run, True
         todo = checks.checks(self._topology, run.config.grad_shards, step // run.config.recheck_every)
-        shards = Asked(self._by_own_tower(todo, "owner"), self._by_own_tower(todo, "checker"))
-        outcome, evidence = run.trainer.advance_rechecked(step, shards, run.stop.requested)
+        outcome, evidence = run.trainer.advance_rechecked(step, todo, run.stop.requested)
         own, again = self._from_all(evidence.own), self._from_all(evidence.again)
         unequal = [check for check in todo if not np.array_equal(own[check.owner], again[check.checker])]
         if unequal:
@@ -35,12 +33,6 @@ class Rechecker:
         if not outcome.diverged:
             run.journal.event("recheck", step + 1, checks=len(todo))
         return outcome
-
-    def _by_own_tower(self, todo: Sequence[Check], role: str) -> np.ndarray:
-        """The shard of each of this worker's towers that has this role in a check: [towers] int64."""
-        shards = {getattr(check, role): check.shard for check in todo}
-        ranks = map(self._topology.rank, range(self._topology.num_towers))
-        return np.asarray([shards.get(rank, NO_SHARD) for rank in ranks], np.int64)
 
     def _from_all(self, own: np.ndarray) -> np.ndarray:
         """Every worker's [n, tensors] int64 one after the other: [workers * n, tensors]."""
@@ -69,7 +61,7 @@ class Rechecker:
             + (f"Checkpoints since the last recheck are set aside as damaged-ckpt-{_listed(aside)}. " if aside else "")
             + f"Take that device or machine out, {kept}"
         )
-        self._run.journal.event("corrupted", step, towers=accused, why=why)
+        self._run.journal.event("corrupted", step, devices=", ".join(accused), why=why)
         return DivergedError(why)
 
     def _third(self, check: Check, step: int, evidence: Evidence) -> np.ndarray:
