@@ -149,7 +149,7 @@ def _worker(config: Config, found: Workers, several: bool) -> Worker:
     if config.worker_addresses:
         given["worker_addresses"] = f"--worker_addresses={config.worker_addresses}"
     if visible := visible_gpus():
-        changes["CUDA_VISIBLE_DEVICES"] = ",".join(discovery.share_of_gpus(found, visible))
+        changes["CUDA_VISIBLE_DEVICES"] = ",".join(discovery.share_of_gpus(found, visible, config.logical_gpus > 0))
     if flags.value("workers") and not job_secret():
         changes[JOB_SECRET] = _new_secret()
     # Started again, a run goes on, also one that was to start from scratch.

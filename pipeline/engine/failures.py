@@ -17,6 +17,7 @@ _NO_KERNEL_THERE = re.compile(
     r"specification '(\S+)' because no supported kernel",
     re.DOTALL,
 )
+_NODE = re.compile(r"{{node (\S+?)}}")
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def explained(batch_flag: str, find_broken: Callable[[], None] = lambda: None) -
     try:
         yield
     except tf.errors.OpError as error:
-        explanation = _memory_error(error, batch_flag) or _kernel_error(error.message)
+        explanation = _memory_error(error, batch_flag) or _kernel_error(error.message) or _determinism_error(error)
         if explanation:
             raise explanation from None
         find_broken()
@@ -59,6 +60,17 @@ def _kernel_error(message: str) -> PipelineError | None:
             f"{', '.join(kinds)}); use another operation in --model, or another machine"
         )
     return None
+
+
+def _determinism_error(error: tf.errors.OpError) -> PipelineError | None:
+    """Of a kernel that refuses to run under op determinism."""
+    if not isinstance(error, tf.errors.UnimplementedError) or "determinis" not in error.message.lower():
+        return None
+    node = _NODE.search(error.message)
+    return UsageError(
+        f"operation {_short(node[1]) if node else 'of the model'} gives other bits every time on a GPU, and has no "
+        "deterministic kernel there; use another layer in --model, or give up equal bits by --nodeterministic"
+    )
 
 
 def _short(name: str) -> str:

@@ -3,6 +3,7 @@
 They are read without TensorFlow, so that a supervisor can compare them too.
 """
 
+import ctypes
 import hashlib
 import platform
 import re
@@ -61,6 +62,21 @@ def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), gpus: Path = Path("/proc/d
         "gpus": _gpus(gpus) if environment.visible_gpus() else "",
         "variables": _changing(variables),
     }
+
+
+def gpu_uuid(index: int) -> str:
+    """The identity of a GPU that this process sees, among those of all machines; '' if the driver does not tell.
+
+    index: its number among the visible ones, as in cuDeviceGet of CUDA's driver API.
+    """
+    uuid, device = ctypes.create_string_buffer(16), ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        calls = ((driver.cuInit, 0), (driver.cuDeviceGet, ctypes.byref(device), index))
+        failed = any(function(*arguments) for function, *arguments in calls)
+        return "" if failed or driver.cuDeviceGetUuid(uuid, device) else uuid.raw.hex()
+    except (OSError, AttributeError):
+        return ""
 
 
 def _first_processor(cpuinfo: Path) -> dict[str, str]:

@@ -73,7 +73,7 @@ class PooledConvolution(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("pipeline")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch normalization of images, [n, height, width, channels], trained by TensorFlow's fused kernel.
+    """Keras' batch normalization of images, [n, height, width, channels], by TensorFlow's fused kernel.
 
     Keras computes moments and scaling as a dozen operations, each of which passes through all of the memory; and in
     half precision it casts everything to float32 first, which the kernel does not need. The running variance is of
@@ -82,26 +82,37 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, images: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """The normalized images; in training by their own moments, which the running ones then move towards."""
-        if not training or not self.trainable:
-            return super().call(images, training=False)
-        nothing = tf.zeros([0])
+        training = bool(training and self.trainable)
+        nothing, running = tf.zeros([0]), (self.moving_mean, self.moving_variance)
+        mean, variance = (nothing if training else tf.convert_to_tensor(moments) for moments in running)
         fused = tf.raw_ops.FusedBatchNormV3(
             x=images,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
-            mean=nothing,
-            variance=nothing,
+            mean=mean,
+            variance=variance,
             epsilon=self.epsilon,
-            is_training=True,
+            is_training=training,
         )
-        for running, batch in ((self.moving_mean, fused.batch_mean), (self.moving_variance, fused.batch_variance)):
-            running.assign(running * self.momentum + batch * (1.0 - self.momentum))
+        if training:
+            for moving, batch in zip(running, (fused.batch_mean, fused.batch_variance), strict=True):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return fused.y
 
 
 def normalized(x: keras.KerasTensor, name: str, momentum: float = MOMENTUM) -> keras.KerasTensor:
     """Batch normalization of images, with the settings of every network here."""
     return FusedBatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
+
+
+def with_fused_normalization(model: keras.Model) -> keras.Model:
+    """A copy of a functional model with fresh values, whose batch normalization is fused."""
+
+    def fused(layer: keras.Layer) -> keras.Layer:
+        own = FusedBatchNormalization if type(layer) is keras.layers.BatchNormalization else type(layer)
+        return own.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=fused)
 
 
 def he_normal() -> keras.initializers.Initializer:

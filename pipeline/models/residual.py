@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.errors import UsageError
-from pipeline.models.layers import ImageShape, he_normal, normalized
+from pipeline.models.layers import ImageShape, he_normal, normalized, with_fused_normalization
 
 _BLOCKS = 3  # in each stage of resnet20: 3 stages of 3 blocks of 2 convolutions, one before and the logits behind
 _LEAST_SIDE = 32  # of resnet50's images: with less, nothing is left of them before the last stage
@@ -47,7 +47,7 @@ def _convolution(x: keras.KerasTensor, filters: int, stride: int, name: str) -> 
 
 
 def resnet50(image_shape: ImageShape, num_classes: int) -> keras.Model:
-    """Keras' own ResNet-50 (He et al. 2016) from fresh values, behind the preprocessing that it is published with.
+    """Keras' ResNet-50 (He et al. 2016) from fresh values, behind the preprocessing that it is published with.
 
     Images in [0, 1] become BGR levels around ImageNet's mean; grey ones are taken as three equal colours.
     """
@@ -58,8 +58,6 @@ def resnet50(image_shape: ImageShape, num_classes: int) -> keras.Model:
     if channels == 1:
         x = layers.Concatenate(name="colours")([x, x, x])
     x = keras.applications.resnet.preprocess_input(layers.Rescaling(255.0, name="levels")(x))
-    features = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(height, width, 3), pooling="avg", name="resnet50"
-    )
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(features(x))
-    return keras.Model(images, logits, name="resnet50_classifier")
+    network = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x, pooling="avg")
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(network.output)
+    return with_fused_normalization(keras.Model(images, logits, name="resnet50_classifier"))

@@ -3,6 +3,7 @@
 All workers must call the same methods in the same order. With one worker they cost nothing.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from pipeline.config import Config
-from pipeline.engine import clock, exchange
+from pipeline.engine import clock, exchange, hardware
 from pipeline.engine.exchange import Total
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.topology import Topology
@@ -56,9 +57,23 @@ class Cluster:
         with on_host(self._topology):
             self._arrived = tf.Variable(-1, dtype=tf.int64, name="arrived")
             self._hosts = Group(_HOSTS, self._workers.count, "ring")
-        with on_tower(self._topology, 0):
-            towers = Group(_TOWERS, self._workers.count, "ring" if self._topology.on_cpu(0) else "nccl")
+        self._by_nccl = self._has_gpus_of_its_own()
+        with self._summing():
+            towers = Group(_TOWERS, self._workers.count, "nccl" if self._by_nccl else "ring")
             self._gradient_sum = GradientSum(towers, self._workers.index, self._config)
+
+    def _has_gpus_of_its_own(self) -> bool:
+        """Whether each worker's first tower is a GPU that no other's is. NCCL refuses two workers on one GPU."""
+        kind, index = self._topology.towers[0]
+        own = "" if kind == "CPU" else hardware.gpu_uuid(index // (self._config.logical_gpus or 1))
+        uuids = self.gather(own.encode())
+        return all(uuids) and len(set(uuids)) == len(uuids)
+
+    def _summing(self) -> contextlib.AbstractContextManager[None]:
+        """Places the sum over workers: on the first tower, or where GPUs cannot reach each other, on the host."""
+        if self._by_nccl or self._topology.on_cpu(0):
+            return on_tower(self._topology, 0)
+        return on_host(self._topology)
 
     def _bound_waiting(self) -> None:
         """Makes TensorFlow give up a worker that is gone. By default its start waits an hour, and blocks all of Python.
@@ -85,7 +100,7 @@ class Cluster:
             arrived = self._arrived.assign(step)
             with tf.control_dependencies([arrived]):
                 began = clock.now()
-        with on_tower(self._topology, 0), tf.name_scope("all_reduce"):
+        with self._summing(), tf.name_scope("all_reduce"):
             others = [tf.cast(tensor, tf.float32) for tensor in (asked, own.loss, own.correct, *own.statistics)]
             added = self._gradient_sum.added(own.gradients, others)
             gradients, (asking, loss, correct, *statistics) = added[: len(own.gradients)], added[len(own.gradients) :]

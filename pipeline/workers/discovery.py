@@ -86,20 +86,23 @@ def _strings(value: Any) -> list[str]:
     return value
 
 
-def share_of_gpus(found: Workers, visible: list[str], variables: Mapping[str, str] | None = None) -> list[str]:
+def share_of_gpus(
+    found: Workers, visible: list[str], split: bool = False, variables: Mapping[str, str] | None = None
+) -> list[str]:
     """Of the visible GPUs, those of this worker: all, or where workers share the host, equal parts by local rank.
 
-    Slurm may have divided them already. Raises UsageError if they do not divide.
+    split: whether each worker takes its memory from all GPUs, as with --logical_gpus. Slurm may have divided them
+    already. Raises UsageError if they do not divide.
     """
     variables = environment.variables() if variables is None else variables
     local = found.on_this_host
     divided = any(variables.get(name) for name in ("SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_GPU_BIND"))
-    if len(local) == 1 or (divided and slurm.is_task(variables)):
+    if split or len(local) == 1 or (divided and slurm.is_task(variables)):
         return visible
     if len(visible) % len(local):
         raise UsageError(
             f"{len(visible)} GPUs do not divide over the {len(local)} workers of this host; start as many workers as "
-            "divide them, or choose some with CUDA_VISIBLE_DEVICES (-1: none)"
+            "divide them, let them share all with --logical_gpus, or choose some with CUDA_VISIBLE_DEVICES (-1: none)"
         )
     each, rank = len(visible) // len(local), local.index(found.index)
     return visible[rank * each : (rank + 1) * each]

@@ -65,6 +65,20 @@ def test_an_operation_without_a_kernel_on_this_machine():
         reduce()
 
 
+def test_an_operation_without_a_deterministic_kernel():
+    """As GPUs answer under op determinism; the message is that of TensorFlow's ResizeNearestNeighborGrad."""
+    message = (
+        "A deterministic GPU implementation of ResizeNearestNeighborGrad is not currently available.\n"
+        "\t [[{{node while/body/_1/while/tower_0/shard_1/gradients/up/resize_grad}}]] [Op:__inference_steps_9]"
+    )
+    with pytest.raises(UsageError) as told:
+        explain(tf.errors.UnimplementedError(None, None, message))
+    assert str(told.value) == (
+        "operation tower_0/shard_1/gradients/up/resize_grad gives other bits every time on a GPU, and has no "
+        "deterministic kernel there; use another layer in --model, or give up equal bits by --nodeterministic"
+    )
+
+
 def test_an_example_that_cannot_be_read_is_looked_for():
     def find_broken():
         raise BadDataError("cat/3.png cannot be decoded")

@@ -17,7 +17,9 @@ from tests.gpu import processes
 from tests.gpu.bench import NOT_BUILT, OK, SHOWN, SKIPPED, WRONG, Bench, Row, judged, missing
 
 OTHER_PRECISIONS = ("bfloat16", "float16", "tf32")
-LARGEST_DIFFERENCE = 1e-4  # of a parameter's float32 gradient on GPU and CPU, relative, in the norm
+# The largest difference of a parameter's float32 gradient on GPU and CPU, relative, in the norm. In networks with
+# normalization, units at the edge of a ReLU decide: there, two sets of CPU kernels differ by up to 6e-3 too.
+LARGEST_DIFFERENCE = {"convolutional": 1e-3, "cnn_bn": 1e-2, "resnet20": 2e-2}
 
 
 def there(bench: Bench) -> Iterator[Row]:
@@ -162,7 +164,7 @@ def moved(bench: Bench) -> Iterator[Row]:
 
 def gradients(bench: Bench) -> Iterator[Row]:
     """GPU and CPU compute nearly the same gradients."""
-    names = ("convolutional", "cnn_bn", "resnet20")
+    names = tuple(LARGEST_DIFFERENCE)
     flags = {key: value for key, value in bench.small().items() if key in ("source", "global_batch", "grad_shards")}
 
     def computed(precision: str, **changes: str) -> tuple[Path, object]:
@@ -183,7 +185,7 @@ def gradients(bench: Bench) -> Iterator[Row]:
             continue
         for name in names:
             worst, where = largest_difference(np.load(expected_at), np.load(path), name)
-            verdict = judged(worst <= LARGEST_DIFFERENCE) if precision == "float32" else SHOWN
+            verdict = judged(worst <= LARGEST_DIFFERENCE[name]) if precision == "float32" else SHOWN
             yield Row(f"{name} {precision}", f"largest relative difference {worst:.1e}, of {where}", verdict)
 
 

@@ -178,14 +178,15 @@ def test_workers_of_one_host_share_its_gpus():
     together = [Workers(("h1:1", "h2:1", "h1:2"), k) for k in range(3)]
     four = ["0", "1", "2", "3"]
     assert [w.on_this_host for w in together] == [(0, 2), (1,), (0, 2)]
-    assert [discovery.share_of_gpus(w, four, {}) for w in together] == [["0", "1"], four, ["2", "3"]]
-    assert discovery.share_of_gpus(ONE_ALONE, four, {}) == four
-    assert discovery.share_of_gpus(together[0], [], {}) == []
+    assert [discovery.share_of_gpus(w, four, variables={}) for w in together] == [["0", "1"], four, ["2", "3"]]
+    assert discovery.share_of_gpus(ONE_ALONE, four, variables={}) == four
+    assert discovery.share_of_gpus(together[0], [], variables={}) == []
+    assert discovery.share_of_gpus(together[2], four[:1], split=True, variables={}) == ["0"]
     with pytest.raises(UsageError, match="3 GPUs do not divide over the 2 workers of this host; start"):
-        discovery.share_of_gpus(together[0], four[:3], {})
+        discovery.share_of_gpus(together[0], four[:3], variables={})
 
 
 def test_gpus_that_slurm_has_divided_are_left_alone():
     together = Workers(("n09:1", "n09:2", "n10:1"), 1)
-    assert discovery.share_of_gpus(together, ["0"], slurm(1, SLURM_GPUS_PER_TASK="1")) == ["0"]
-    assert discovery.share_of_gpus(together, ["0", "1"], slurm(1)) == ["1"]
+    assert discovery.share_of_gpus(together, ["0"], variables=slurm(1, SLURM_GPUS_PER_TASK="1")) == ["0"]
+    assert discovery.share_of_gpus(together, ["0", "1"], variables=slurm(1)) == ["1"]
