@@ -37,7 +37,7 @@ OF_ONE_START = (
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
-ALIKE = ("steps", "recheck_every")
+ALIKE = ("steps", "on_divergence", "max_rollbacks", "recheck_every")
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 _LATER = ("record_image_key", "record_label_key", "class_names", "deterministic", "jit")
@@ -169,6 +169,11 @@ class Config:
         "required: refuse to start.", topic="run", role=EXECUTION, choices=("auto", "never", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
+    on_divergence: str = _field("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "
+        "goes back to the last checkpoint of --checkpoint_every, and on with later examples.", topic="run",
+        role=EXECUTION, choices=("stop", "rollback"))
+    max_rollbacks: int = _field(3, "Rollbacks of a run in all; at the next divergence it ends.", topic="run",
+        role=EXECUTION, least=1)
     recheck_every: int = _field(0, "Steps between rechecks, in which each tower takes part: shards are computed a "
         "second time on another tower, and a difference of one bit stops the run (0: never).", topic="run",
         role=EXECUTION, least=0)

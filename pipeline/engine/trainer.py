@@ -87,17 +87,28 @@ class Trainer:
         config = assembly.config
         self.towers = Towers(assembly.topology, config.variables, values)
         self.placement: Placement | None = None  # known after the first `advance`
-        self._config, self._plan, self._model, self._all_reduce = config, assembly.plan, assembly.model, all_reduce
-        self._batches = Batches(assembly.plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._updates = Updates(config, self.towers)
         self._compute = forward.computing(assembly.model, config.label_smoothing, config.jit)
-        random_layers = len(seeds_of(assembly.model))
-        self._recheck = Recheck(self.towers, assembly.plan, self._batches, self._compute, random_layers)
         self._steps = tf.function(self._steps_traced, autograph=False)
+        self._follow_plan()
+
+    def _follow_plan(self) -> None:
+        """Takes the assembly's present plan. The function of steps gets its examples from outside, and stays."""
+        assembly, config = self._assembly, self._config
+        self._plan = assembly.plan
+        self._batches = Batches(self._plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        random_layers = len(seeds_of(assembly.model))
+        self._recheck = Recheck(self.towers, self._plan, self._batches, self._compute, random_layers)
         self._rechecked = tf.function(self._rechecked_traced, autograph=False)
         self._gradient_alone = tf.function(self._gradient_traced, autograph=False)
         self._iterators: list[tf.data.Iterator] = []
         self._reached = -1  # the step whose examples the iterators give next
+
+    def go_back(self, values: state.Values) -> None:
+        """Sets the state to these values. The steps that follow are those of the assembly's present plan."""
+        self.towers.load(values)
+        self._follow_plan()
 
     def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.

@@ -58,6 +58,7 @@ class Reporter:
             "test loss": f"{tally.scores.loss:.4f}",
             "best validation": f"{best[1]:.2%} at step {best[0]}" if best else "never evaluated",
             "restarts": str(self._restarts),
+            **self._rollbacks(),
             "time": self._time_split(),
             "speed": f"{self._clock.images_per_second():,.0f} images/s",
             **where,
@@ -66,6 +67,11 @@ class Reporter:
 
     def _accuracy(self, outcome: Outcome) -> float:
         return int(outcome.correct) / self._config.global_batch
+
+    def _rollbacks(self) -> dict[str, str]:
+        """The row of the rollbacks, if there were any."""
+        told = [f"from step {event['diverged']} to {event['step']}" for event in self._journal.history.rollbacks]
+        return {"rollbacks": f"{len(told)} ({', '.join(told)})"} if told else {}
 
     def _time_split(self) -> str:
         """'41.2 s: compute 90.1%, reduction 0.0%, input 2.3%, ...'."""

@@ -3,16 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 
-import numpy as np
-
 from pipeline.engine import placement, state
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.trainer import Outcome
-from pipeline.errors import BadDataError, DivergedError, PreemptedError
+from pipeline.errors import BadDataError, PreemptedError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
 from pipeline.runs.cadence import Cadence
+from pipeline.runs.divergence import Divergence
 from pipeline.runs.rechecking import Rechecker
 from pipeline.runs.run import Run
 from pipeline.runs.saving import Saver
@@ -31,9 +30,8 @@ def train(run: Run) -> None:
     while step < run.config.steps:
         first, last = step, loop.cadence.next_boundary(step)
         outcome = loop.advance(step, last)
-        step = int(outcome.next_step)
-        loop.after_call(first, outcome)
-        loop.at_boundary(step)
+        step = loop.after_call(first, outcome)
+        loop.at_boundary(step, restored=bool(outcome.diverged))
     loop.finish(step)
 
 
@@ -43,7 +41,7 @@ class Loop:
     def __init__(self, run: Run):
         self.cadence = Cadence.from_config(run.config)
         self._run, self._saver, self._scorer = run, Saver(run), Scorer(run)
-        self._rechecker = Rechecker(run, self._saver)
+        self._rechecker, self._divergence = Rechecker(run, self._saver), Divergence(run, self._saver, self._scorer)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)
         self._is_first_call = True  # the first call traces: its time does not count as training
@@ -89,8 +87,11 @@ class Loop:
             self._saver.wait()
             raise
 
-    def after_call(self, first: int, outcome: Outcome) -> None:
-        """Reports the steps that one call computed, from `first` on. Raises DivergedError if the last one diverged."""
+    def after_call(self, first: int, outcome: Outcome) -> int:
+        """Reports the steps that one call computed, from `first` on. Returns the step to go on from.
+
+        Raises DivergedError if the last one diverged and there is no rollback.
+        """
         run, step = self._run, int(outcome.next_step)
         self._stop_agreed |= bool(outcome.stop)
         is_first_call, self._is_first_call = self._is_first_call, False
@@ -102,13 +103,14 @@ class Loop:
         if self._phase == "training":
             run.clock.waited(float(outcome.input_seconds), float(outcome.reduction_seconds))
         if outcome.diverged:
-            raise self._diverged(step)
+            return self._divergence.go_back(step)
         self._reporter.show_progress(step, outcome)
         if self.cadence.logs(step):
             self._reporter.log(step, outcome)
         if is_first_call and first == 0 and run.is_chief:  # after the first figures: the graph needs another trace
             with run.clock.timing("start"):
                 run.journal.graph(graphs.readable(run.trainer.graph()))
+        return step
 
     def finish(self, step: int) -> None:
         """Saves the last step, scores the test split, and writes the result.
@@ -181,18 +183,3 @@ class Loop:
             else (f"remove {run.directory.stop_file}, then the same command goes on from there")
         )
         raise PreemptedError(f"{stop.reason} at step {step}, and all of it is saved; {remedy}")
-
-    def _diverged(self, step: int) -> DivergedError:
-        """The error for a step that is not finite. Its gradient is computed once more, to name the variables."""
-        run, saved = self._run, self._saver.step
-        run.job.phases.enter("diverged", step)
-        gradient = run.trainer.gradient(step)
-        bad = [name for name, value in gradient.by_parameter.items() if not np.isfinite(value).all()]
-        run.checkpoints.wait()
-        run.journal.event("diverged", step, loss=gradient.loss, variables=bad)
-        kept = f"the last good checkpoint is of step {saved}" if saved else "no checkpoint was due yet"
-        return DivergedError(
-            f"at step {step} the loss is {gradient.loss} and the gradient of {', '.join(bad) or 'no variable'} is not "
-            f"finite; nothing of it was applied, and {kept}. "
-            "Lower --learning_rate, or bound the gradient with --clip_norm, in another --run_dir"
-        )

@@ -47,18 +47,24 @@ class Saver:
         checkpoints.tidy(aside)
         return kept, aside
 
+    def go_back(self, step: int) -> None:
+        """Takes the checkpoint of this step for the last that was saved."""
+        self.step = step
+
     def _last_good(self) -> int:
         """The step of the last recheck; that of the start before the first one."""
         last = self._run.journal.history.last_recheck
         return self._run.start.step if last is None else last
 
     def _kept(self) -> set[int]:
-        """The steps of checkpoints that stay beside the newest: the best, and the last before a recheck."""
+        """The steps of checkpoints that stay beside the newest: the best, the last before a recheck, a rollback's."""
         run = self._run
         steps, best = run.checkpoints.steps(), run.journal.history.best_step(run.checkpoints.steps())
         kept = set() if best is None else {best}
         if run.config.recheck_every:
             kept |= {max((step for step in steps if step <= self._last_good()), default=0)}
+        if run.config.on_divergence == "rollback" and run.config.checkpoint_every:
+            kept |= {max((step for step in steps if step % run.config.checkpoint_every == 0), default=0)}
         return kept
 
     def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
