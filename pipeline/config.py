@@ -155,6 +155,8 @@ class Config:
         "them.", topic="workers", choices=("float32", "bfloat16"))
     start_timeout: int = _field(300, "Seconds to wait for all workers at the start, and for the first step.",
         topic="workers", role=EXECUTION, least=1)
+    slow_share: float = _field(0.25, "A warning names a worker that takes this share more of a step's time than the "
+        "median one, for several logs in a row.", topic="workers", role=EXECUTION, least=0)
     stall_timeout: int = _field(20, "Seconds without a message or a step of a worker after which the others give it "
         "up.", topic="workers", role=EXECUTION, least=5)
     preemption_deadline: int = _field(60, "Seconds that a stop may take, saving included, before the process ends "

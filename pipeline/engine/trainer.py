@@ -38,6 +38,7 @@ class Outcome(NamedTuple):
     learning_rate: tf.Tensor  # [] float32
     input_seconds: tf.Tensor  # [] float64: the wait for examples, over all steps of a call
     reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
+    tower_seconds: tf.Tensor  # [towers] float64: see `Towers.seconds_of`, over all steps
 
 
 class _Figures(NamedTuple):
@@ -61,6 +62,7 @@ class _Progress(NamedTuple):
     stop: tf.Tensor  # [] bool: whether a worker asked to stop
     input_seconds: tf.Tensor  # [] float64
     reduction_seconds: tf.Tensor  # [] float64
+    tower_seconds: tf.Tensor  # [towers] float64
 
 
 class Evidence(NamedTuple):
@@ -199,7 +201,7 @@ class Trainer:
         """The state of a loop before its first step."""
         with self.towers.on_host():
             no_time = tf.zeros([], tf.float64)
-            progress = _Progress(first, tf.constant(False), no_time, no_time)
+            progress = _Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
         return progress, self._no_figures()
 
     def _next_step(
@@ -211,10 +213,18 @@ class Trainer:
         watch: Watch | None = None,
     ) -> tuple[_Progress, _Figures]:
         batches, seconds = self.towers.next_of_all(iterators)
-        total, figures = self._step(batches, progress.step, figures, asked, watch)
+        of_towers: list[tf.Tensor] = []
+
+        def look(leaves: Sequence[Placed], factor: tf.Tensor) -> None:
+            of_towers.append(self.towers.seconds_of(batches, leaves))
+            if watch:
+                watch(leaves, factor)
+
+        total, figures = self._step(batches, progress.step, figures, asked, look)
         with self.towers.on_host():
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
-            return _Progress(progress.step + 1, total.asking > 0, *waited), figures
+            computed = progress.tower_seconds + of_towers[0]
+            return _Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
 
     def _outcome(self, first: tf.Tensor, end: _Progress, figures: _Figures) -> Outcome:
         reached = first + tf.cast(figures.applied, tf.int64)

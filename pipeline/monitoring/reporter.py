@@ -49,7 +49,7 @@ class Reporter:
         )
 
     def ending(self, step: int, tally: Tally, where: Mapping[str, str]) -> str:
-        """The table at the end of a run. where: the names and paths of its files."""
+        """The table at the end of a run. where: further rows, as the paths of its files."""
         accuracy = self._journal.history.validation_accuracy
         best = max(accuracy.items(), key=lambda item: (item[1], -item[0]), default=None)
         wrong = int(tally.confusion.sum() - tally.confusion.trace())

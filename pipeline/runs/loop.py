@@ -1,7 +1,7 @@
 """The loop of a run: train to the next boundary, do what is due there, until the last step."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pipeline.engine import placement, state
 from pipeline.engine.evaluation import Tally
@@ -12,6 +12,7 @@ from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
 from pipeline.runs.cadence import Cadence
 from pipeline.runs.divergence import Divergence
+from pipeline.runs.pacing import Pacing
 from pipeline.runs.rechecking import Rechecker
 from pipeline.runs.run import Run
 from pipeline.runs.saving import Saver
@@ -44,6 +45,7 @@ class Loop:
         self._rechecker, self._divergence = Rechecker(run, self._saver), Divergence(run, self._saver, self._scorer)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)
+        self._pacing = Pacing(run)
         self._is_first_call = True  # the first call traces: its time does not count as training
         self._phase = "start"  # of the last call
         self._stop_agreed = False  # all workers agree after the same step
@@ -102,11 +104,13 @@ class Loop:
             run.clock.count((step - first) * run.config.global_batch)
         if self._phase == "training":
             run.clock.waited(float(outcome.input_seconds), float(outcome.reduction_seconds))
+            self._pacing.count(step - first, outcome)
         if outcome.diverged:
             return self._divergence.go_back(step)
         self._reporter.show_progress(step, outcome)
         if self.cadence.logs(step):
             self._reporter.log(step, outcome)
+            self._pacing.log(step)
         if is_first_call and first == 0 and run.is_chief:  # after the first figures: the graph needs another trace
             with run.clock.timing("start"):
                 run.journal.graph(graphs.readable(run.trainer.graph()))
@@ -126,13 +130,13 @@ class Loop:
         assert tally is not None  # None only if a stop was asked for, and then the line above raised
         if not run.journal.history.has("test", step):  # a launch that was killed before its result may have written it
             self._scorer.report("test", step, tally)
-        self._write_result(step, tally)
+        self._write_result(step, tally, self._pacing.finish(step))
         run.cluster.barrier()  # so that no worker leaves before the chief has written all
 
-    def _write_result(self, step: int, tally: Tally) -> None:
+    def _write_result(self, step: int, tally: Tally, slowest: Mapping[str, str]) -> None:
         run, clock = self._run, self._run.clock
         run.journal.whole_run(step, [hparams.end()])
-        run.journal.progress(self._reporter.ending(step, tally, run.directory.where()))
+        run.journal.progress(self._reporter.ending(step, tally, {**slowest, **run.directory.where()}))
         run.journal.result(
             step,
             test_accuracy=tally.scores.accuracy,

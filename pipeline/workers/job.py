@@ -76,6 +76,11 @@ class Job:
             time.sleep(0.1)
         return PeerLostError(f"workers lost each other ({error.message.splitlines()[0][:120]}); start the job again")
 
+    def paces(self) -> dict[int, Any]:
+        """What each worker last told of its pace."""
+        statuses = {} if self._peers is None else self._peers.statuses()
+        return {index: status["pace"] for index, status in statuses.items()}
+
     @property
     def is_chief(self) -> bool:
         """Whether this worker is the chief, which writes the run directory."""

@@ -64,7 +64,8 @@ def test_stopped_killed_and_on_other_towers_it_is_the_same_run(straight, poison,
     assert "no checkpoint was due yet; there is no checkpoint up to step 0 to go back to. Lower" in line
     line = commands.refuse(ExitCode.DIVERGED, "train", *flags, "--on_divergence=stop", env=poison)
     assert (
-        line.startswith("diverged: at step 7 the loss is nan") and "the last good checkpoint is of step 5. Low" in line
+        line.startswith("diverged: at step 7 the loss is nan")
+        and "the last good checkpoint is of step 5. Lower" in line
     )
     line = commands.refuse(ExitCode.DIVERGED, "train", *flags, "--max_rollbacks=1", "--towers=2", env=poison)
     assert "; it was rolled back --max_rollbacks=1 times before. Lower" in line
