@@ -32,7 +32,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "dry_run", "resume", "reshard", "worker_addresses", "worker_index"),
+    *("run_dir", "dry_run", "resume", "same_hardware", "reshard", "worker_addresses", "worker_index"),
     *("quiet", "verbose", "profile", "repeat"),
 )
 
@@ -169,6 +169,9 @@ class Config:
         least=1, most=1000)
     resume: str = _field("auto", "auto: resume if there are checkpoints, else start; never: refuse to resume; "
         "required: refuse to start.", topic="run", role=EXECUTION, choices=("auto", "never", "required"))
+    same_hardware: str = _field("told", "A resume on hardware that may compute other bits. told: it goes on, and the "
+        "record says from which step; required: it is refused.", topic="run", role=EXECUTION,
+        choices=("told", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
     on_divergence: str = _field("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "

@@ -329,6 +329,7 @@ def undisturbed(steps: int) -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that hosts and disk are cleared away
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=0, help="at least (default: until the events are over)")
     parser.add_argument("--events", type=int, default=5, help="at least (default: %(default)s)")

@@ -1,5 +1,7 @@
 """Brings TensorFlow's devices up as the topology asks: once, before anything is placed on a device."""
 
+import resource
+
 import tensorflow as tf
 
 from pipeline.config import Config
@@ -36,6 +38,15 @@ def start(topology: Topology, config: Config) -> None:
             tf.config.experimental.enable_op_determinism()
     except (RuntimeError, ValueError) as error:
         raise UsageError(f"devices were initialized before the trainer could set them up: {error}") from None
+
+
+def peak_mib(topology: Topology) -> dict[str, int]:
+    """The most memory in MiB that was held at a time: by this process, and by TensorFlow on each GPU tower."""
+    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
+    for kind, index in topology.towers:
+        if kind == "GPU":
+            peaks[f"gpu:{index}"] = tf.config.experimental.get_memory_info(f"GPU:{index}")["peak"] >> 20
+    return peaks
 
 
 def _set_up_gpus(config: Config) -> None:

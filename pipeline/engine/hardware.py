@@ -5,6 +5,7 @@ They are read without TensorFlow, so that a supervisor can compare them too.
 
 import ctypes
 import hashlib
+import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping
@@ -43,25 +44,37 @@ _VARIABLES = {
 _HARMLESS = re.compile(r"\w*(VERBOSE|DUMP|PROFILE|LOG|CACHE_CAPACITY|MAX_CPU_ISA|SYSTEM_ALLOCATOR)\w*")
 _DEFAULTS = {"TF_ENABLE_ONEDNN_OPTS": {"1", "true"}, "CUBLAS_WORKSPACE_CONFIG": {"", ":4096:8"}}
 _DEFAULTS["TF_DETERMINISTIC_OPS"] = {"", "0", "false"}
+_CUDA_PACKAGES = re.compile(r"nvidia[-_](cublas|cudnn|cuda[-_]nvcc|cuda[-_]runtime|nccl)([-_]cu\d+)?")
 _LONGEST = 300  # characters of all variables; of more, a hash stands for the rest
 
 
-def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), gpus: Path = Path("/proc/driver/nvidia/gpus")) -> dict[str, str]:
+def conditions(cpuinfo: Path = Path("/proc/cpuinfo"), nvidia: Path = Path("/proc/driver/nvidia")) -> dict[str, str]:
     """The conditions that must be equal for equal bits, by name. The names are fixed; an unknown value is ''.
 
     machine: the architecture. processor: maker, family and model. instructions: the largest set that oneDNN will use.
-    gpus: the models of the GPUs that this process may use. variables: the environment variables that change numbers,
-    as NAME=VALUE.
+    gpus: the models of the GPUs that this process may use. cuda: their driver, and CUDA's libraries where they are
+    Python packages. variables: the environment variables that change numbers, as NAME=VALUE.
     """
     processor = _first_processor(cpuinfo)
     variables = environment.variables()
+    uses_gpus = bool(environment.visible_gpus())
     return {
         "machine": platform.machine(),
         "processor": _processor(processor),
         "instructions": _instructions(processor, variables),
-        "gpus": _gpus(gpus) if environment.visible_gpus() else "",
+        "gpus": _gpus(nvidia / "gpus") if uses_gpus else "",
+        "cuda": _cuda(nvidia / "version") if uses_gpus else "",
         "variables": _changing(variables),
     }
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The conditions that differ, as 'NAME: BEFORE -> NOW'. Those that were not recorded before do not count."""
+    return [
+        f"{name}: {before[name] or 'none'} -> {value or 'none'}"
+        for name, value in now.items()
+        if before.get(name, value) != value
+    ]
 
 
 def gpu_uuid(index: int) -> str:
@@ -116,6 +129,17 @@ def _gpus(directory: Path) -> str:
     texts = [path.read_text() for path in sorted(directory.glob("*/information"))]
     models = {match[1].strip() for text in texts if (match := re.search(r"^Model:(.*)$", text, re.MULTILINE))}
     return ", ".join(sorted(models))
+
+
+def _cuda(version: Path) -> str:
+    """The driver, as in NVRM's line of its version file, and the packages whose kernels decide bits."""
+    try:
+        drivers = re.findall(r"^NVRM version:.*?\s(\d+\.[\d.]+)\s", version.read_text(), re.MULTILINE)
+    except OSError:
+        drivers = []
+    found = {str(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
+    packages = [f"{name} {found[name]}" for name in sorted(found) if _CUDA_PACKAGES.fullmatch(name)]
+    return ", ".join([*(f"driver {driver}" for driver in drivers), *packages])
 
 
 def _changing(variables: Mapping[str, str]) -> str:

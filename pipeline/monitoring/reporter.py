@@ -48,8 +48,8 @@ class Reporter:
             + "  ".join(f"{phase} {share:.0%}" for phase, share in shares.items())
         )
 
-    def ending(self, step: int, tally: Tally, where: Mapping[str, str]) -> str:
-        """The table at the end of a run. where: further rows, as the paths of its files."""
+    def ending(self, step: int, tally: Tally, peaks_mib: Mapping[str, int], where: Mapping[str, str]) -> str:
+        """The table at the end of a run. peaks_mib: of memory, by device. where: further rows, as its files' paths."""
         accuracy = self._journal.history.validation_accuracy
         best = max(accuracy.items(), key=lambda item: (item[1], -item[0]), default=None)
         wrong = int(tally.confusion.sum() - tally.confusion.trace())
@@ -61,6 +61,7 @@ class Reporter:
             **self._rollbacks(),
             "time": self._time_split(),
             "speed": f"{self._clock.images_per_second():,.0f} images/s",
+            "memory": ", ".join(f"{device} {mib:,} MiB" for device, mib in peaks_mib.items()) + " at the peak",
             **where,
         }
         return f"finished at step {step}\n{tables.pairs(rows)}"

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from pipeline.engine.hardware import conditions
+from pipeline.engine import hardware
 from pipeline.monitoring import hparams
 from pipeline.monitoring.journal import markdown_table
 from pipeline.runs.checkpoints import Restored
@@ -52,13 +52,8 @@ def _announce_reshard(run: Run, before: int) -> None:
 
 def _announce_hardware(run: Run, before: Mapping[str, str]) -> None:
     """Reports a change of hardware, after which the bits may differ. A manifest of before 0.2.0 names no hardware."""
-    now, step = conditions(), run.start.step
-    changed = [
-        f"{name}: {before[name] or 'none'} -> {now[name] or 'none'}"
-        for name in now
-        if before.get(name, now[name]) != now[name]
-    ]
-    if changed:
+    now, step = hardware.conditions(), run.start.step
+    if changed := hardware.changes(before, now):
         run.journal.event("hardware", step, before=dict(before), now=now)
         run.journal.text("run/hardware", markdown_table(now), step)
         run.journal.progress(

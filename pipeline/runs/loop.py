@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 
-from pipeline.engine import placement, state
+from pipeline.engine import devices, placement, state
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.trainer import Outcome
 from pipeline.errors import BadDataError, PreemptedError
@@ -136,7 +136,8 @@ class Loop:
     def _write_result(self, step: int, tally: Tally, slowest: Mapping[str, str]) -> None:
         run, clock = self._run, self._run.clock
         run.journal.whole_run(step, [hparams.end()])
-        run.journal.progress(self._reporter.ending(step, tally, {**slowest, **run.directory.where()}))
+        peaks, where = devices.peak_mib(run.topology), {**slowest, **run.directory.where()}
+        run.journal.progress(self._reporter.ending(step, tally, peaks, where))
         run.journal.result(
             step,
             test_accuracy=tally.scores.accuracy,
@@ -144,6 +145,7 @@ class Loop:
             images_per_second=round(clock.images_per_second(), 1),
             wall_seconds=round(clock.elapsed(), 2),
             seconds={phase: round(seconds, 3) for phase, seconds in clock.split().items()},
+            peak_mib=peaks,
             exact=run.topology.is_exact(run.config),
             parameters_sha256=state.parameters_sha256(run.trainer.towers.check_equal(step)),
         )

@@ -164,6 +164,8 @@ def _restored(assembly: Assembly, checkpoints: Checkpoints, initial: state.Value
     restored = checkpoints.newest(lambda candidate: resume.fitted(candidate, initial))
     if restored:
         resume.check_examples(restored, assembly.about())
+        if assembly.config.same_hardware == "required":
+            resume.check_hardware(restored)
         step, steps = restored.manifest.step, assembly.config.steps
         if step > steps:
             raise UsageError(f"steps={steps} lies before the newest checkpoint, of step {step}; give more")

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.engine import hardware
 from pipeline.engine.state import Values
-from pipeline.errors import BadDataError, StorageError
+from pipeline.errors import BadDataError, StorageError, UsageError
 from pipeline.runs.checkpoints import Restored
 from pipeline.sources import fingerprints
 
@@ -37,6 +38,15 @@ def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
         raise BadDataError(
             f"the examples changed since ckpt-{restored.manifest.step}: {change}, so that other steps would follow; "
             "bring the old examples back, or start another --run_dir"
+        )
+
+
+def check_hardware(restored: Restored) -> None:
+    """Raises UsageError if this machine may compute other bits than the one that saved the checkpoint."""
+    if changed := hardware.changes(restored.manifest.hardware, hardware.conditions()):
+        raise UsageError(
+            f"same_hardware=required, but ckpt-{restored.manifest.step} was computed on other hardware "
+            f"({'; '.join(changed)}); go back to it, or give --same_hardware=told to go on with other bits"
         )
 
 

@@ -17,6 +17,7 @@ REMEDIES = {
     "processor": "start the workers on hosts with processors of one model",
     "instructions": "give all workers the same ONEDNN_MAX_CPU_ISA, such as AVX2, or processors of one model",
     "gpus": "start the workers on hosts with GPUs of one model",
+    "cuda": "give all hosts the same driver and the same CUDA libraries",
     "variables": "set these variables for all workers alike, or for none",
 }
 

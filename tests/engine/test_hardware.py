@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.engine.hardware import conditions
+from pipeline.engine.hardware import changes, conditions
 
 AVX2 = "fpu sse2 sse4_1 avx fma avx2"
 SKYLAKE = f"{AVX2} avx512f avx512bw avx512dq avx512vl"
@@ -85,13 +85,23 @@ def test_long_values_that_differ_at_their_end_are_told_apart(told):
 
 def test_the_models_of_gpus_are_told_once_each(tmp_path, monkeypatch):
     for number, model in enumerate(("NVIDIA H100", "NVIDIA A100", "NVIDIA H100")):
-        directory = tmp_path / f"0000:{number}"
-        directory.mkdir()
+        directory = tmp_path / "gpus" / f"0000:{number}"
+        directory.mkdir(parents=True)
         (directory / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 7\nDevice Minor: \t {number}\n")
     monkeypatch.setattr("pipeline.process.environment.visible_gpus", lambda: ["0", "1", "2"])
-    assert conditions(gpus=tmp_path)["gpus"] == "NVIDIA A100, NVIDIA H100"
+    module = "NVIDIA UNIX Open Kernel Module for x86_64"
+    (tmp_path / "version").write_text(f"NVRM version: {module}  580.159.04  Release Build\nGCC version: 12.2.0 \n")
+    found = conditions(nvidia=tmp_path)
+    assert found["gpus"] == "NVIDIA A100, NVIDIA H100"
+    assert found["cuda"].split(", ")[0] == "driver 580.159.04"
     monkeypatch.setattr("pipeline.process.environment.visible_gpus", lambda: [])
-    assert conditions(gpus=tmp_path)["gpus"] == "", "none of them is used"
+    unused = conditions(nvidia=tmp_path)
+    assert (unused["gpus"], unused["cuda"]) == ("", ""), "none of them is used"
+
+
+def test_conditions_that_were_not_recorded_have_not_changed():
+    before, now = {"machine": "x86_64", "gpus": ""}, {"machine": "x86_64", "gpus": "NVIDIA H100", "cuda": "driver 1"}
+    assert changes(before, now) == ["gpus: none -> NVIDIA H100"]
 
 
 def test_the_names_are_always_the_same(tmp_path):

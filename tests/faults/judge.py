@@ -93,7 +93,7 @@ def _train(tried: Try, ended: Ended, known: Undisturbed) -> list[str]:
     found, wanted = ended.last.get("parameters_sha256"), known.hash(tried.source, AFTER)
     if found == wanted and ended.last.get("step") == AFTER:
         return _metrics(tried)
-    if tried.other_bits and "other hardware computes" in ended.out:
+    if tried.other_bits and "uses other hardware" in ended.out:
         return []
     return [f"OTHER BITS: {found} at step {ended.last.get('step')}, not {wanted}"]
 

@@ -177,6 +177,12 @@ def test_a_resume_on_other_hardware_says_from_which_step_on(run_dir, monkeypatch
     assert manifest.hardware["machine"] and manifest.hardware["variables"] == ""
     assert not any(event["event"] == "hardware" for event in RunDirectory(run_dir).history().events)
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")  # read anew at every start; too late for this process
+    with pytest.raises(UsageError) as told:
+        train(run_dir, steps=16, same_hardware="required")
+    assert str(told.value) == (
+        "same_hardware=required, but ckpt-12 was computed on other hardware (variables: none -> "
+        "ONEDNN_DEFAULT_FPMATH_MODE=BF16); go back to it, or give --same_hardware=told to go on with other bits"
+    )
     train(run_dir, steps=16, quiet=False)
     [event] = [event for event in RunDirectory(run_dir).history().events if event["event"] == "hardware"]
     assert (event["step"], event["now"]["variables"]) == (12, "ONEDNN_DEFAULT_FPMATH_MODE=BF16")
