@@ -17,6 +17,7 @@ from pipeline.engine.batches import Batches
 from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
 from pipeline.engine.placement import Placement
+from pipeline.engine.progress import Figures, Progress
 from pipeline.engine.recheck import Asked, Recheck, Seen
 from pipeline.engine.towers import Placed, Towers
 from pipeline.engine.updates import Updates
@@ -39,30 +40,6 @@ class Outcome(NamedTuple):
     input_seconds: tf.Tensor  # [] float64: the wait for examples, over all steps of a call
     reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
     tower_seconds: tf.Tensor  # [towers] float64: see `Towers.seconds_of`, over all steps
-
-
-class _Figures(NamedTuple):
-    """The figures of the last step that counts, on the first tower. A step after one that diverged does not count.
-
-    All are [] float32: TensorFlow's loops keep other types in the host's memory.
-    """
-
-    applied: tf.Tensor  # the steps of this call until now
-    diverged: tf.Tensor  # 0 or 1
-    loss: tf.Tensor
-    correct: tf.Tensor
-    gradient_norm: tf.Tensor
-    learning_rate: tf.Tensor
-
-
-class _Progress(NamedTuple):
-    """The state of a loop over steps, on the host."""
-
-    step: tf.Tensor  # [] int64: the next one
-    stop: tf.Tensor  # [] bool: whether a worker asked to stop
-    input_seconds: tf.Tensor  # [] float64
-    reduction_seconds: tf.Tensor  # [] float64
-    tower_seconds: tf.Tensor  # [towers] float64
 
 
 class Evidence(NamedTuple):
@@ -174,11 +151,11 @@ class Trainer:
     def _steps_traced(
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
-        def more(progress: _Progress, figures: _Figures) -> tf.Tensor:
+        def more(progress: Progress, figures: Figures) -> tf.Tensor:
             going = (progress.step < last) & ~progress.stop
             return going if self.towers.run_behind else going & (figures.diverged == 0)
 
-        def body(progress: _Progress, figures: _Figures) -> tuple[_Progress, _Figures]:
+        def body(progress: Progress, figures: Figures) -> tuple[Progress, Figures]:
             return self._next_step(iterators, progress, figures, asked)
 
         with self.towers.on_host():
@@ -197,21 +174,21 @@ class Trainer:
         with self.towers.on_host():
             return self._outcome(step, end, figures), seen[0]
 
-    def _begin(self, first: tf.Tensor) -> tuple[_Progress, _Figures]:
+    def _begin(self, first: tf.Tensor) -> tuple[Progress, Figures]:
         """The state of a loop before its first step."""
         with self.towers.on_host():
             no_time = tf.zeros([], tf.float64)
-            progress = _Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
+            progress = Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
         return progress, self._no_figures()
 
     def _next_step(
         self,
         iterators: Sequence[tf.data.Iterator],
-        progress: _Progress,
-        figures: _Figures,
+        progress: Progress,
+        figures: Figures,
         asked: tf.Tensor,
         watch: Watch | None = None,
-    ) -> tuple[_Progress, _Figures]:
+    ) -> tuple[Progress, Figures]:
         batches, seconds = self.towers.next_of_all(iterators)
         of_towers: list[tf.Tensor] = []
 
@@ -224,25 +201,25 @@ class Trainer:
         with self.towers.on_host():
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
             computed = progress.tower_seconds + of_towers[0]
-            return _Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
+            return Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
 
-    def _outcome(self, first: tf.Tensor, end: _Progress, figures: _Figures) -> Outcome:
+    def _outcome(self, first: tf.Tensor, end: Progress, figures: Figures) -> Outcome:
         reached = first + tf.cast(figures.applied, tf.int64)
         numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
         return Outcome(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
 
-    def _no_figures(self) -> _Figures:
+    def _no_figures(self) -> Figures:
         with self.towers.on(0):
-            return _Figures(*(tf.zeros([]) for _ in _Figures._fields))
+            return Figures(*(tf.zeros([]) for _ in Figures._fields))
 
     def _step(
         self,
         batches: Sequence[Batch],
         step: tf.Tensor,
-        before: _Figures,
+        before: Figures,
         asked: tf.Tensor | float = 0.0,
         watch: Watch | None = None,
-    ) -> tuple[Total, _Figures]:
+    ) -> tuple[Total, Figures]:
         """Computes and applies one step, unless one before has diverged."""
         now = self._updates.at(step)
         total = self._gradient(batches, step, asked, watch)
@@ -251,8 +228,8 @@ class Trainer:
         norm, diverged = self._updates.apply(total.sums, now, step, going)
         with self.towers.on(0):
             failed = tf.cast(diverged, tf.float32)
-            latest = _Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
-            return total, _Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
+            latest = Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
+            return total, Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
 
     def _gradient(
         self,
