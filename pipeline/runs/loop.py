@@ -124,13 +124,14 @@ class Loop:
         run = self._run
         self._saver.save(step)
         self._saver.wait()
+        slowest = self._pacing.finish(step)
         tally = self._scorer.tally("test", step)
         self._stop_agreed |= tally is None
         self._stop_if_asked(step)
         assert tally is not None  # None only if a stop was asked for, and then the line above raised
         if not run.journal.history.has("test", step):  # a launch that was killed before its result may have written it
             self._scorer.report("test", step, tally)
-        self._write_result(step, tally, self._pacing.finish(step))
+        self._write_result(step, tally, slowest)
         run.cluster.barrier()  # so that no worker leaves before the chief has written all
 
     def _write_result(self, step: int, tally: Tally, slowest: Mapping[str, str]) -> None:
