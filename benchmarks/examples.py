@@ -23,7 +23,7 @@ def training_examples(task: Task) -> tuple[np.ndarray, np.ndarray, int]:
 def decoded(task: Task) -> tuple[np.ndarray, np.ndarray, int]:
     """The same from the source."""
     with tf.device("/cpu:0"):
-        config = Config(source=task.source, data_dir=task.data_dir, image_size=task.image_size)
+        config = Config(source=task.source, data_dir=task.data_dir, image_size=str(task.image_size))
         train = sources.open_splits(config).train
         raw, labels = train.fetch(tf.range(len(train), dtype=tf.int64))
         return train.decode(raw).numpy(), labels.numpy(), len(train.class_names)

@@ -15,7 +15,7 @@ from pipeline.text.spelling import nearest
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
     *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
-    *("supervise", "preflight", "completion"),
+    *("data", "supervise", "preflight", "completion"),
 )
 FILES, DIRECTORIES = "files", "directories"
 
@@ -50,7 +50,7 @@ def _tables() -> list[str]:
             if candidates := values_of(name, flag):
                 values.append(f"    {entry_point}:{name}) echo {' '.join(map(shlex.quote, candidates))} ;;")
     values.append(f"    *:flagfile) echo {FILES} ;;")
-    values += [f"    *:source:{kind}) echo {DIRECTORIES} ;;" for kind in sources.KINDS if takes_directory(kind)]
+    values += [f"    *:source:{kind}) echo {paths} ;;" for kind in sources.KINDS if (paths := paths_of(kind))]
     entry_points = f"_pipeline_entry_points='{' '.join(ENTRY_POINTS)}'"
     return [*names, "    esac", "}", "", *values, "    esac", "}", entry_points]
 
@@ -88,9 +88,9 @@ def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
     return ["true", "false"] if flag.boolean else list(choices or ())
 
 
-def takes_directory(kind: str) -> bool:
-    """Whether the path of a directory follows a kind of source."""
-    return sources.KINDS[kind].argument == "DIR"
+def paths_of(kind: str) -> str:
+    """The paths that may follow a kind of source: FILES, DIRECTORIES or none, ""."""
+    return {"DIR": DIRECTORIES, "FILE": FILES, "GLOB": FILES}.get(sources.KINDS[kind].argument, "")
 
 
 def run() -> None:

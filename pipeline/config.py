@@ -10,6 +10,7 @@ The metadata of a field has its role:
 * EXECUTION: it decides how the numbers are computed, reported and saved. It may differ at every start.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -18,15 +19,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.augment import Operation, parse
+from pipeline.augment import Operation, mixes, parse
 from pipeline.errors import UsageError
 from pipeline.text import flag_values
-from pipeline.text.flag_values import MOST_TOWERS, Device, Steps
+from pipeline.text.flag_values import BETTER, MOST_TOWERS, Device, EarlyStop, ImageSize, Normalization, Steps
 from pipeline.text.spelling import nearest
 
 MATHEMATICS, KEPT, LENGTH, EXECUTION = "mathematics", "kept", "length", "execution"
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
@@ -37,10 +38,26 @@ OF_ONE_START = (
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
-ALIKE = ("steps", "on_divergence", "max_rollbacks", "recheck_every")
+ALIKE = ("steps", "early_stop", "best_by", "on_divergence", "max_rollbacks", "recheck_every")
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
-_LATER = ("record_image_key", "record_label_key", "class_names", "deterministic", "jit")
+_LATER = (
+    *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
+    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema"),
+)
+
+# The properties that hold parsed values, and raise UsageError where that cannot be.
+_PARSED = (
+    "size",
+    "rates",
+    "devices",
+    "average_window",
+    "profile_window",
+    "augmentation",
+    "normalization",
+    "frozen",
+    "stop_rule",
+)
 
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
 LARGEST_FLOAT32 = 3.4028234e38
@@ -71,31 +88,37 @@ class Config:
     fake_data: bool = _field(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = _field(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)
-    image_size: int = _field(0, "Height and width of the images. Images of another size are cropped around the middle "
-        "and resized (0: the source's own size).",
-        topic="data", least=0)
+    image_size: str = _field("0", "The size of the images: the side of squares, or HEIGHTxWIDTH, as 224x160. Images of "
+        "another size are cropped around the middle and resized (0: the source's own size).", topic="data")
+    eval_crop: float = _field(1.0, "Evaluate, and predict, on the middle of each picture: this share of its height and "
+        "width, resized (1: all of it).", topic="data", least=0.01, most=1)
     record_image_key: str = _field("", "tfrecord: the feature that holds the encoded picture (default: image/encoded "
         "or image).", topic="data")
     record_label_key: str = _field("", "tfrecord: the feature that holds the label (default: image/class/label or "
         "label).", topic="data")
-    class_names: str = _field("", "tfrecord and tar: a file with a class name a line, in the order of the labels "
-        "(default: the texts that the files have, else numbers).", topic="data")
+    class_names: str = _field("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
+        "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
     augment: str = _field("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
-        "elastic:PIXELS, cutout:PIXELS.", topic="data")
+        "elastic:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, contrast:FRACTION, "
+        "saturation:FRACTION, hue:SHARE, erasing:SHARE (of the images), mixup:ALPHA, cutmix:ALPHA.", topic="data")
     augment_steps: int = _field(0, "Steps with --augment. Later steps train on unchanged images, like those of the "
         "test split (0: all steps).", topic="data", least=0)
 
-    model: str = _field("convolutional", "{models}, or your own package.module:function.", topic="model")
+    model: str = _field("convolutional", "{models}, keras:NAME (an image network of keras.applications), or "
+        "your own package.module:function.", topic="model")
     precision: str = _field("float32", "The type that the towers compute in; variables are float32. tf32: float32, "
         "whose products GPUs round to 10 bits of mantissa.", topic="model", choices=PRECISIONS)
     deterministic: bool = _field(True, "Let GPUs use only operations that give the same bits every time; "
         "--nodeterministic may be faster, and is not exact. CPUs always do.", topic="model")
     jit: bool = _field(False, "Let XLA compile the forward and backward pass of each shard.", topic="model")
+    normalize: str = _field("", "MEAN/DEVIATION of the pixels in [0, 1], by which images are normalized: one number "
+        "each, or one a channel, as 0.49,0.48,0.45/0.25,0.24,0.26; or {normalizations} (default: no normalization).",
+        topic="model")
     label_smoothing: float = _field(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
-    init_from: str = _field("", "A run's directory (its newest checkpoint) or a .keras file: start from its "
-        "parameters, as far as they fit, instead of fresh ones.", topic="model")
+    init_from: str = _field("", "A run's directory (its newest checkpoint), a .keras file, or for keras:NAME an "
+        ".h5 file of its weights: start from its parameters, as far as they fit, instead of fresh ones.", topic="model")
     init_sha256: str = _field("", "The parameters_sha256 that --init_from must have (default: the one at the first "
         "start; kept).", topic="model", role=KEPT)
 
@@ -110,13 +133,26 @@ class Config:
     decay_steps: int = _field(0, "The step at which the schedule ends (0: --steps at the first start; kept).",
         topic="optimization", role=KEPT, least=0)
     decay_rate: float = _field(0.1, "exponential: the factor reached at --decay_steps.", topic="optimization", least=0)
+    final_rate: float = _field(0.0, "cosine, linear, onecycle: the rate at --decay_steps and from there on.",
+        topic="optimization", least=0)
     piecewise: str = _field("", "piecewise: STEP:RATE,STEP:RATE; the rate from each step on.", topic="optimization")
-    momentum: float = _field(0.9, "Momentum of momentum and nesterov.", topic="optimization", least=0, most=1)
-    weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, added to "
-        "the gradient for the others.", topic="optimization", least=0)
+    momentum: float = _field(0.9, "Momentum of momentum, nesterov and lars.", topic="optimization", least=0, most=1)
+    beta_1: float = _field(0.9, "Share of the mean gradient that adam, adamw and lion keep.", topic="optimization",
+        least=0, most=0.999999)
+    beta_2: float = _field(0.0, "Share of the mean square that adam, adamw and rmsprop keep, and share of the mean "
+        "gradient that lion keeps (0: 0.999; rmsprop 0.9; lion 0.99).", topic="optimization", least=0, most=0.999999)
+    epsilon: float = _field(0.0, "Number that adam, adamw and rmsprop add to the root of the mean square, or under it "
+        "(0: 1e-8; rmsprop 1e-7).", topic="optimization", least=0)
+    freeze: str = _field("", "A regular expression: parameters whose whole path it matches, as conv1/kernel, are not "
+        "trained.", topic="optimization")
+    weight_decay: float = _field(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, part of the "
+        "step of lion and lars, added to the gradient for the others.", topic="optimization", least=0)
     clip_norm: float = _field(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
     average: str = _field("", "START:END. After step END - 1, the parameters become their mean over the steps START to "
         "END - 1.", topic="optimization")
+    ema: float = _field(0.0, "Share that the moving averages of the parameters keep at each step, such as 0.9998; "
+        "evaluations and exports take the averages, training goes on from the parameters (0: no averages).",
+        topic="optimization", least=0, most=0.999999)
     seed: int = _field(1, "The seed of all random numbers.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = _field(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,
@@ -186,6 +222,10 @@ class Config:
         least=1)
     eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,
         least=0)
+    early_stop: str = _field("", "METRIC:PATIENCE; end the run after this many evaluations in a row without a better "
+        "accuracy or loss on validation.", topic="run", role=LENGTH)
+    best_by: str = _field("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
+        topic="run", role=EXECUTION, choices=tuple(BETTER))
     eval_batch: int = _field(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = _field(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
@@ -200,6 +240,16 @@ class Config:
         topic="run", role=EXECUTION)
     # fmt: on
 
+    def __post_init__(self) -> None:
+        """Gives --image_size its one spelling, where it has one: 224x224 is 224."""
+        with contextlib.suppress(UsageError):
+            object.__setattr__(self, "image_size", str(flag_values.image_size(str(self.image_size))))
+
+    @functools.cached_property
+    def size(self) -> ImageSize:
+        """--image_size, parsed; (0, 0) for the source's own."""
+        return flag_values.image_size(self.image_size)
+
     @functools.cached_property
     def rates(self) -> tuple[tuple[int, float], ...]:
         """--piecewise, parsed: the rate from each step on."""
@@ -211,14 +261,29 @@ class Config:
         return flag_values.steps("average", self.average)
 
     @functools.cached_property
+    def stop_rule(self) -> EarlyStop | None:
+        """--early_stop, parsed; None without it."""
+        return flag_values.early_stop(self.early_stop)
+
+    @functools.cached_property
     def profile_window(self) -> Steps:
         """--profile, parsed: the steps that are traced."""
         return flag_values.steps("profile", self.profile)
 
     @functools.cached_property
+    def frozen(self) -> re.Pattern[str] | None:
+        """--freeze, compiled; None without it."""
+        return flag_values.pattern("freeze", self.freeze) if self.freeze else None
+
+    @functools.cached_property
     def devices(self) -> tuple[Device, ...]:
         """--tower_devices, parsed."""
         return flag_values.devices(self.tower_devices)
+
+    @functools.cached_property
+    def normalization(self) -> Normalization:
+        """--normalize, parsed."""
+        return flag_values.normalization(self.normalize)
 
     @functools.cached_property
     def augmentation(self) -> tuple[Operation, ...]:
@@ -232,15 +297,31 @@ class Config:
         """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
-        for parsed in ("rates", "devices", "average_window", "profile_window", "augmentation"):
+        for parsed in _PARSED:
             getattr(self, parsed)
         if self.grad_shards and self.global_batch % self.grad_shards:
             raise UsageError(
                 f"global_batch={self.global_batch} does not split into {self.grad_shards} shards; "
                 f"use a multiple of {self.grad_shards}, or other --grad_shards or --towers"
             )
+        shards = self.grad_shards or 1
+        if mixes(self.augmentation) and self.global_batch % (2 * shards):
+            raise UsageError(
+                f"augment={self.augment} mixes pairs of a shard's examples, and global_batch={self.global_batch} in "
+                f"{shards} shards makes no pairs; use a --global_batch that is a multiple of {2 * shards}"
+            )
         if (self.schedule == "piecewise") != bool(self.piecewise):
             raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
+        if self.final_rate and self.schedule not in ("cosine", "linear", "onecycle"):
+            raise UsageError(
+                f"final_rate={self.final_rate} is of --schedule=cosine, linear or onecycle, and the schedule is "
+                f"{self.schedule}; leave it out, or use one of them"
+            )
+        if self.final_rate > self.learning_rate:
+            raise UsageError(
+                f"final_rate={self.final_rate} is above learning_rate={self.learning_rate}, from which the rate falls; "
+                "lower --final_rate"
+            )
         end = self.decay_steps or self.steps
         if self.schedule not in ("constant", "piecewise") and self.warmup_steps >= end:
             raise UsageError(
@@ -253,6 +334,8 @@ class Config:
             )
         if self.init_sha256 and not self.init_from:
             raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
+        if self.early_stop and not self.eval_every:
+            raise UsageError(f"early_stop={self.early_stop} needs evaluations; give --eval_every, or leave it out")
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose exclude each other; give one of them")
         for name, window in (("average", self.average_window), ("profile", self.profile_window)):
@@ -275,6 +358,8 @@ class Config:
         fields = self.__dataclass_fields__
         mathematics = self.mathematics().items()
         counted = {name: value for name, value in mathematics if name not in _LATER or value != fields[name].default}
+        if self.size.height == self.size.width:
+            counted["image_size"] = self.size.height  # a number, as before there were rectangles
         recipe = repr(sorted(counted.items())).encode()
         words = (self.source, self.model, hashlib.sha256(recipe).hexdigest()[:8])
         return Path("runs") / "-".join(re.sub(r"[^\w.]+", "_", word).strip("_") for word in words)

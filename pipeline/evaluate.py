@@ -19,6 +19,7 @@ SHOWN_CLASSES = 20
 
 def define_flags() -> None:
     """Defines the flags of this command."""
+    flags.define_parameters()
     flags.define_for_readers(computes=True)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
     DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, until the training ends.")
@@ -45,7 +46,7 @@ def watch_run(execution: Mapping[str, Any], split: str) -> None:
         import_tensorflow()
         from pipeline.serving.watch import watch
 
-        watch(run, split, execution, flags.value("timeout"), stop)
+        watch(run, split, execution, flags.value("timeout"), stop, flags.value("parameters"))
 
 
 def score_one(execution: Mapping[str, Any], split: str) -> None:
@@ -55,12 +56,12 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     from pipeline.engine.evaluation import Evaluator
     from pipeline.runs.saved_run import SavedRun, check_examples
 
-    saved = SavedRun(directory)
+    saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
     evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
-    tally = evaluator.tally(getattr(assembly.splits, split))
+    tally = evaluator.tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
     step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
     print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")

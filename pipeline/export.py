@@ -17,6 +17,7 @@ ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
 
 def define_flags() -> None:
     """Defines the flags of this command."""
+    flags.define_parameters()
     flags.define_for_readers(computes=False)
     DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "The format of the export.")
     DEFINE_string("output", "", "The directory in which the export is the next version (default: R/exports/FORMAT).")
@@ -33,7 +34,7 @@ def main() -> None:
     from pipeline.runs.saved_run import SavedRun
     from pipeline.serving.exporting import NUM_PROBES, export
 
-    saved = SavedRun(directory)
+    saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     exported = export(*saved.assemble(restored, ON_THE_HOST), restored, name, versions)
     manifest = restored.manifest

@@ -30,7 +30,7 @@ def main() -> None:
     from pipeline.engine import state
     from pipeline.runs.saved_run import SavedRun
 
-    saved = SavedRun(directory)
+    saved = SavedRun(directory, "raw")
     damaged = list_checkpoints(saved, flags.value("verify"))
     restored = saved.restore(flags.value("checkpoint"))
     print(f"\nckpt-{restored.manifest.step}")
@@ -46,7 +46,7 @@ def main() -> None:
 def list_checkpoints(saved: "SavedRun", verify: bool) -> list[str]:
     """Prints a line for each checkpoint; returns a line for each one that is damaged."""
     damaged = []
-    best = saved.directory.history().best_step(saved.checkpoints.steps())
+    best = saved.directory.history().best_step(saved.checkpoints.steps(), saved.config.best_by)
     print(f"{'step':>10}  {'bytes':>14}  saved                state")
     for step in saved.checkpoints.steps():
         try:

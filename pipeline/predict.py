@@ -36,6 +36,7 @@ class Verdict(NamedTuple):
 
 def define_flags() -> None:
     """Defines the flags of this command."""
+    flags.define_parameters()
     flags.define_for_readers(computes=True)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
@@ -56,10 +57,10 @@ def main(words: list[str]) -> None:
     from pipeline.serving.images import Images
     from pipeline.serving.prediction import Predictor
 
-    saved = SavedRun(directory)
+    saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape)
+    images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape, assembly.config.eval_crop)
     predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
     with standard_error.kept() as lines:
         predictions = predictor(images, flags.value("skip_unreadable"))

@@ -100,6 +100,13 @@ class Job:
                 found += map(int, children.split())
         return found
 
+    def a_worker(self, draws: random.Random) -> int:
+        """The process of one of them; waits for one where all are being started again."""
+        while not (found := self.workers()):
+            self.turn()
+            time.sleep(0.1)
+        return draws.choice(found)
+
     def ended(self) -> list[int]:
         """The exit codes of the supervisors, once all have ended; [] before."""
         codes = [supervisor.poll() for supervisor in self.supervisors]
@@ -154,7 +161,7 @@ def environment() -> dict[str, str]:
 
 
 def kill_one(job: Job, draws: random.Random) -> None:
-    _signal(draws.sample(job.workers(), 1), signal.SIGKILL)
+    _signal([job.a_worker(draws)], signal.SIGKILL)
 
 
 def kill_all(job: Job, draws: random.Random) -> None:
@@ -168,13 +175,13 @@ def kill_host(job: Job, draws: random.Random) -> None:
 
 
 def preempt(job: Job, draws: random.Random) -> None:
-    _signal(draws.sample(job.workers(), 1), draws.choice((signal.SIGTERM, signal.SIGUSR1)))
+    _signal([job.a_worker(draws)], draws.choice((signal.SIGTERM, signal.SIGUSR1)))
 
 
 def hang_up(job: Job, draws: random.Random) -> None:
     """SIGHUP, to a worker or to a supervisor."""
-    supervisors = [supervisor.pid for supervisor in job.supervisors]
-    _signal(draws.sample(draws.choice((job.workers(), supervisors)), 1), signal.SIGHUP)
+    supervisor = draws.choice(job.supervisors).pid
+    _signal([draws.choice((job.a_worker(draws), supervisor))], signal.SIGHUP)
 
 
 def close_terminal(job: Job, draws: random.Random) -> None:
@@ -188,7 +195,7 @@ def lose_reader(job: Job, draws: random.Random) -> None:
 
 
 def suspend(job: Job, draws: random.Random) -> None:
-    _signal(draws.sample(job.workers(), 1), signal.SIGSTOP)
+    _signal([job.a_worker(draws)], signal.SIGSTOP)
 
 
 def cut_link(job: Job, draws: random.Random) -> None:

@@ -39,6 +39,11 @@ BROKEN_RULES = [
     ({"model": "a-b:c"}, "model=a-b:c is not of the form package.module:function; write"),
     ({"source": "mnist:1"}, "source=mnist:1 says '1' but mnist takes no argument; use --source=mnist"),
     ({"precision": "float8"}, "precision=float8 is unknown; did you mean float"),
+    ({"image_size": "-1"}, "image_size=-1 is not a size of up to 99999 pixels; write it as --image_size=224, or as"),
+    ({"image_size": "224x"}, "image_size=224x is not a size of"),
+    ({"image_size": "0x8"}, "image_size=0x8 is not a size of"),
+    ({"image_size": "100000"}, "image_size=100000 is not a size of"),
+    ({"eval_crop": 0.0}, "eval_crop=0.0 is too small; the least is 0.01"),
     ({"global_batch": 0}, "global_batch=0 is too small; the least is 1"),
     ({"global_batch": 2**31}, "global_batch=2147483648 is too large; the most is 2147483647"),
     ({"seed": -1}, "seed=-1 is too small; the least is 0"),
@@ -57,6 +62,38 @@ BROKEN_RULES = [
     ({"tower_devices": "gpu0"}, "tower_devices=gpu0: 'gpu0' is not a device; write cpu:N or gpu:N, as gpu:0,gpu:1"),
     ({"tower_devices": "gpu:1,GPU:1"}, "tower_devices=gpu:1,GPU:1 names a device twice; give each tower a device of"),
     ({"tower_devices": "cpu:1024"}, "tower_devices=cpu:1024 goes beyond cpu:1023; number CPU towers from cpu:0 on"),
+    (
+        {"augment": "mixup:1", "global_batch": 1},
+        "augment=mixup:1 mixes pairs of a shard's examples, and global_batch=1 in 1 shards makes no pairs; use a --glo",
+    ),
+    (
+        {"augment": "cutmix:1", "global_batch": 12, "grad_shards": 4},
+        "augment=cutmix:1 mixes pairs of a shard's examples, and global_batch=12 in 4 shards makes no pairs; use a",
+    ),
+    ({"normalize": "0.5"}, "normalize=0.5 is not MEAN/DEVIATION; write numbers, as 0.5/0.25, or one of: imagenet"),
+    ({"normalize": "0.5/0"}, "normalize=0.5/0 needs means from 0 to 1, of pixels in [0, 1], and deviations from 0.001"),
+    ({"normalize": "127/64"}, "normalize=127/64 needs means from 0 to 1"),
+    (
+        {"freeze": "conv("},
+        "freeze=conv( is not a regular expression: missing ), unterminated subpattern at",
+    ),
+    ({"beta_2": 1.0}, "beta_2=1.0 is too large; the most is 0.999999"),
+    (
+        {"final_rate": 1e-4},
+        "final_rate=0.0001 is of --schedule=cosine, linear or onecycle, and the schedule is",
+    ),
+    (
+        {"final_rate": 0.1, "schedule": "cosine"},
+        "final_rate=0.1 is above learning_rate=0.001, from which the",
+    ),
+    (
+        {"normalize": "imagenet", "model": "keras:VGG16"},
+        "normalize=imagenet and the preprocessing of model=keras:VGG16",
+    ),
+    ({"model": "keras:VGG61"}, "model=keras:VGG61: keras.applications has no 'VGG61'; did you mean VGG1"),
+    ({"early_stop": "acc:3"}, "early_stop=acc:3 is not METRIC:PATIENCE, a metric (accuracy or loss) and a number of"),
+    ({"early_stop": "loss:0"}, "early_stop=loss:0 is not METRIC:PATIENCE"),
+    ({"early_stop": "loss:1", "eval_every": 0}, "early_stop=loss:1 needs evaluations; give --eval_every, or leave it"),
     ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
     ({"variables": "all"}, "variables=all is unknown; known: auto, replicated, cpu, first"),
@@ -80,17 +117,29 @@ def test_what_lists_mean():
     assert Config(tower_devices="gpu:2, CPU:0").devices == (("GPU", 2), ("CPU", 0))
     assert Config(profile="100:110").profile_window == (100, 110)
     assert Config().average_window == (0, 0)
+    assert (Config().size, Config(image_size="32").size) == ((0, 0), (32, 32))
+    assert Config(image_size="224x160").size == (224, 160)
+    assert Config(image_size="032x32") == Config(image_size="32")
 
 
 def other(field: dataclasses.Field):
     """A valid value that is not the default."""
     if field.metadata["choices"]:
         return field.metadata["choices"][-1]
-    odd = {"model": "my.models:net", "source": "folder:/a b/c=d", "augment": "shift:2,flip", "warmup_steps": 3}
+    odd = {
+        "image_size": "4x5",
+        "model": "my.models:net",
+        "source": "folder:/a b/c=d",
+        "augment": "shift:2,flip",
+        "warmup_steps": 3,
+    }
     odd |= {
         "tower_devices": "cpu:1,gpu:0",
         "profile": "2:5",
         "average": "1:4",
+        "early_stop": "loss:3",
+        "final_rate": 0.01,
+        "normalize": "0.1,0.2,0.3/0.4",
         "quiet": False,
     }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}
@@ -160,6 +209,7 @@ def test_a_zero_is_resolved_once_and_then_kept():
 def test_the_default_run_directory_is_that_of_earlier_versions():
     """Fields that came later count only where they are given: the same command finds the run that it began."""
     assert str(Config().default_run_dir()) == "runs/digits-convolutional-ee6deacf"
+    assert str(Config(image_size="32").default_run_dir()) == "runs/digits-convolutional-889c26f6"
     assert Config(class_names="x").default_run_dir() != Config().default_run_dir()
 
 

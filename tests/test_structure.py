@@ -9,7 +9,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 COMMANDS = sorted(
-    ("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "supervise", "preflight", "completion")
+    (
+        *("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "data"),
+        *("supervise", "preflight", "completion"),
+    )
 )
 
 # A file may import from its own folder and from layers further up in this list, wherever in the file that stands.
@@ -24,7 +27,7 @@ LAYERS = [
     {"engine"},
     {"workers", "monitoring"},
     {"runs"},
-    {"serving", "experiments", "reporting"},
+    {"serving", "experiments", "reporting", "datasets"},
     {"cli"},
     set(COMMANDS),
 ]

@@ -30,7 +30,7 @@ def assemble(task: Task) -> Assembly:
     _check(task)
     # fmt: off
     config = Config(
-        source=task.source, data_dir=task.data_dir, image_size=task.image_size, model=task.model,
+        source=task.source, data_dir=task.data_dir, image_size=str(task.image_size), model=task.model,
         precision=task.precision, global_batch=task.batch, optimizer="adam", learning_rate=task.learning_rate,
         grad_shards=task.grad_shards, variables=task.variables,
         tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1,

@@ -1,7 +1,7 @@
 """Augmentation as --augment says it: a comma list of operations.
 
 resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip and crop in theirs, then elastic,
-cutout.
+randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or cutmix.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ class Amount:
     most: float
     example: str
     whole: bool = False
+    most_times: int = 0  # a second number may follow, up to this: how often the operation is done
 
 
 # Every operation, and the amount that it takes.
@@ -37,7 +38,16 @@ OPERATIONS = {
     "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "elastic": Amount("pixels", 9999, "1.5"),
     "cutout": Amount("a whole number of pixels", 9999, "8", whole=True),
+    "randaugment": Amount("a whole magnitude", 30, "9", whole=True, most_times=8),
+    "brightness": Amount("a fraction", 1, "0.4"),
+    "contrast": Amount("a fraction", 1, "0.4"),
+    "saturation": Amount("a fraction", 1, "0.4"),
+    "hue": Amount("a share of the colour circle", 0.5, "0.1"),
+    "erasing": Amount("a share of the images", 1, "0.25"),
+    "mixup": Amount("the alpha of a Beta distribution", 10, "0.2"),
+    "cutmix": Amount("the alpha of a Beta distribution", 10, "1"),
 }
+TIMES = 2  # how often, where no second number follows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Operation:
 
     name: str
     amount: float
+    times: int = 1  # how often it is done to one image
 
 
 def parse(text: str) -> tuple[Operation, ...]:
@@ -70,16 +81,44 @@ def _parse_one(part: str) -> Operation:
         if colon:
             raise UsageError(f"augment: '{part}' has an amount, which {name} does not take; write {name}")
         return Operation(name, 0)
-    try:
-        value: float = int(text) if amount.whole else float(text)
-    except ValueError:
-        value = math.nan
+    text, again, times_text = text.partition(":") if amount.most_times else (text, "", "")
+    value = _number(text, amount.whole)
     if not 0 < value <= amount.most:
         raise UsageError(
             f"augment: '{part}' needs {amount.unit}, above 0 and at most {amount.most}; "
             f"write it as {name}:{amount.example}"
         )
-    return Operation(name, value)
+    if not amount.most_times:
+        return Operation(name, value)
+    times = _number(times_text, whole=True) if again else TIMES
+    if not 1 <= times <= amount.most_times:
+        raise UsageError(
+            f"augment: '{part}' needs a number of times from 1 to {amount.most_times} in the end; "
+            f"write it as {name}:{amount.example}:{TIMES}"
+        )
+    return Operation(name, value, int(times))
+
+
+def _number(text: str, whole: bool) -> float:
+    """The number; nan for any other text."""
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        return math.nan
+
+
+def mixes(operations: Sequence[Operation]) -> bool:
+    """Whether images are mixed with others, so that labels become distributions."""
+    return any(operation.name in ("mixup", "cutmix") for operation in operations)
+
+
+def check_colours(operations: Sequence[Operation], channels: int) -> None:
+    """Raises UsageError for an operation that does nothing to images of this many channels."""
+    for operation in operations:
+        if operation.name in ("saturation", "hue") and channels == 1:
+            raise UsageError(
+                f"augment: {operation.name} needs colours, and the images are grey; leave {operation.name} out"
+            )
 
 
 def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -> "Callable[..., tf.Tensor] | None":
@@ -109,3 +148,25 @@ def apply(operations: Sequence[Operation], images: "tf.Tensor", positions: "tf.T
     from pipeline.augment import tensors
 
     return tensors.apply(operations, images, positions, seed)
+
+
+def mixed(
+    operations: Sequence[Operation],
+    images: "tf.Tensor",
+    labels: "tf.Tensor",
+    positions: "tf.Tensor",
+    seed: int,
+    classes: int,
+) -> "tuple[tf.Tensor, tf.Tensor]":
+    """The images, each mixed with its neighbour's by mixup or cutmix, and labels [n, classes] float32 that sum to 1.
+
+    images: [n, height, width, channels] uint8, n even. labels: [n]. positions: [n] int64, the first even within its
+    batch, rising by 1. Of mixup and cutmix, where both are given, each is done to half of the images. Shares are drawn
+    from Beta(alpha, alpha) for each image (Zhang et al. 2018; Yun et al. 2019), from (seed, position) alone.
+    Without mixup and cutmix, images stay and labels are 1 at their class.
+    """
+    from pipeline.augment import mixing
+
+    if not mixes(operations):
+        return images, mixing.one_hot(labels, classes)
+    return mixing.apply(operations, images, labels, positions, seed, classes)

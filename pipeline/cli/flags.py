@@ -1,7 +1,7 @@
 """Flags: one for every field of Config, and those of the commands that read a run."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -10,6 +10,7 @@ from pipeline import models, sources  # their registries of names: no TensorFlow
 from pipeline.config import Config
 from pipeline.runs import settings
 from pipeline.storage.files import expand
+from pipeline.text.flag_values import NORMALIZATIONS
 
 _DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,
@@ -33,6 +34,7 @@ def _help(field: dataclasses.Field) -> str:
     """A field's help, with the values that it may have."""
     known = {
         "{models}": " | ".join(models.REGISTRY),
+        "{normalizations}": ", ".join(NORMALIZATIONS),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]
@@ -40,6 +42,13 @@ def _help(field: dataclasses.Field) -> str:
         text = text.replace(placeholder, names)
     choices = field.metadata["choices"]
     return f"{text} One of {', '.join(choices)}." if choices else text
+
+
+def define_fields(names: Sequence[str]) -> None:
+    """Defines the flags of these fields alone, with the defaults of a training."""
+    for name in names:
+        field = Config.__dataclass_fields__[name]
+        _define_flag(field, field.default, _help(field))
 
 
 def topic(name: str, otherwise: str) -> str:
@@ -66,11 +75,17 @@ _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devi
 def define_for_readers(computes: bool) -> None:
     """Defines the flags of a command that reads a run: the run, and the devices if the command computes."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
-    flags.DEFINE_string("checkpoint", "latest", "latest, best (by accuracy on validation), or a step.")
+    flags.DEFINE_string("checkpoint", "latest", "latest, best (on validation, see --best_by), or a step.")
     for field in dataclasses.fields(Config):
         if computes and field.name in _READERS_FIELDS:
             as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
             _define_flag(field, None, _help(field) + as_recorded)
+
+
+def define_parameters() -> None:
+    """Defines the flag of a command that computes with a run's parameters."""
+    help_text = "ema: the moving averages of --ema; raw: the parameters themselves (default: ema where the run has it)."
+    flags.DEFINE_enum("parameters", None, ["ema", "raw"], help_text)
 
 
 def execution() -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pipeline.engine.hardware import conditions
 from pipeline.engine.plan import Plan, Rollback
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
-from pipeline.sources.base import ExampleSpec, Splits
+from pipeline.models.variables import trained_of
+from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
 
 
 class Assembly:
@@ -31,6 +32,11 @@ class Assembly:
         with on_host(self.topology):
             return sources.open_splits(self.config)
 
+    def evaluated(self, split: str) -> Source:
+        """The examples of a split as an evaluation sees them. Raises BadDataError."""
+        source, share = getattr(self.splits, split), self.config.eval_crop
+        return source if share == 1 else Middle(source, share)
+
     @property
     def spec(self) -> ExampleSpec:
         """The facts about the examples that the model depends on: their shape, classes and number."""
@@ -40,7 +46,13 @@ class Assembly:
     def model(self) -> keras.Model:
         """The model, with its initial values."""
         spec, config = self.spec, self.config
-        return models.build(config.model, spec.image_shape, len(spec.class_names), config.seed, config.precision)
+        classes, normalization = len(spec.class_names), config.normalization
+        return models.build(config.model, spec.image_shape, classes, config.seed, config.precision, normalization)
+
+    @cached_property
+    def trained(self) -> list[keras.Variable]:
+        """The parameters that --freeze leaves to be trained. Raises UsageError."""
+        return trained_of(self.model, self.config.frozen)
 
     @property
     def plan(self) -> Plan:
@@ -50,7 +62,7 @@ class Assembly:
 
     def initial(self) -> state.Values:
         """The state at step 0."""
-        return state.initial(self.model, optimizers.make(self.config), self.config)
+        return state.initial(self.model, self.trained, optimizers.make(self.config), self.config)
 
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""

@@ -22,15 +22,20 @@ class Batches:
     def __init__(
         self, plan: Plan, source: Source, augmentation: Sequence[augment.Operation] = (), augmented_steps: int = 0
     ):
-        """augmented_steps: augmentation ends before this step; 0: it never ends."""
+        """augmented_steps: augmentation ends before this step; 0: it never ends.
+
+        Raises UsageError for an augmentation that does nothing to the source's images.
+        """
         self._plan, self._source = plan, source
         self._augmentation, self._augmented_steps = augmentation, augmented_steps
+        self._mixes = augment.mixes(augmentation)
+        augment.check_colours(augmentation, source.image_shape[-1])
 
     def at(self, step: tf.Tensor | int, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples of consecutive shards of one step.
 
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
-        [len(shards), shard_batch] int64.
+        [len(shards), shard_batch] int64; with mixup or cutmix, [len(shards), shard_batch, classes] float32.
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
@@ -39,28 +44,37 @@ class Batches:
         images, labels = self._by_shard(1, *self._examples(step, self._plan.positions_of(step, shard)))
         return images[0], labels[0]
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        return self._source.image_shape
+    def none_of_shard(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Zeros in the place of what `of_shard` gives."""
+        size = self._plan.shard_batch
+        labels = tf.zeros([size, len(self._source.class_names)]) if self._mixes else tf.zeros([size], tf.int64)
+        return tf.zeros([size, *self._source.image_shape], tf.uint8), labels
 
     def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The examples at positions [n] of a step: images [n, height, width, channels] and labels [n]."""
+        """The examples at positions [n] of a step: images [n, height, width, channels], labels [n] or [n, classes]."""
         raw, labels = self._source.fetch(self._plan.indices(positions))
-        augmented, plain = (partial(self._images, raw, positions, how) for how in (self._augmentation, ()))
+        augmented, plain = (partial(self._changed, raw, labels, positions, how) for how in (self._augmentation, ()))
         if not self._augmented_steps:
-            return augmented(), labels
-        return tf.cond(step < self._augmented_steps, augmented, plain), labels
+            return augmented()
+        return tf.cond(step < self._augmented_steps, augmented, plain)
 
-    def _images(self, raw: Any, positions: tf.Tensor, augmentation: Sequence[augment.Operation]) -> tf.Tensor:
-        window = augment.window(augmentation, positions, self._plan.seed)
+    def _changed(
+        self, raw: Any, labels: tf.Tensor, positions: tf.Tensor, augmentation: Sequence[augment.Operation]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        seed = self._plan.seed
+        window = augment.window(augmentation, positions, seed)
         images = tf.ensure_shape(self._source.decode(raw, window), [*positions.shape, *self._source.image_shape])
-        return augment.apply(augmentation, images, positions, self._plan.seed)
+        images = augment.apply(augmentation, images, positions, seed)
+        if not self._mixes:
+            return images, labels
+        return augment.mixed(augmentation, images, labels, positions, seed, len(self._source.class_names))
 
     def _by_shard(self, num_shards: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         leading = [num_shards, self._plan.shard_batch]
-        # GPUs keep numbers of 32 bits in the host's memory, and would send them there and back.
-        return tf.reshape(images, [*leading, *self._source.image_shape]), tf.cast(tf.reshape(labels, leading), tf.int64)
+        if not self._mixes:  # GPUs keep whole numbers of 32 bits in the host's memory, and would send them to and fro
+            labels = tf.cast(labels, tf.int64)
+        images, labels = (tf.reshape(part, [*leading, *part.shape[1:]]) for part in (images, labels))
+        return tf.ensure_shape(images, [*leading, *self._source.image_shape]), labels
 
     def find_broken(self, first: int, last: int) -> None:
         """Raises BadDataError for the first broken example of steps `first` to `last` - 1; the error has its step."""
@@ -80,4 +94,5 @@ class Batches:
             return self._examples(step, tf.gather(self._plan.positions(step, shards), numbers))
 
         by_shard = tf.autograph.experimental.do_not_convert(lambda *batch: self._by_shard(len(shards), *batch))
-        return chunked_map.dataset(first_step, MOST_WHOLE, size, image_bytes, chunk).map(by_shard)
+        together = 2 if self._mixes else 1
+        return chunked_map.dataset(first_step, MOST_WHOLE, size, image_bytes, chunk, together).map(by_shard)

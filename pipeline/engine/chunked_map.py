@@ -15,13 +15,16 @@ def dataset(
     size: int,
     image_bytes: int,
     compute: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
+    together: int = 1,
 ) -> tf.data.Dataset:
     """Batches number `first` to `last` - 1, each of `size` examples, in order; starts in O(1).
 
     compute: (number of the batch [], numbers of examples within it [n]) -> tensors of leading dimension n. An example
     must not depend on the others that are computed with it. image_bytes: about the size of one example.
+    together: examples that must be computed together, and may depend on each other; `size` is a multiple of it.
     """
-    chunk = max(n for n in range(1, size + 1) if size % n == 0 and (n == 1 or n * image_bytes <= CHUNK_BYTES))
+    sizes = [n for n in range(together, size + 1, together) if size % n == 0]
+    chunk = max(n for n in sizes if n == together or n * image_bytes <= CHUNK_BYTES)
     chunks = size // chunk
 
     # Without this, AutoGraph spends seconds to find that there is nothing to convert.

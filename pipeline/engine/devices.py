@@ -14,6 +14,11 @@ def num_gpus() -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+def hide_gpus() -> None:
+    """Keeps this process, which computes nothing, off all GPUs."""
+    tf.config.set_visible_devices([], "GPU")
+
+
 def start(topology: Topology, config: Config) -> None:
     """Makes the logical CPU devices, and pins every setting that decides the bits.
 

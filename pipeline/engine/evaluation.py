@@ -74,8 +74,19 @@ class Evaluator:
     The shards, and so the bits, do not depend on the number of towers. Every worker counts and adds on its host.
     """
 
-    def __init__(self, model: keras.Model, towers: Towers, shard_batch: int, gather: Gather = lambda own: [own]):
-        """gather: returns every worker's bytes on each worker, in order; by default there is one worker."""
+    def __init__(
+        self,
+        model: keras.Model,
+        towers: Towers,
+        shard_batch: int,
+        gather: Gather = lambda own: [own],
+        ema: bool = False,
+    ):
+        """gather: returns every worker's bytes on each worker, in order; by default there is one worker.
+
+        ema: the moving averages are evaluated.
+        """
+        self._ema = ema
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
@@ -132,7 +143,7 @@ class Evaluator:
         """The verdicts on the next shard of every tower."""
         shards = []
         for tower, iterator in enumerate(iterators):
-            parameters, statistics = self._towers.read(tower)
+            parameters, statistics = self._towers.read(tower, self._ema)
             images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 logits = forward.evaluate(self._model, parameters, statistics, images)

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
-from pipeline.models import pooling
+from pipeline.models import inputs, pooling
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -19,7 +19,7 @@ class ShardSums(NamedTuple):
 
     loss: tf.Tensor  # [] float32: this shard's part of the mean loss of the global batch
     correct: tf.Tensor  # [] float32: a count, which is exact below 2**24; GPUs add whole numbers on the host
-    gradients: list[tf.Tensor]  # of the loss, in the order of the model's trainable variables
+    gradients: list[tf.Tensor]  # of the loss by the trained parameters, in the model's order
     statistics: list[tf.Tensor]  # new values of the running statistics, as this shard alone would set them
 
 
@@ -38,8 +38,7 @@ def call(
     """
     seed, statistic = iter(seeds), iter(statistics)
     values = [next(seed if is_seed(v) else statistic) for v in model.non_trainable_variables]
-    scaled = tf.cast(images, model.compute_dtype) / 255
-    logits, updated = model.stateless_call(parameters, values, scaled, training=training)
+    logits, updated = model.stateless_call(parameters, values, inputs.scaled(model, images), training=training)
     kept = [new for v, new in zip(model.non_trainable_variables, updated, strict=True) if not is_seed(v)]
     return tf.cast(logits, tf.float32), kept
 
@@ -56,11 +55,14 @@ def probabilities(model: keras.Model, parameters: Tensors, statistics: Tensors, 
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Each example's loss: logits [n, classes], labels [n] -> [n] float32.
+    """Each example's loss: logits [n, classes], labels [n] or distributions [n, classes] -> [n] float32.
 
     With smoothing s the target is (1 - s) on the label and s / classes everywhere (Szegedy et al. 2016, section 7).
     """
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if labels.shape.rank == 2:
+        loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+    else:
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     if not label_smoothing:
         return loss
     uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
@@ -68,12 +70,17 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float =
 
 
 def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """1 where [n, classes] logits are largest at the label, else 0: [n] float32."""
+    """1 where [n, classes] logits are largest at the label, else 0: [n] float32.
+
+    labels: [n], or distributions [n, classes], of which the largest share counts.
+    """
+    if labels.shape.rank == 2:
+        labels = tf.argmax(labels, axis=-1)
     return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
 
 
 class Compute(Protocol):
-    """Computes the sums of a shard: `shard_sums` with its model and its label smoothing given."""
+    """Computes the sums of a shard: `shard_sums` with all but tensors given."""
 
     def __call__(
         self,
@@ -87,9 +94,14 @@ class Compute(Protocol):
         """The sums; the arguments are those of `shard_sums`."""
 
 
-def computing(model: keras.Model, label_smoothing: float, jit: bool) -> Compute:
-    """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard."""
-    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing)
+def computing(model: keras.Model, trained: Sequence[keras.Variable], label_smoothing: float, jit: bool) -> Compute:
+    """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard.
+
+    trained: the parameters whose gradients are computed.
+    """
+    chosen = {id(variable) for variable in trained}
+    asked = [id(variable) in chosen for variable in model.trainable_variables]
+    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing, trained=asked)
     if not jit:
         return compute
 
@@ -110,19 +122,21 @@ def shard_sums(
     loss_factor: tf.Tensor,
     *,
     label_smoothing: float = 0.0,
+    trained: Sequence[bool] | None = None,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
 
     The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one). To divide
     the few losses costs nothing; to divide the summed gradients would pass through all of them again.
     It runs only inside of a tf.function, not eagerly.
+    trained: whether each parameter's gradient is computed; None: all are.
     """
     with gradients.faster():
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
     loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
     by_parameter = tf.gradients(
         loss,
-        list(parameters),
+        [parameter for i, parameter in enumerate(parameters) if trained is None or trained[i]],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
         # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins with
         # the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow 2.21).

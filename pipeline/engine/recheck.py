@@ -94,7 +94,7 @@ class Recheck:
         with self._towers.on_host(), tf.name_scope("recheck"):
             wanted = shard != NO_SHARD
             none = tf.zeros([len(tf.nest.flatten(own[0]))], tf.int64)
-            images, labels = tf.cond(wanted, lambda: self._batch(step, shard), self._no_batch)
+            images, labels = tf.cond(wanted, lambda: self._batch(step, shard), self._batches.none_of_shard)
         with self._towers.on(tower), tf.control_dependencies(tf.nest.flatten(own)):
             images = tf.identity(images)  # so that no more is in memory at a time than in any other step
         with self._towers.on_host():
@@ -105,10 +105,6 @@ class Recheck:
     def _batch(self, step: tf.Tensor, shard: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with self._towers.on_host():
             return self._batches.of_shard(step, shard)
-
-    def _no_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
-        size = self._plan.shard_batch
-        return tf.zeros([size, *self._batches.image_shape], tf.uint8), tf.zeros([size], tf.int64)
 
     def _computed(
         self,

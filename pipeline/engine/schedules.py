@@ -23,8 +23,8 @@ def learning_rate(config: Config, step: tf.Tensor | int) -> tf.Tensor:
     """The rate of one step: [] int64, counted from 0 -> [] float32.
 
     Over the first `warmup_steps` the rate rises in equal parts, from peak / (warmup_steps + 1) at step 0 to the peak at
-    step `warmup_steps`. From there the schedule runs to step `decay_steps`, and the rate keeps its last value: 0 for
-    cosine, linear and onecycle, decay_rate * peak for exponential. The steps of piecewise count from 0.
+    step `warmup_steps`. From there the schedule runs to step `decay_steps`, and the rate keeps its last value:
+    final_rate for cosine, linear and onecycle, decay_rate * peak for exponential. The steps of piecewise count from 0.
     `decay_steps` must be resolved (> 0).
     """
     warmup = _warmup_steps(config)
@@ -32,7 +32,10 @@ def learning_rate(config: Config, step: tf.Tensor | int) -> tf.Tensor:
     if config.schedule == "piecewise":
         return risen * _piecewise(config, step)
     part = tf.cast(step - warmup, tf.float32) / max(config.decay_steps - warmup, 1)
-    return config.learning_rate * risen * _DECAYS[config.schedule](config, tf.clip_by_value(part, 0, 1))
+    share = _DECAYS[config.schedule](config, tf.clip_by_value(part, 0, 1))
+    if config.final_rate:
+        return risen * (config.final_rate + (config.learning_rate - config.final_rate) * share)
+    return config.learning_rate * risen * share
 
 
 def _warmup_steps(config: Config) -> int:

@@ -1,19 +1,20 @@
 """The state of a run between two steps: named arrays, and the replicas whose variables hold them.
 
-Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, loss_scale/NAME.
+Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, ema/PATH,
+ema_statistics/PATH, loss_scale/NAME.
 The step is not among them: it is an argument, never state.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.engine import averaging, loss_scale
+from pipeline.engine import averaging, ema, loss_scale
 from pipeline.engine.optimizers import Optimizer
 from pipeline.models.variables import statistics_of
 
@@ -21,15 +22,17 @@ Values = dict[str, np.ndarray]  # in the order in which they are hashed and writ
 Snapshot = dict[str, tf.Tensor]  # the values of a replica at one moment, in the host's memory
 
 
-def initial(model: keras.Model, optimizer: Optimizer, config: Config) -> Values:
-    """The state at step 0: the model's initial values, and fresh slots."""
+def initial(model: keras.Model, trained: Sequence[keras.Variable], optimizer: Optimizer, config: Config) -> Values:
+    """The state at step 0: the model's initial values, and fresh slots of the parameters that are trained."""
     parameters = {v.path: v.numpy() for v in model.trainable_variables}
     values = {f"parameters/{path}": value for path, value in parameters.items()}
     for slot, start in optimizer.slots.items():
-        values |= {f"slots/{slot}/{v.path}": np.full(v.shape, start, np.float32) for v in model.trainable_variables}
+        values |= {f"slots/{slot}/{v.path}": np.full(v.shape, start, np.float32) for v in trained}
     if config.average:
         values |= averaging.initial(parameters)
     values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
+    if config.ema:
+        values |= ema.initial(values)
     return values | (loss_scale.initial() if config.precision == "float16" else {})
 
 
@@ -65,11 +68,18 @@ class Replica:
         """The running statistics, in the order of the model's non-trainable variables without the seeds."""
         return self._under("statistics")
 
-    def slots(self, names: Iterable[str]) -> list[list[tf.Variable]]:
-        """The slots of each parameter, in the order of `names`."""
-        return [list(slots) for slots in zip(*(self._under(f"slots/{name}") for name in names), strict=True)] or [
-            [] for _ in self.parameters
-        ]
+    @property
+    def ema(self) -> tuple[list[tf.Variable], list[tf.Variable]]:
+        """The moving averages of the parameters and of the statistics, in their orders; empty without --ema."""
+        return self._under(ema.PARAMETERS), self._under(ema.STATISTICS)
+
+    def parameter(self, path: str) -> tf.Variable:
+        """The parameter of this path."""
+        return self.variables[f"parameters/{path}"]
+
+    def slots(self, path: str, names: Iterable[str]) -> list[tf.Variable]:
+        """The slots of the parameter of this path, in the order of `names`."""
+        return [self.variables[f"slots/{name}/{path}"] for name in names]
 
     def read(self) -> Snapshot:
         """The present values. A later update of a variable does not change them.

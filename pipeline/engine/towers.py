@@ -102,11 +102,12 @@ class Towers:
         """The consecutive shards that a tower computes."""
         return self._topology.shards_of(tower, grad_shards)
 
-    def read(self, tower: int) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """The present parameters and statistics, on the tower's device."""
+    def read(self, tower: int, ema: bool = False) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """The present parameters and statistics, on the tower's device. ema: their moving averages."""
         replica = self.replicas[tower if len(self.replicas) > 1 else 0]
+        groups = replica.ema if ema else (replica.parameters, replica.statistics)
         with self.at(replica):
-            values = [[v.read_value() for v in group] for group in (replica.parameters, replica.statistics)]
+            values = [[v.read_value() for v in group] for group in groups]
         if len(self.replicas) > 1:
             return values[0], values[1]
         with self.on(tower):

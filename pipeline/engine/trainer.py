@@ -67,8 +67,9 @@ class Trainer:
         self.towers = Towers(assembly.topology, config.variables, values)
         self.placement: Placement | None = None  # known after the first `advance`
         self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
-        self._updates = Updates(config, self.towers)
-        self._compute = forward.computing(assembly.model, config.label_smoothing, config.jit)
+        self._trained = [variable.path for variable in assembly.trained]
+        self._updates = Updates(config, self.towers, self._trained)
+        self._compute = forward.computing(assembly.model, assembly.trained, config.label_smoothing, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
         self._follow_plan()
 
@@ -136,8 +137,7 @@ class Trainer:
         """The averaged gradient that `step` would apply to the present parameters."""
         with self._explained(step, step + 1):
             loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
-        names = [variable.path for variable in self._model.trainable_variables]
-        named = zip(names, gradients, strict=True)
+        named = zip(self._trained, gradients, strict=True)
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
     def graph(self) -> tf.compat.v1.GraphDef:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.engine import averaging, loss_scale, optimizers, schedules
+from pipeline.engine import averaging, ema, loss_scale, optimizers, schedules
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.staging import Staging
 from pipeline.engine.state import Replica
@@ -16,8 +16,9 @@ from pipeline.engine.towers import Towers
 class Updates:
     """The optimizer of a configuration, bound to the towers whose replicas it updates."""
 
-    def __init__(self, config: Config, towers: Towers):
-        self._config, self._towers = config, towers
+    def __init__(self, config: Config, towers: Towers, trained: Sequence[str]):
+        """trained: the paths of the parameters that are updated, in the order of their gradients."""
+        self._config, self._towers, self._trained = config, towers, trained
         self._optimizer = optimizers.make(config)
         self._staging = Staging(towers, len(self._optimizer.slots)) if towers.update_elsewhere else None
 
@@ -58,7 +59,9 @@ class Updates:
                 self._where(applies, functools.partial(self._update, replica, gradients, sums.statistics, now))
                 if self._config.precision == "float16":
                     loss_scale.update(replica.variables, finite, going)
-        self._average(step, going & ~diverged)
+        counts = going & ~diverged  # also a float16 step that was skipped
+        self._average(step, counts)
+        self._move_averages(step, counts)
         return norm, diverged
 
     def _where(self, condition: tf.Tensor, change: Callable[[tf.Tensor | None], tf.Operation]) -> None:
@@ -81,8 +84,8 @@ class Updates:
     ) -> tf.Operation:
         if mask is not None:
             now = now.masked(mask)
-        slots = replica.slots(self._optimizer.slots)
-        for variable, own_slots, gradient in zip(replica.parameters, slots, gradients, strict=True):
+        for path, gradient in zip(self._trained, gradients, strict=True):
+            variable, own_slots = replica.parameter(path), replica.slots(path, self._optimizer.slots)
             update = functools.partial(self._optimizer.apply, gradient=gradient, now=now)
             if self._staging:
                 self._staging.update(variable, own_slots, update)
@@ -94,7 +97,7 @@ class Updates:
         return tf.no_op()
 
     def _average(self, step: tf.Tensor, counts: tf.Tensor) -> None:
-        """Adds a step's parameters to the mean of --average if it counts: also where a float16 step was skipped."""
+        """Adds a step's parameters to the mean of --average if it counts."""
         if not self._config.average:
             return
         window = self._config.average_window
@@ -102,3 +105,15 @@ class Updates:
             with self._towers.at(replica), tf.name_scope("average"):
                 means = functools.partial(averaging.update, replica.parameters, replica.averages, window, step)
                 self._where(counts, means)
+
+    def _move_averages(self, step: tf.Tensor, counts: tf.Tensor) -> None:
+        """Moves the averages of --ema towards the parameters and statistics of a step if it counts."""
+        if not self._config.ema:
+            return
+        for replica in self._towers.replicas:
+            with self._towers.at(replica), tf.name_scope("ema"):
+                current, averages = (
+                    [*replica.parameters, *replica.statistics],
+                    [v for group in replica.ema for v in group],
+                )
+                self._where(counts, functools.partial(ema.update, current, averages, self._config.ema, step))

@@ -49,7 +49,7 @@ def is_done(run: Run) -> bool:
     record = RunRecord.read(Path(run.config.run_dir))
     if record is None:
         return False
-    return record.status == DIVERGED or record.history.finished(run.config.steps)
+    return record.status == DIVERGED or record.history.finished(run.config.steps, run.config.early_stop)
 
 
 def run_all(runs: Sequence[Run], preemption: Preemption) -> None:

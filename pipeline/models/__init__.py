@@ -1,4 +1,4 @@
-"""Models, by the name that --model gives: one of REGISTRY, or a user's own package.module:function.
+"""Models, by the name that --model gives: one of REGISTRY, keras:NAME, or a user's own package.module:function.
 
 A model is a function `(image_shape, num_classes) -> keras.Model`. The model takes float images
 [n, height, width, channels] in [0, 1] and returns logits [n, num_classes]. TensorFlow is imported only
@@ -9,6 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
+from pipeline.models.names import APPLICATIONS, KERAS, REGISTRY, target
+from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
 from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
@@ -16,22 +18,16 @@ if TYPE_CHECKING:
 
     import keras
 
-REGISTRY = {
-    "dense": "pipeline.models.classic:dense",
-    "softmax": "pipeline.models.classic:softmax",
-    "hidden": "pipeline.models.classic:hidden",
-    "convolutional": "pipeline.models.classic:convolutional",
-    "cnn": "pipeline.models.classic:cnn",
-    "fully_connected": "pipeline.models.classic:fully_connected",
-    "cnn_bn": "pipeline.models.normalized:cnn_bn",
-    "cnn_bn_large": "pipeline.models.normalized:cnn_bn_large",
-    "resnet20": "pipeline.models.residual:resnet20",
-    "resnet50": "pipeline.models.residual:resnet50",
-}
-
 
 def check(name: str) -> None:
-    """Raises UsageError unless the name is registered or has the form package.module:function; imports nothing."""
+    """Raises UsageError unless the name is known or has the form package.module:function; imports nothing."""
+    if name.startswith(KERAS):
+        application = name.removeprefix(KERAS)
+        if application not in APPLICATIONS:
+            raise UsageError(
+                f"model={name}: keras.applications has no '{application}'{nearest(application, APPLICATIONS)}"
+            )
+        return
     if name in REGISTRY or re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
         return
     if ":" in name:
@@ -47,18 +43,28 @@ def function(name: str) -> "Callable[..., keras.Model]":
     """The function that makes the model, with its module imported. Raises UsageError if that cannot be."""
     from pipeline.models import construction
 
-    return construction.load(name, REGISTRY.get(name, name))
+    return construction.load(name, target(name))
 
 
-def build(name: str, image_shape: tuple[int, int, int], num_classes: int, seed: int, precision: str) -> "keras.Model":
+def build(
+    name: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    precision: str,
+    normalization: Normalization = NO_NORMALIZATION,
+) -> "keras.Model":
     """The model with initial values that are a pure function of (seed, name, image_shape, num_classes).
 
     image_shape: height, width, channels. precision: one of config.PRECISIONS; variables are float32 in all.
     The logits come in whatever dtype the model's last layer computes in (float32 in every registered model);
-    a caller casts them to float32 before the loss.
-    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model.
+    a caller casts them to float32 before the loss. Its images are made by `inputs.scaled`, which normalizes them.
+    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model, and for a
+    normalization of other channels.
     """
     check(name)
-    from pipeline.models import construction
+    from pipeline.models import construction, inputs
 
-    return construction.build(name, REGISTRY.get(name, name), image_shape, num_classes, seed, precision)
+    model = construction.build(name, target(name), image_shape, num_classes, seed, precision)
+    inputs.normalize(model, normalization, image_shape[-1])
+    return model

@@ -6,7 +6,7 @@ JSON: null stands for a number that is not finite (nan, inf).
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from pipeline.config import MOST_WHOLE
 from pipeline.errors import StorageError
 from pipeline.storage.files import storage_errors
 from pipeline.storage.reading import parse_json, read_small
+from pipeline.text.flag_values import BETTER
 
 Event = dict[str, Any]
 Points = list[tuple[int, float]]  # (step, value), steps rising
@@ -30,6 +31,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float, dict),
     "devices": str,
     "signal": str,
+    "early_stop": str,
     "towers": int,
     "grad_shards": int,
     "before": (int, dict),
@@ -138,9 +140,9 @@ class History:
         """The last result line; {} before the first."""
         return next((event for event in reversed(self.events) if event["event"] == "result"), {})
 
-    def finished(self, steps: int) -> bool:
-        """Whether the run finished this number of steps."""
-        return self.result.get("step", -1) >= steps
+    def finished(self, steps: int, early_stop: str) -> bool:
+        """Whether the run finished this number of steps, or was ended by this value of --early_stop."""
+        return bool(self.result) and _finishes(self.result, steps, early_stop)
 
     @property
     def step(self) -> int:
@@ -173,11 +175,14 @@ class History:
                 launches[-1].append(event)
         return [Launch(tuple(events)) for events in launches]
 
-    def status(self, steps: int) -> str:
-        """FINISHED, DIVERGED, CORRUPTED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised."""
+    def status(self, steps: int, early_stop: str) -> str:
+        """FINISHED, DIVERGED, CORRUPTED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised.
+
+        early_stop: the present value of --early_stop; a run that another value ended is unfinished.
+        """
         launches = self.launches
         end = launches[-1].end if launches else None
-        if end is None or (end["event"] == "result" and end["step"] < steps):
+        if end is None or (end["event"] == "result" and not _finishes(end, steps, early_stop)):
             return UNFINISHED
         return _ENDS[end["event"]]
 
@@ -201,15 +206,24 @@ class History:
         points = self.curve(split, name)
         return points[-1][1] if points else None
 
-    @property
-    def validation_accuracy(self) -> dict[int, float]:
-        """The accuracy on the validation split at every step that was evaluated."""
-        return dict(self.curve("validation", "accuracy"))
+    def validation(self, metric: str) -> dict[int, float]:
+        """A metric (accuracy or loss) on the validation split at every step where it was finite."""
+        return dict(self.curve("validation", metric))
 
-    def best_step(self, among: Iterable[int]) -> int | None:
-        """The step of the best accuracy on validation among these, the first of equals; None if none was evaluated."""
-        accuracy = self.validation_accuracy
-        return max((s for s in among if s in accuracy), key=lambda s: (accuracy[s], -s), default=None)
+    def best_step(self, among: Iterable[int], metric: str) -> int | None:
+        """The step of the best score on validation among these, the first of equals; None if none was evaluated."""
+        scores = self.validation(metric)
+        return best_step({step: scores[step] for step in among if step in scores}, metric)
+
+
+def best_step(scores: Mapping[int, float], metric: str) -> int | None:
+    """The step of the best score, the first of equals; None without a score that is a number."""
+    known = {step: score for step, score in sorted(scores.items()) if not math.isnan(score)}
+    return BETTER[metric](known, key=lambda step: known[step], default=None)
+
+
+def _finishes(result: Event, steps: int, early_stop: str) -> bool:
+    return result["step"] >= steps or (bool(early_stop) and result.get("early_stop") == early_stop)
 
 
 def parse_line(text: bytes) -> Event | None:

@@ -9,6 +9,8 @@ from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
 
+_SCORE = {"accuracy": "{:.2%}".format, "loss": "loss {:.4f}".format}  # by --best_by
+
 
 class Reporter:
     """Writes the figures of a run to its journal and terminal."""
@@ -50,13 +52,14 @@ class Reporter:
 
     def ending(self, step: int, tally: Tally, peaks_mib: Mapping[str, int], where: Mapping[str, str]) -> str:
         """The table at the end of a run. peaks_mib: of memory, by device. where: further rows, as its files' paths."""
-        accuracy = self._journal.history.validation_accuracy
-        best = max(accuracy.items(), key=lambda item: (item[1], -item[0]), default=None)
+        history, metric = self._journal.history, self._config.best_by
+        scores = history.validation(metric)
+        best = history.best_step(scores, metric)
         wrong = int(tally.confusion.sum() - tally.confusion.trace())
         rows = {
             "test accuracy": f"{tally.scores.accuracy:.2%} ({wrong:,} of {tally.scores.examples:,} wrong)",
             "test loss": f"{tally.scores.loss:.4f}",
-            "best validation": f"{best[1]:.2%} at step {best[0]}" if best else "never evaluated",
+            "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),
             "time": self._time_split(),

@@ -64,7 +64,7 @@ def score(directory: RunDirectory, which: str, split: str, execution: Mapping[st
     restored = saved.restore(which)
     assembly, towers = saved.assemble(restored, execution)
     saved_run.check_examples(assembly.spec, assembly.splits.spec)
-    source = getattr(assembly.splits, split)
+    source = assembly.evaluated(split)
     tally = Evaluator(assembly.model, towers, assembly.config.eval_batch).tally(source)
     assert tally is not None  # no stop can be asked for here
     names = source.class_names

@@ -1,4 +1,4 @@
-"""Fine-tuning: initial values from another run's newest checkpoint, or from a .keras file.
+"""Fine-tuning: initial values from another run's newest checkpoint, or from a .keras or .h5 file.
 
 The source is read only at step 0: the first checkpoint holds the imported values, and no resume needs the source again.
 The configuration keeps the source's parameters_sha256. A start from step 0 that finds another source there is refused.
@@ -15,6 +15,7 @@ from pipeline import models
 from pipeline.config import Config
 from pipeline.engine import state
 from pipeline.errors import BadDataError, UsageError
+from pipeline.models.names import KERAS
 from pipeline.models.variables import statistics_of
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_directory import RunDirectory
@@ -63,6 +64,11 @@ def check(config: Config) -> None:
     if config.init_from and not path.is_file() and not RunDirectory(path).config.is_file():
         raise UsageError(
             f"init_from={config.init_from} is no .keras file and holds no run; give FILE.keras, or a run's --run_dir"
+        )
+    if path.suffix == ".h5" and not config.model.startswith(KERAS):
+        raise UsageError(
+            f"init_from={config.init_from} holds weights without their model, which are read for --model={KERAS}NAME "
+            "alone; give a .keras file"
         )
 
 
@@ -120,18 +126,34 @@ def _read_run(config: Config) -> Source:
 
 def _read_keras_file(config: Config) -> Source:
     models.function(config.model)  # the model's module may register the classes that the file needs
+    path = _path(config)
     try:
         with keras.device("cpu:0"):
-            model = keras.saving.load_model(_path(config), compile=False)
+            model = _published(config, path) if path.suffix == ".h5" else keras.saving.load_model(path, compile=False)
     except Exception as error:  # a foreign file, or a class that it names, may make Keras raise anything
         reason = " ".join(str(error).split())[:SHOWN_CHARACTERS]
         raise BadDataError(
             f"init_from={config.init_from} cannot be loaded by Keras ({type(error).__name__}: {reason}); give a whole "
-            ".keras file, whose own classes the module of --model registers"
+            "file of that model, whose own classes the module of --model registers"
         ) from error
     arrays = {f"parameters/{v.path}": v.numpy() for v in model.trainable_variables}
     arrays |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
     return Source(config.init_from, arrays, True, state.parameters_sha256(arrays))
+
+
+def _published(config: Config, path: Path) -> keras.Model:
+    """Keras' own network with the weights of a file that was saved with its classes on top, or without."""
+    from pipeline.models import applications
+
+    name = config.model.removeprefix(KERAS)
+    without_top = applications.network(name, include_top=False)
+    try:
+        without_top.load_weights(path)
+        return without_top
+    except ValueError:  # it has other layers
+        with_top = applications.network(name, include_top=True)
+        with_top.load_weights(path)
+        return with_top
 
 
 def _model_names(values: Mapping[str, np.ndarray]) -> list[str]:

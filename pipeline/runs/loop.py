@@ -28,7 +28,7 @@ def train(run: Run) -> None:
     loop = Loop(run)
     step = run.start.step
     loop.at_boundary(step, restored=step > 0)
-    while step < run.config.steps:
+    while step < run.config.steps and not loop.ends_early(step):
         first, last = step, loop.cadence.next_boundary(step)
         outcome = loop.advance(step, last)
         step = loop.after_call(first, outcome)
@@ -116,6 +116,13 @@ class Loop:
                 run.journal.graph(graphs.readable(run.trainer.graph()))
         return step
 
+    def ends_early(self, step: int) -> bool:
+        """Whether --early_stop ends the run at this step."""
+        if not self._scorer.ends_early():
+            return False
+        self._run.journal.progress(f"step {step}: the run ends early, by --early_stop={self._run.config.early_stop}")
+        return True
+
     def finish(self, step: int) -> None:
         """Saves the last step, scores the test split, and writes the result.
 
@@ -143,6 +150,7 @@ class Loop:
             step,
             test_accuracy=tally.scores.accuracy,
             test_loss=tally.scores.loss,
+            **({"early_stop": run.config.early_stop} if step < run.config.steps else {}),
             images_per_second=round(clock.images_per_second(), 1),
             wall_seconds=round(clock.elapsed(), 2),
             seconds={phase: round(seconds, 3) for phase, seconds in clock.split().items()},

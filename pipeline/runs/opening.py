@@ -61,7 +61,7 @@ def _opened_by_chief(
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
-        finished = history.finished(config.steps)
+        finished = history.finished(config.steps, config.early_stop)
         if not checkpoints.steps() and not finished:
             fine_tuning.check(config)
             _check_nothing_is_lost(checkpoints, history)
@@ -80,7 +80,7 @@ def _opened_by_follower(
 ) -> Iterator[Run | None]:
     """A follower's run. The chief settles its configuration; its run directory may lie on another disk."""
     history = directory.history()
-    if history.finished(asked.steps):  # the others may have left after the result
+    if history.finished(asked.steps, asked.early_stop):  # the others may have left after the result
         yield None
         return
     config, finished = job.meet(asked)
@@ -103,7 +103,8 @@ def _check_nothing_is_lost(checkpoints: Checkpoints, history: History) -> None:
 
 def _show_finished(directory: RunDirectory, history: History, quiet: bool) -> None:
     terminal = Terminal(quiet)
-    terminal.line(f"finished already, at step {history.result['step']}: a larger --steps goes on from there")
+    more = "no or another --early_stop" if history.result.get("early_stop") else "a larger --steps"
+    terminal.line(f"finished already, at step {history.result['step']}: {more} goes on from there")
     terminal.line(tables.pairs(directory.where()))
     terminal.result(json.dumps(history.result))
 

@@ -93,8 +93,8 @@ class Rechecker:
 
     def _tensors(self) -> list[str]:
         """The names of the tensors that have fingerprints, as `ShardSums` has them."""
+        gradients = [f"the gradient of {variable.path}" for variable in self._run.assembly.trained]
         replica = self._run.trainer.towers.replicas[0].variables
-        gradients = [f"the gradient of {name[11:]}" for name in replica if name.startswith("parameters/")]
         return ["the loss", "the hits", *gradients, *(name for name in replica if name.startswith("statistics/"))]
 
 

@@ -26,4 +26,4 @@ class RunRecord:
     @property
     def status(self) -> str:
         """FINISHED, DIVERGED, CORRUPTED, PREEMPTED or UNFINISHED, see `History.status`."""
-        return self.history.status(self.config.steps)
+        return self.history.status(self.config.steps, self.config.early_stop)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.engine import devices, topology
+from pipeline.engine import devices, ema, state, topology
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.towers import Towers
 from pipeline.errors import BadDataError, UsageError
@@ -18,13 +18,19 @@ from pipeline.sources.base import ExampleSpec
 class SavedRun:
     """The configuration and checkpoints of a run."""
 
-    def __init__(self, directory: RunDirectory):
-        """directory: holds a run. Raises StorageError if it cannot be read."""
-        self.directory = directory
+    def __init__(self, directory: RunDirectory, parameters: str | None = None):
+        """directory: holds a run. Raises StorageError if it cannot be read.
+
+        parameters: "ema", the moving averages in their place, or "raw"; None: "ema" where the run has them.
+        Raises UsageError for "ema" of a run without them.
+        """
+        self.directory, self._parameters = directory, parameters
         self.checkpoints = Checkpoints(self.directory.checkpoints)
         recorded = self.directory.recorded()
         assert recorded is not None  # RunDirectory.existing has checked it
         self.config = recorded
+        if parameters == "ema" and not recorded.ema:
+            raise UsageError(f"parameters=ema, but {directory.path} was trained without --ema; use --parameters=raw")
 
     def restore(self, which: str) -> Restored:
         """The checkpoint that `which` names: "latest" (the newest good one), "best" (on validation), or a step.
@@ -37,14 +43,27 @@ class SavedRun:
                 raise UsageError(f"run_dir={self.directory.path} holds no checkpoint yet; wait for its first")
             for why in restored.passed_over.values():
                 standard_error.tell(f"passed over: {' '.join(why.split())}")
+            return self._chosen(restored)
+        return self.read(self._step(which))
+
+    def read(self, step: int) -> Restored:
+        """The checkpoint of a step. Raises StorageError."""
+        return self._chosen(self.checkpoints.read(step))
+
+    def _chosen(self, restored: Restored) -> Restored:
+        """The checkpoint with the asked parameters, and their hash in its manifest."""
+        if self._parameters == "raw" or not ema.is_in(restored.values):
             return restored
-        return self.checkpoints.read(self._step(which))
+        values = ema.in_place(restored.values)
+        manifest = dataclasses.replace(restored.manifest, parameters_sha256=state.parameters_sha256(values))
+        return dataclasses.replace(restored, values=values, manifest=manifest)
 
     def _step(self, which: str) -> int:
-        steps = self.checkpoints.steps()
-        step = (
-            self.directory.history().best_step(steps) if which == "best" else int(which) if which.isdecimal() else None
-        )
+        steps, step = self.checkpoints.steps(), None
+        if which == "best":
+            step = self.directory.history().best_step(steps, self.config.best_by)
+        elif which.isdecimal():
+            step = int(which)
         if step not in steps:
             known = ", ".join(map(str, steps)) or "none"
             reason = "unknown: none was scored on validation" if which == "best" else "not there"

@@ -59,7 +59,10 @@ class Saver:
     def _kept(self) -> set[int]:
         """The steps of checkpoints that stay beside the newest: the best, the last before a recheck, a rollback's."""
         run = self._run
-        steps, best = run.checkpoints.steps(), run.journal.history.best_step(run.checkpoints.steps())
+        steps, best = (
+            run.checkpoints.steps(),
+            run.journal.history.best_step(run.checkpoints.steps(), run.config.best_by),
+        )
         kept = set() if best is None else {best}
         if run.config.recheck_every:
             kept |= {max((step for step in steps if step <= self._last_good()), default=0)}

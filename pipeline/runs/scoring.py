@@ -1,17 +1,21 @@
 """The evaluations of an open run: the validation split on the way, the test split at the end."""
 
+import math
+
 from pipeline.engine.evaluation import Evaluator, Tally
 from pipeline.monitoring import gallery
+from pipeline.monitoring.history import best_step
 from pipeline.runs.run import Run
 
 
 class Scorer:
-    """Scores splits with the present parameters of a run, and remembers the accuracies on validation."""
+    """Scores splits with the present parameters of a run, and remembers those on validation."""
 
     def __init__(self, run: Run):
         self._run = run
-        self._evaluator = Evaluator(run.assembly.model, run.trainer.towers, run.config.eval_batch, run.cluster.gather)
-        self._validated = dict(run.start.validated)  # accuracy by step, equal on all workers
+        towers, ema = run.trainer.towers, run.config.ema > 0
+        self._evaluator = Evaluator(run.assembly.model, towers, run.config.eval_batch, run.cluster.gather, ema)
+        self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:
         """Whether the validation split was scored at this step."""
@@ -22,7 +26,7 @@ class Scorer:
         self._validated = {scored: accuracy for scored, accuracy in self._validated.items() if scored <= step}
 
     def validate(self, step: int) -> bool | None:
-        """Scores the validation split and reports it. Returns whether its accuracy is the run's best.
+        """Scores the validation split and reports it. Returns whether its score is the run's best.
 
         None if a worker was asked to stop meanwhile: then nothing is reported, and all workers return None.
         """
@@ -30,17 +34,27 @@ class Scorer:
         if tally is None:
             return None
         scores = tally.scores
-        is_best = scores.accuracy > max(self._validated.values(), default=-1.0)
-        self._validated[step] = scores.accuracy
+        loss = scores.loss if math.isfinite(scores.loss) else math.inf
+        self._validated[step] = {"accuracy": scores.accuracy, "loss": loss}
         self.report("validation", step, tally)
         self._run.journal.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
-        return is_best
+        return self._best(self._run.config.best_by) == step
+
+    def ends_early(self) -> bool:
+        """Whether --early_stop ends the run: it depends on the scores until now alone."""
+        rule = self._run.config.stop_rule
+        best = rule and self._best(rule.metric)
+        return rule is not None and best is not None and sum(s > best for s in self._validated) >= rule.patience
+
+    def _best(self, metric: str) -> int | None:
+        """The step of the best score until now, the first of equals."""
+        return best_step({step: scores[metric] for step, scores in self._validated.items()}, metric)
 
     def tally(self, split: str, step: int) -> Tally | None:
         """The tally of a split; None, on all workers, if one of them was asked to stop meanwhile."""
         run = self._run
         with run.phase("evaluation", step):
-            return self._evaluator.tally(getattr(run.assembly.splits, split), lambda: run.stop.requested)
+            return self._evaluator.tally(run.assembly.evaluated(split), lambda: run.stop.requested)
 
     def report(self, split: str, step: int, tally: Tally) -> None:
         """Shows a tally in TensorBoard, then writes its line to metrics.jsonl, which completes the report."""
@@ -48,5 +62,5 @@ class Scorer:
         if not run.is_chief:
             return
         with run.trainer.towers.on_host():
-            gallery.show_tally(run.journal, split, step, tally, getattr(run.assembly.splits, split))
+            gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
         run.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})

@@ -8,6 +8,7 @@ from pipeline import models, sources  # their registries of names: no TensorFlow
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
+from pipeline.models.names import KERAS
 
 
 def check(config: Config) -> None:
@@ -15,6 +16,11 @@ def check(config: Config) -> None:
     config.validate()
     sources.check(config.source)
     models.check(config.model)
+    if config.normalize and config.model.startswith(KERAS):
+        raise UsageError(
+            f"normalize={config.normalize} and the preprocessing of model={config.model} exclude each other; "
+            "leave --normalize out"
+        )
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:

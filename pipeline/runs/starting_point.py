@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 
 from pipeline.engine import packing, state
@@ -9,13 +10,15 @@ from pipeline.engine.plan import Rollback
 from pipeline.monitoring.history import History
 from pipeline.workers.cluster import Cluster
 
+Validated = dict[int, dict[str, float]]  # accuracy and loss on validation at every step that was evaluated
+
 
 @dataclasses.dataclass(frozen=True)
 class StartingPoint:
     """The step that a launch starts from, and the scores up to it. Only the trainer holds the state."""
 
     step: int
-    validated: dict[int, float]  # the accuracy on validation at every evaluated step
+    validated: Validated
     rollbacks: tuple[Rollback, ...]  # of the run until then
 
     @classmethod
@@ -29,8 +32,10 @@ class StartingPoint:
         to_step = [r for r in before if r.step >= step]
         told = [Rollback(step, event["diverged"]) for event in history.rollbacks if event["step"] == step]
         all_of_them = [r for r in before if r.step < step] + max(to_step, told, key=len)
-        validated = {s: a for s, a in history.validation_accuracy.items() if s <= step}
-        return cls(step, validated, tuple(all_of_them))
+        losses = history.validation("loss")
+        accuracies = history.validation("accuracy")
+        scores = {s: {"accuracy": accuracies[s], "loss": losses.get(s, math.inf)} for s in accuracies if s <= step}
+        return cls(step, scores, tuple(all_of_them))
 
 
 def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:

@@ -62,7 +62,8 @@ def export(assembly: Assembly, towers: Towers, restored: Restored, format_name: 
 
 def _network(assembly: Assembly, restored: Restored) -> Network:
     config, spec = assembly.config, assembly.spec
-    return Network(config.model, config.seed, config.precision, spec.image_shape, spec.class_names, restored.values)
+    about = config.model, config.seed, config.precision, spec.image_shape, spec.class_names
+    return Network(*about, restored.values, config.eval_crop, config.normalization)
 
 
 def _difference(assembly: Assembly, towers: Towers, run: Runner) -> float:

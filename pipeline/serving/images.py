@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import decoding
 from pipeline.sources import images as encoded
-from pipeline.sources.images import ImageShape
+from pipeline.sources.images import ImageShape, Window
 from pipeline.sources.listing import printable
 
 _PICTURE = -1  # in place of a row: to be decoded from its file
@@ -30,11 +30,11 @@ class Images:
 
     A batch is [n, height, width] or [n, height, width, channels], uint8 or floats in [0, 1]; its images are
     named FILE[i]. Grey and colour are converted, transparent parts show white, and any size is cropped around the
-    middle and resized, as the model needs and as a folder source does it.
+    middle and resized, as the model needs and as an evaluation with that --eval_crop does it.
     """
 
-    def __init__(self, paths: Sequence[str], image_shape: ImageShape) -> None:
-        self._shape = image_shape
+    def __init__(self, paths: Sequence[str], image_shape: ImageShape, eval_crop: float = 1.0) -> None:
+        self._shape, self._window = image_shape, encoded.middle(eval_crop, image_shape)
         self._images: list[_Image] = []
         self._refused: dict[int, BadDataError] = {}  # of what is not to be opened; a .npy file counts as one image
         batches: list[npt.NDArray[np.uint8]] = []
@@ -46,7 +46,7 @@ class Images:
                 if not path.lower().endswith(".npy"):
                     self._images.append(_Image(name, path, _PICTURE))
                     continue
-                batches.append(_fitted(_batch(path), image_shape))
+                batches.append(_fitted(_batch(path), image_shape, self._window))
             except BadDataError as error:
                 self._refused[len(self._images)] = error
                 self._images.append(_Image(name, "", _PICTURE))
@@ -72,7 +72,7 @@ class Images:
         table = tf.constant(self._rows)
 
         def decode(path: tf.Tensor) -> tf.Tensor:
-            return encoded.decode(tf.io.read_file(path), self._shape)
+            return encoded.decode(tf.io.read_file(path), self._shape, self._window)
 
         def read(index: tf.Tensor, path: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return index, tf.cond(row == _PICTURE, lambda: decode(path), lambda: table[row])
@@ -85,7 +85,7 @@ class Images:
         if index in self._refused:
             return self._refused[index]
         try:
-            _picture(self._images[index].path, self._shape)
+            _picture(self._images[index].path, self._shape, self._window)
         except BadDataError as error:
             return error
         return BadDataError(f"{self._images[index].name} changed while it was read; start the same command again")
@@ -123,9 +123,9 @@ def _require_regular(path: str) -> None:
         raise BadDataError(f"{printable(path)} is not a regular file; give the path of a PNG, JPEG or .npy file")
 
 
-def _picture(path: str, image_shape: ImageShape) -> npt.NDArray[np.uint8]:
+def _picture(path: str, image_shape: ImageShape, window: Window | None) -> npt.NDArray[np.uint8]:
     try:
-        return encoded.decode(tf.constant(Path(path).read_bytes()), image_shape).numpy()
+        return encoded.decode(tf.constant(Path(path).read_bytes()), image_shape, window).numpy()
     except OSError as error:
         raise BadDataError(f"{printable(path)}: {error.strerror}; give the path of a PNG, JPEG or .npy file") from None
     except tf.errors.InvalidArgumentError:
@@ -165,10 +165,11 @@ def _as_uint8(path: str, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.round(batch.astype(np.float64) * 255).astype(np.uint8)
 
 
-def _fitted(batch: npt.NDArray[np.uint8], image_shape: ImageShape) -> npt.NDArray[np.uint8]:
+def _fitted(batch: npt.NDArray[np.uint8], image_shape: ImageShape, window: Window | None) -> npt.NDArray[np.uint8]:
     """[n, any, any, 1 or 3] uint8 -> [n, *image_shape] uint8."""
     height, width, channels = image_shape
     images = tf.constant(batch)
     if images.shape[-1] != channels:
         images = tf.image.rgb_to_grayscale(images) if channels == 1 else tf.image.grayscale_to_rgb(images)
-    return encoded.fit(images, height, width).numpy()
+    fitted = encoded.windows(images, window, image_shape) if window else encoded.fit(images, height, width)
+    return fitted.numpy()

@@ -22,11 +22,19 @@ POLL_S = 1.0
 ATTEMPTS = 3  # a checkpoint that is being replaced or deleted looks damaged for a moment
 
 
-def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s: int, stop: Preemption) -> None:
+def watch(
+    run: RunDirectory,
+    split: str,
+    execution: Mapping[str, Any],
+    timeout_s: int,
+    stop: Preemption,
+    parameters: str | None = None,
+) -> None:
     """Scores all checkpoints of a run, present and future, until the run has ended.
 
     Waits for the run to start, too. Each checkpoint is scored once, also where the watch itself was started again.
     execution: as for SavedRun.assemble. timeout_s: the longest wait for a checkpoint; 0 for ever.
+    parameters: as for SavedRun; where they are given, the scores lie in R/watch/SPLIT-PARAMETERS.
     Raises PreemptedError when a stop is asked for, StorageError if another process watches this split.
     """
     patience = _Patience(timeout_s, stop)
@@ -34,13 +42,13 @@ def watch(run: RunDirectory, split: str, execution: Mapping[str, Any], timeout_s
         if not patience.wait():
             print(f"no run in {run.path} after {timeout_s} s")
             return
-    own = RunDirectory(run.path / "watch" / split)
+    own = RunDirectory(run.path / "watch" / (f"{split}-{parameters}" if parameters else split))
     with own.own():
         history = own.history()
         done = {event["step"] for event in history.events if event["event"] == split}
         journal = Journal(own.path, max(done, default=0), history=history)
         try:
-            scorer = _Scorer(SavedRun(run), split, execution)
+            scorer = _Scorer(SavedRun(run, parameters), split, execution)
             reason = _Watch(run, split, scorer, journal, done).until_the_end(patience)
             journal.progress(f"{reason}; {len(done)} checkpoints were scored, the last line of {own.metrics}:")
         finally:
@@ -87,7 +95,7 @@ class _Scorer:
 
     def __call__(self, step: int, stop: Preemption) -> Scores | None:
         """The scores; None if a stop is asked for. Raises StorageError for a checkpoint that cannot be read."""
-        restored = self._saved.checkpoints.read(step)
+        restored = self._saved.read(step)
         if self._evaluator is None:
             self._evaluator = self._make_evaluator(restored)
         else:
@@ -97,7 +105,7 @@ class _Scorer:
     def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
-        self._initial, self._source = assembly.initial(), getattr(assembly.splits, self._split)
+        self._initial, self._source = assembly.initial(), assembly.evaluated(self._split)
         return Evaluator(assembly.model, self._towers, assembly.config.eval_batch)
 
 
@@ -131,7 +139,8 @@ class _Watch:
             return f"the run diverged at step {last['step']}"
         if last and last["event"] == "corrupted":
             return f"a recheck stopped the run at step {last['step']}"
-        if recorded and history.finished(recorded.steps):  # if not, it was started again with more --steps
+        # If not, it was started again with more --steps.
+        if recorded and history.finished(recorded.steps, recorded.early_stop):
             return f"the run finished at step {history.result['step']}"
         return None
 

@@ -16,6 +16,7 @@ from pipeline.text.spelling import nearest
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.sources.base import Splits
+    from pipeline.text.flag_values import ImageSize
 
 
 class Kind(NamedTuple):
@@ -38,11 +39,13 @@ KINDS = {
     "tfds": Kind("tfds", "NAME[/CONFIG][:VERSION]"),
     "idx": Kind("idx", "DIR"),
     "folder": Kind("folder", "DIR"),
+    "csv": Kind("table", "FILE"),
     "tfrecord": Kind("tfrecord", "GLOB"),
     "tar": Kind("tar", "GLOB"),
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
-IN_SHARDS = ("tfrecord", "tar")  # kinds whose files hold many pictures each, with labels of their own
+OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
+_FLAGS_OF = {"record_image_key": ("tfrecord",), "record_label_key": ("tfrecord",), "class_names": OF_PICTURES}
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 
@@ -72,12 +75,12 @@ def _is_text(spec: str) -> bool:
 
 
 def normalized(spec: str) -> str:
-    """`spec` with its directory in one spelling: 'folder:./data/' is 'folder:data'. Every other spec as it is.
+    """`spec` with its path in one spelling: 'folder:./data/' is 'folder:data'. Every other spec as it is.
 
     Where a path goes up (..), nothing is taken out of it: links may lie on the way.
     """
     name, colon, path = spec.partition(":")
-    if name not in KINDS or KINDS[name].argument != "DIR" or not path or ".." in path.split("/"):
+    if name not in KINDS or KINDS[name].argument not in ("DIR", "FILE") or not path or ".." in path.split("/"):
         return spec
     parts = [part for part in path.split("/") if part not in ("", ".")]
     plain = "/" * path.startswith("/") + "/".join(parts)
@@ -86,29 +89,31 @@ def normalized(spec: str) -> str:
     return f"{name}{colon}{plain or '.'}"
 
 
-def open_splits(config: Config) -> Splits:
+def open_splits(config: Config, examine: bool = True) -> Splits:
     """The three splits of `config.source`, none of them empty, all with the same classes and image shape.
 
+    examine: whether pictures are looked at, as far as a start of a training does.
     Raises UsageError or BadDataError, each naming what is wrong with the flags or the data.
     """
     check(config.source)
     name, _, argument = config.source.partition(":")
-    for flag in ("record_image_key", "record_label_key", "class_names"):
-        if getattr(config, flag) and name not in IN_SHARDS:
-            raise UsageError(f"--{flag} is of --source={' and '.join(IN_SHARDS)}, and not of {name}; leave it out")
+    for flag, kinds in _FLAGS_OF.items():
+        if getattr(config, flag) and name not in kinds:
+            raise UsageError(f"--{flag} is of --source={', '.join(kinds)}, and not of {name}; leave it out")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
-    splits = module.open_splits(argument or KINDS[name].default, config)
+    how = {} if examine or name not in OF_PICTURES else {"examine": False}
+    splits = module.open_splits(argument or KINDS[name].default, config, **how)
     check_agreement(config.source, splits)
-    return _of_size(config.image_size, splits)
+    return _of_size(config.size, splits)
 
 
-def _of_size(image_size: int, splits: Splits) -> Splits:
-    """The splits, resized to images of image_size x image_size; as they are for 0, or if they have that size."""
+def _of_size(size: ImageSize, splits: Splits) -> Splits:
+    """The splits, resized to images of that size; as they are for (0, 0), or if they have it."""
     from pipeline.sources.base import Resized, Splits
 
-    if splits.train.image_shape[:2] == (image_size, image_size) or not image_size:
+    if splits.train.image_shape[:2] == size or not size.height:
         return splits
-    return Splits(**{name: Resized(split, image_size, image_size) for name, split in vars(splits).items()})
+    return Splits(**{name: Resized(split, *size) for name, split in vars(splits).items()})
 
 
 def check_agreement(spec: str, splits: Splits) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 from absl import logging
@@ -10,6 +10,14 @@ from absl import logging
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
 from pipeline.sources.fingerprints import Fingerprint
+
+
+class Original(NamedTuple):
+    """An example as it is stored."""
+
+    name: str  # CLASS/FILE, which decides its place among the others; "" where the source has no names
+    label: int
+    content: bytes  # of its picture's file; a PNG file where the source holds pixels
 
 
 class Source(Protocol):
@@ -37,6 +45,10 @@ class Source(Protocol):
 
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
         """Raw records of n examples -> images [n, *image_shape] uint8: each whole, or its window, resized."""
+        ...
+
+    def original(self, index: int) -> Original:
+        """The example as it is stored, neither resized nor decoded. Raises BadDataError if it cannot be read."""
         ...
 
     def where(self, index: int) -> str:
@@ -90,6 +102,9 @@ class Slice:
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
         return self._source.decode(raw, window)
 
+    def original(self, index: int) -> Original:
+        return self._source.original(index + self._start)
+
     def where(self, index: int) -> str:
         return self._source.where(index + self._start)
 
@@ -101,7 +116,7 @@ class Resized:
         self._source = source
         self.class_names = source.class_names
         self.image_shape = (height, width, source.image_shape[2])
-        self.fetch, self.where = source.fetch, source.where
+        self.fetch, self.original, self.where = source.fetch, source.original, source.where
 
     def __len__(self) -> int:
         return len(self._source)
@@ -115,6 +130,31 @@ class Resized:
         if window is None:
             return images.fit(pictures, *self.image_shape[:2])
         return images.windows(pictures, window, self.image_shape)
+
+
+class Middle:
+    """Another source as evaluation sees it: the middle of each picture, as `images.middle` takes it."""
+
+    def __init__(self, source: Source, share: float) -> None:
+        self._source, self._window = source, images.middle(share, source.image_shape)
+        self.class_names, self.image_shape = source.class_names, source.image_shape
+        self.fetch, self.original, self.where = source.fetch, source.original, source.where
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._source.fingerprint
+
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        return self._source.decode(raw, window or self._window)
+
+
+def as_png(source: Source, index: int) -> Original:
+    """The original of an example that has no file."""
+    raw, labels = source.fetch(tf.constant([index], tf.int64))
+    return Original("", int(labels[0]), tf.io.encode_png(source.decode(raw)[0]).numpy())
 
 
 def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:

@@ -1,6 +1,7 @@
 """Faults of examples that only decoding finds: some cannot be decoded, or only in part, and some show nothing."""
 
 import contextlib
+import functools
 import os
 import re
 import time
@@ -110,13 +111,22 @@ def damage(paths: Sequence[str]) -> Damage:
     """The complaints of libjpeg about these files, all of which can be decoded. TensorFlow reports none of them."""
     found = Damage({}, {})
     for path in paths:
-        with standard_error.kept() as lines, contextlib.suppress(tf.errors.OpError):
-            tf.io.decode_image(tf.io.read_file(os.fsencode(path)), expand_animations=False)
-        for kind, pattern in ((found.made_up, _MADE_UP), (found.skipped, _SKIPPED)):
-            if said := next(filter(pattern.search, lines), None):
-                kind[path] = said
-                break
+        line = complaint(functools.partial(tf.io.read_file, os.fsencode(path)))
+        if line:
+            (found.made_up if is_made_up(line) else found.skipped)[path] = line
     return found
+
+
+def complaint(read: Callable[[], tf.Tensor | bytes]) -> str:
+    """What libjpeg says of a file that can be decoded, whose bytes `read` returns; "" for nothing."""
+    with standard_error.kept() as lines, contextlib.suppress(tf.errors.OpError):
+        tf.io.decode_image(read(), expand_animations=False)
+    return next((line for pattern in (_MADE_UP, _SKIPPED) for line in lines if pattern.search(line)), "")
+
+
+def is_made_up(complaint: str) -> bool:
+    """Whether a complaint of libjpeg says that pixels are missing, so that others stand in their place."""
+    return bool(_MADE_UP.search(complaint))
 
 
 def complains(line: str) -> bool:
@@ -130,5 +140,10 @@ def _reason(source: Source, index: int) -> str:
         raw, _ = source.fetch(tf.constant([index], tf.int64))
         source.decode(raw)
     except tf.errors.OpError as error:
-        return re.sub(r".*}} | \[Op:.*", "", error.message.strip().splitlines()[-1])
+        return words_of(error)
     return "it changed meanwhile"
+
+
+def words_of(error: tf.errors.OpError) -> str:
+    """TensorFlow's own words about a picture that it cannot decode, in one line."""
+    return re.sub(r".*}} | \[Op:.*", "", error.message.strip().splitlines()[-1])

@@ -5,7 +5,7 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.random.keys import Purpose, fold_in
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Splits, carve
+from pipeline.sources.base import Original, Splits, as_png, carve
 
 SIDE = 28  # pixels, height and width
 
@@ -37,6 +37,9 @@ class Fake:
         keys = fold_in(self._stream, Purpose.EXAMPLE, raw[:, None], eights)
         pixels = tf.reshape(tf.bitcast(keys, tf.uint8), [-1, *self.image_shape])
         return images.windows(pixels, window, self.image_shape) if window else pixels
+
+    def original(self, index: int) -> Original:
+        return as_png(self, index)
 
     def where(self, index: int) -> str:
         return f"fake: example {index}"

@@ -1,23 +1,29 @@
 """Properties of an image file that need no decoding: its kind, cut off or whole, its size."""
 
+import io
 import itertools
 import os
+import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import tensorflow as tf
 
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import bitmaps, listing
 from pipeline.sources.orientation import orientation, upright_size
+from pipeline.storage.reading import open_regular
+from pipeline.text.flag_values import ImageSize
 
 # The first and last bytes of files of each kind (ISO/IEC 15948, section 5; ITU-T T.81, annex B; GIF89a, section 27).
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _GIF, _GIF_END = b"GIF8", b";"
 _BMP, _BMP_HEADER = b"BM", 54  # the bytes of its two headers, at least
+_MARKS = {"PNG": _PNG, "JPEG": _JPEG, "GIF": _GIF, "BMP": _BMP}
 KINDS = "PNG, JPEG, BMP or GIF"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
@@ -31,6 +37,7 @@ class Look(NamedTuple):
 
     size: int  # bytes
     fault: str = ""  # why it cannot be used, to follow its path in a sentence
+    kind: str = ""  # PNG, JPEG, GIF or BMP, by its first bytes; "" if it was not opened
 
 
 def looks(paths: Sequence[str], opened: int) -> list[Look]:
@@ -58,15 +65,21 @@ def refusal(faults: Sequence[str], remedy: str, at_least: bool = False, kind: st
 def look(path: str) -> Look:
     """The size of an image file, and the fault that its first and last bytes show."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(Path(path)) as file:
             start = file.read(len(_PNG))
             size = file.seek(0, os.SEEK_END)
-            return Look(size, _fault(file, start, size))
+            kind = next((kind for kind, mark in _MARKS.items() if start.startswith(mark)), "")
+            return Look(size, _fault(file, start, size), kind)
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
 
 
-def _fault(file: BinaryIO, start: bytes, size: int) -> str:
+def fault_of(content: bytes) -> str:
+    """The fault that the first and last bytes of an image file's content show; "" for none."""
+    return _fault(io.BytesIO(content), content[: len(_PNG)], len(content))
+
+
+def _fault(file: IO[bytes], start: bytes, size: int) -> str:
     """The fault of a file of `size` bytes that begins with `start`."""
     if not start.startswith((_PNG, _JPEG, _GIF, _BMP)):
         return f"begins with {start.hex(' ') or 'nothing'}: it is no {KINDS}"
@@ -76,7 +89,7 @@ def _fault(file: BinaryIO, start: bytes, size: int) -> str:
     return "" if _is_whole(file, size, end) else "was cut off: it has no end of its image"
 
 
-def _fault_of_bmp(file: BinaryIO, size: int) -> str:
+def _fault_of_bmp(file: IO[bytes], size: int) -> str:
     file.seek(0)
     header = file.read(_BMP_HEADER)
     if len(header) < _BMP_HEADER:
@@ -91,9 +104,16 @@ def _fault_of_bmp(file: BinaryIO, size: int) -> str:
     return "" if size >= whole else "was cut off: it has no end of its image"
 
 
+def kind_of_name(path: str) -> str:
+    """PNG, JPEG, GIF or BMP, as the suffix of a file says; "" for other suffixes."""
+    suffix = os.path.splitext(path)[1].removeprefix(".").upper().replace("JPG", "JPEG")
+    return suffix if suffix in _MARKS else ""
+
+
 def _look_from_outside(path: str) -> Look:
     try:
-        return Look(os.stat(path).st_size)
+        status = os.stat(path)
+        return Look(status.st_size, "" if stat.S_ISREG(status.st_mode) else "is no regular file")
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
 
@@ -128,20 +148,36 @@ def shape_of(content: bytes, name: str) -> ImageShape:
         raise refusal([f"{name} has no header that can be read"], "replace or remove") from None
 
 
-def common_shape(shapes: Sequence[tuple[str, ImageShape]], image_size: int) -> ImageShape:
-    """The shape of all images, of their own size for 0; grey where these first ones are, else colour.
+def shapes_of(names: Sequence[str], shape: Callable[[int], ImageShape], examine: bool) -> list[tuple[str, ImageShape]]:
+    """The shapes of pictures, each beside where it lies, for `common_shape`.
 
-    shapes: where each lies, and its own. Raises UsageError where they differ in size and image_size is 0.
+    shape: of the picture of that number. Where it raises BadDataError, that is raised; without `examine`, the picture
+    is left out.
+    """
+    found = []
+    for number, name in enumerate(names):
+        try:
+            found.append((name, shape(number)))
+        except BadDataError:
+            if examine:
+                raise
+    return found or [("", (1, 1, 3))]
+
+
+def common_shape(shapes: Sequence[tuple[str, ImageShape]], size: ImageSize) -> ImageShape:
+    """The shape of all images, of their own size for (0, 0); grey where these first ones are, else colour.
+
+    shapes: where each lies, and its own. Raises UsageError where they differ in size and none is asked for.
     """
     first, (height, width, _) = shapes[0]
     for name, found in shapes:
-        if not image_size and found[:2] != (height, width):
+        if not size.height and found[:2] != (height, width):
             raise UsageError(
                 f"{name} is {found[0]} x {found[1]} and {first} {height} x {width}; give the size that all are "
                 "cropped and resized to, as --image_size=32"
             )
     colour = any(channels > 2 for _, (_, _, channels) in shapes)
-    return image_size or height, image_size or width, 3 if colour else 1
+    return size.height or height, size.width or width, 3 if colour else 1
 
 
 def largest_of_16_bits(path: str) -> int | None:
@@ -158,7 +194,7 @@ def largest_of_16_bits(path: str) -> int | None:
     return int(values[..., : values.shape[-1] - (values.shape[-1] + 1) % 2].max())  # without its alpha channel
 
 
-def _is_whole(file: BinaryIO, size: int, end: bytes) -> bool:
+def _is_whole(file: IO[bytes], size: int, end: bytes) -> bool:
     """Whether the end mark is there; some programs write more behind it."""
     file.seek(max(0, size - len(end)))
     if file.read() == end:

@@ -15,16 +15,20 @@ _BMP_SIGNATURE, _GIF_SIGNATURE = tuple(b"BM"), tuple(b"GIF8")
 _MAY_BE_TRANSPARENT = (3, 4, 6)  # a palette, grey with alpha, colour with alpha
 
 # (number in the batch, height, width of its picture) -> the part to take: top, left, height, width, [4] int32
-Window = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Window = Callable[[tf.Tensor | int, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def decode(encoded: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
+def decode(
+    encoded: tf.Tensor, image_shape: ImageShape, window: Window | None = None, number: tf.Tensor | int = 0
+) -> tf.Tensor:
     """The bytes of one image file, a scalar string -> [height, width, channels] uint8.
 
     Colours become grey, or grey three equal colours, as `image_shape` says; transparent parts show white; a picture of
-    another size is made to `fit`.
+    another size is made to `fit`, or its window, of that number, is resized.
     Raises tf.errors.InvalidArgumentError for bytes that are no whole image.
     """
+    if window is not None:
+        return _decode_window(encoded, image_shape, window, number)
     height, width, channels = image_shape
     image = pixels(encoded, channels)
     fits = tf.reduce_all(tf.shape(image) == image_shape)
@@ -85,12 +89,10 @@ def decode_batch(
 
     read: makes one of the strings, [], the bytes of its file.
     """
-    if window is None:
-        return map_images(lambda i: decode(read(raw[i]), image_shape), raw, image_shape)
-    return map_images(lambda i: _decode_window(read(raw[i]), image_shape, window, i), raw, image_shape)
+    return map_images(lambda i: decode(read(raw[i]), image_shape, window, i), raw, image_shape)
 
 
-def _decode_window(encoded: tf.Tensor, image_shape: ImageShape, window: Window, i: tf.Tensor) -> tf.Tensor:
+def _decode_window(encoded: tf.Tensor, image_shape: ImageShape, window: Window, i: tf.Tensor | int) -> tf.Tensor:
     height, width, channels = image_shape
 
     def jpeg() -> tf.Tensor:  # the rows outside the window are skipped
@@ -140,6 +142,23 @@ def _middle(found_height: tf.Tensor, found_width: tf.Tensor, height: int, width:
     part_height = tf.maximum(1, tf.minimum(found_height, found_width * height // width))
     part_width = tf.maximum(1, tf.minimum(found_width, found_height * width // height))
     return tf.stack([(found_height - part_height) // 2, (found_width - part_width) // 2, part_height, part_width])
+
+
+def middle(share: float, image_shape: ImageShape) -> Window | None:
+    """The window that evaluation takes: this share of the height and width of the part that `fit` takes; None for 1.
+
+    It is the part that resizing to 1 / share of the size, then cropping to the size, would keep.
+    """
+
+    def side(most: tf.Tensor) -> tf.Tensor:
+        return tf.maximum(1, tf.cast(tf.round(tf.cast(most, tf.float64) * share), tf.int32))
+
+    def of(_: tf.Tensor | int, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        top, left, rows, columns = tf.unstack(_middle(height, width, *image_shape[:2]))
+        kept = side(rows), side(columns)
+        return tf.stack([top + (rows - kept[0]) // 2, left + (columns - kept[1]) // 2, *kept])
+
+    return None if share == 1 else of
 
 
 def _part(images: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

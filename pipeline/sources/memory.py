@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pipeline.sources import fingerprints
 from pipeline.sources import images as pictures
+from pipeline.sources.base import Original, as_png
 from pipeline.sources.fingerprints import Fingerprint
 
 
@@ -39,6 +40,9 @@ class InMemory:
 
     def decode(self, raw: tf.Tensor, window: pictures.Window | None = None) -> tf.Tensor:
         return pictures.windows(raw, window, self.image_shape) if window else raw
+
+    def original(self, index: int) -> Original:
+        return as_png(self, index)
 
     def where(self, index: int) -> str:
         return f"{self._name}: example {index}"

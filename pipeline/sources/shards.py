@@ -8,14 +8,16 @@ import contextlib
 import glob
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from absl import logging
+from tqdm import tqdm
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
@@ -26,7 +28,7 @@ from pipeline.storage.files import expand
 _VERSION = 1  # of an index; raised when its form or its meaning changes
 _BESIDE = ".pipeline-index"  # the directory beside the shards
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
-_SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
 class Index(NamedTuple):
@@ -80,7 +82,7 @@ def _split_of(path: str) -> str:
     directory, name = os.path.split(os.path.abspath(path))
     for words in (name, os.path.basename(directory)):
         if found := _SPLIT.search(words.lower()):
-            return _SPLIT_OF[found[1]]
+            return SPLIT_OF[found[1]]
     return ""
 
 
@@ -90,8 +92,11 @@ def indexed(paths: Sequence[str], make: Callable[[str], Index], form: str, confi
     form: text that two indices of one file share only if they are equal: the kind of shard and the keys looked for.
     Raises BadDataError for the first shard that cannot be read.
     """
+    how: dict[str, Any] = {"desc": "index", "total": len(paths), "unit": "file", "delay": 1, "leave": False}
     with ThreadPoolExecutor(16) as threads:
-        return list(threads.map(lambda path: _shard(path, make, form, config), paths))
+        found = threads.map(lambda path: _shard(path, make, form, config), paths)
+        # None: a moving line where stderr is a terminal.
+        return list(tqdm(found, **how, file=sys.stderr, disable=config.quiet or None))
 
 
 def _shard(path: str, make: Callable[[str], Index], form: str, config: Config) -> Shard:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import packed_files, shards
+from pipeline.sources import classes, packed_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
@@ -21,12 +21,12 @@ from pipeline.storage.reading import open_regular, parse_json
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
 
-def open_splits(argument: str, config: Config) -> Splits:
+def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
     found = {
         split: shards.indexed(paths, index_of, "tar", config) for split, paths in shards.find("tar", argument).items()
     }
-    return packed_files.splits(f"tar:{argument}", found, config)
+    return packed_files.splits(f"tar:{argument}", found, config, examine)
 
 
 def index_of(path: str) -> Index:
@@ -49,20 +49,14 @@ def index_of(path: str) -> Index:
         ) from None
     _check(path, pictures, labels)
     members = list(pictures.values())
-    values = [labels[key] for key in pictures]
-    textual = not all(isinstance(value, int) for value in values)
-    if textual and any(isinstance(value, int) for value in values):
-        word = next(value for value in values if isinstance(value, str))
-        raise BadDataError(f"{printable(path)}: some labels are numbers and others words, as {word}; give all the same")
-    texts = sorted({str(value) for value in values}) if textual else []
-    numbers = {text: number for number, text in enumerate(texts)}
+    values = classes.numbered([labels[key] for key in pictures], printable(path))
     return Index(
         offsets=shards.column([member.offset_data for member in members]),
         lengths=shards.column([member.size for member in members]),
-        labels=shards.column([numbers[str(value)] if textual else int(value) for value in values]),
+        labels=values.values,
         names=[os.path.normpath(shards.plain(os.fsencode(member.name))) for member in members],
-        classes=dict(enumerate(texts)),
-        textual=textual,
+        classes=dict(values.texts),
+        textual=values.textual,
     )
 
 
@@ -96,12 +90,9 @@ def _label(path: str, archive: tarfile.TarFile, member: tarfile.TarInfo, is_json
     value: Any = None
     with contextlib.suppress(ValueError, TypeError, KeyError):
         value = parse_json(content)["label"] if is_json else content.decode().strip()
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    if isinstance(value, str) and value and value.isprintable():
-        return value
-    if type(value) is int and abs(value) < 2**31:
-        return value
+    label = classes.parsed(value)
+    if label is not None:
+        return label
     form = '{"label": ...} with a number or a text' if is_json else "a number or a text"
     raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no label; it needs {form} of one line")
 

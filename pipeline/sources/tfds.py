@@ -16,11 +16,12 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Source, Splits, complete
+from pipeline.sources.base import Original, Source, Splits, complete
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
+from pipeline.text.flag_values import ImageSize
 
 try:
     import tensorflow_datasets
@@ -77,6 +78,10 @@ class Records:
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window)
 
+    def original(self, index: int) -> Original:
+        raw, labels = self.fetch(tf.constant([index], tf.int64))
+        return Original("", int(labels[0]), raw.numpy()[0])
+
     def where(self, index: int) -> str:
         return f"{self.name}: record {index}"
 
@@ -88,7 +93,7 @@ def open_splits(argument: str, config: Config) -> Splits:
     """
     name = f"tfds:{argument}"
     # The features are checked before anything is downloaded.
-    features = _features(name, _builder(name, argument, config).info, config.image_size)
+    features = _features(name, _builder(name, argument, config).info, config.size)
     builder = _prepared(name, argument, config)
     found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
     splits = {split: source for split, source in found.items() if source is not None}
@@ -136,7 +141,7 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _features(name: str, info: Any, image_size: int) -> Features:
+def _features(name: str, info: Any, size: ImageSize) -> Features:
     """The data set's image and label. Raises BadDataError or UsageError where the pipeline cannot use them."""
     image = _only(info, tensorflow_datasets.features.Image)
     label = _only(info, tensorflow_datasets.features.ClassLabel)
@@ -146,9 +151,9 @@ def _features(name: str, info: Any, image_size: int) -> Features:
             "needed: use another data set"
         )
     height, width, channels = info.features[image].shape
-    if not image_size and None in (height, width):
+    if not size.height and None in (height, width):
         raise UsageError(f"{name} has images of varying size; give the size they are resized to as --image_size=N")
-    image_shape = (image_size or height, image_size or width, 1 if channels == 1 else 3)
+    image_shape = (size.height or height, size.width or width, 1 if channels == 1 else 3)
     as_stored = image_shape == (height, width, channels)
     return Features(image, label, tuple(info.features[label].names), image_shape, as_stored)
 

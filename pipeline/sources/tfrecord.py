@@ -34,7 +34,7 @@ class Keys(NamedTuple):
     label: tuple[str, ...]
 
 
-def open_splits(argument: str, config: Config) -> Splits:
+def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
     keys = Keys(
         (config.record_image_key,) if config.record_image_key else IMAGE_KEYS,
@@ -44,7 +44,7 @@ def open_splits(argument: str, config: Config) -> Splits:
         split: shards.indexed(paths, partial(index_of, keys=keys), f"tfrecord {keys}", config)
         for split, paths in shards.find("tfrecord", argument).items()
     }
-    return packed_files.splits(f"tfrecord:{argument}", found, config)
+    return packed_files.splits(f"tfrecord:{argument}", found, config, examine)
 
 
 def index_of(path: str, keys: Keys) -> Index:

@@ -1,4 +1,4 @@
-"""Flags whose text stands for more than one value: ranges of steps, rates by step, devices by name."""
+"""Flags whose text stands for more than one value: sizes, ranges of steps, rates by step, devices by name."""
 
 import re
 from typing import NamedTuple
@@ -18,11 +18,61 @@ class Steps(NamedTuple):
         return isinstance(step, int) and self.first <= step < self.end
 
 
+# The metrics of an evaluation, and the one of two values that is better.
+BETTER = {"accuracy": max, "loss": min}
+
+
+class EarlyStop(NamedTuple):
+    """The rule of --early_stop: a run ends after `patience` evaluations in a row without a better `metric`."""
+
+    metric: str  # one of BETTER
+    patience: int
+
+
+class ImageSize(NamedTuple):
+    """Height and width of images in pixels; (0, 0) stands for the source's own size."""
+
+    height: int = 0
+    width: int = 0
+
+    def __str__(self) -> str:
+        return str(self.height) if self.height == self.width else f"{self.height}x{self.width}"
+
+
 class Device(NamedTuple):
     """A device as users name it."""
 
     kind: str  # CPU or GPU
     number: int
+
+
+class Normalization(NamedTuple):
+    """The mean and the deviation of pixels in [0, 1]: one number each, or one for each channel; empty: none."""
+
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+
+NO_NORMALIZATION = Normalization()
+# Of the training splits of these data sets.
+NORMALIZATIONS = {
+    "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar10": Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": Normalization((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "mnist": Normalization((0.1307,), (0.3081,)),
+}
+
+
+def image_size(text: str) -> ImageSize:
+    """'224' -> ImageSize(224, 224); '224x160' -> ImageSize(224, 160); '0' -> ImageSize(0, 0). Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
+    size = ImageSize(int(match[1]), int(match[2] or match[1])) if match else ImageSize()
+    if not match or bool(size.height) != bool(size.width):
+        raise UsageError(
+            f"image_size={text} is not a size of up to 99999 pixels; write it as --image_size=224, or as HEIGHTxWIDTH, "
+            "--image_size=224x160"
+        )
+    return size
 
 
 def steps(name: str, text: str) -> Steps:
@@ -32,6 +82,17 @@ def steps(name: str, text: str) -> Steps:
     if text and found.first >= found.end:
         raise UsageError(f"{name}={text} names no steps; write --{name}=START:END with START below END, as 100:110")
     return found
+
+
+def early_stop(text: str) -> EarlyStop | None:
+    """'loss:5' -> EarlyStop('loss', 5); '' -> None. Raises UsageError."""
+    match = re.fullmatch(rf"({'|'.join(BETTER)}):(\d{{1,9}})", text)
+    if text and not (match and int(match[2])):
+        raise UsageError(
+            f"early_stop={text} is not METRIC:PATIENCE, a metric ({' or '.join(BETTER)}) and a number of evaluations "
+            "from 1 on; write it as accuracy:5"
+        )
+    return EarlyStop(match[1], int(match[2])) if match else None
 
 
 def rates(text: str) -> tuple[tuple[int, float], ...]:
@@ -59,3 +120,31 @@ def devices(text: str) -> tuple[Device, ...]:
     if len(set(found)) != len(found):
         raise UsageError(f"tower_devices={text} names a device twice; give each tower a device of its own")
     return tuple(found)
+
+
+def pattern(name: str, text: str) -> re.Pattern[str]:
+    """The regular expression. Raises UsageError, which calls the flag by its `name`, if it is none."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        why = f"{name}={text} is not a regular expression: {error}"
+        raise UsageError(f"{why}; write one, as --{name}=conv1/.*") from None
+
+
+def normalization(text: str) -> Normalization:
+    """'0.13/0.31' -> Normalization((0.13,), (0.31,)); 'imagenet' -> its numbers; '' -> none. Raises UsageError."""
+    if not text or text in NORMALIZATIONS:
+        return NORMALIZATIONS.get(text, NO_NORMALIZATION)
+    try:
+        mean, deviation = (tuple(map(float, part.split(","))) for part in text.split("/"))
+    except ValueError:
+        known = ", ".join(NORMALIZATIONS)
+        raise UsageError(
+            f"normalize={text} is not MEAN/DEVIATION; write numbers, as 0.5/0.25, or one of: {known}"
+        ) from None
+    if not all(0 <= value <= 1 for value in mean) or not all(1e-3 <= value <= 1e3 for value in deviation):
+        raise UsageError(
+            f"normalize={text} needs means from 0 to 1, of pixels in [0, 1], and deviations from 0.001 to 1000; "
+            "divide numbers for 0 to 255 by 255"
+        )
+    return Normalization(mean, deviation)

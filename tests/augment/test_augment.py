@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 
 from pipeline import augment
-from pipeline.augment import Operation, tensors
+from pipeline.augment import Operation, draws
 from pipeline.errors import UsageError
 from pipeline.random.keys import Purpose, uniform
 
 EVERYTHING = "shift:2,rotate:15,scale:0.1,flip,crop:3,cutout:6"
+COLOURS = "randaugment:9:3,brightness:0.4,contrast:0.4,saturation:0.4,hue:0.1,erasing:0.5"
 N = 61
 GOLDEN_WINDOWS = [[65, 248, 328, 361], [0, 81, 480, 407]]
 GOLDEN = "215941a251f310d2e9ee6f915dbfbff419b727ad12bd8160509862f97ce91718"
@@ -59,6 +60,14 @@ def test_parse_imports_no_tensorflow():
         ("elastic:0", "'elastic:0' needs pixels, above 0"),
         ("flip:0.5", "'flip:0.5' has an amount, which flip does not take; write flip"),
         ("flip,shift:1,flip", "names flip twice"),
+        (
+            "randaugment:31",
+            "'randaugment:31' needs a whole magnitude, above 0 and at most 30; write it as",
+        ),
+        ("randaugment:9:0", "needs a number of times from 1 to 8 in the end; write it as randaugment:9:2"),
+        ("randaugment:9:", "needs a number of times from 1 to 8"),
+        ("mixup", "'mixup' needs the alpha of a Beta distribution, above 0 and at most 10; write it as mixup:0.2"),
+        ("hue:0.6", "'hue:0.6' needs a share of the colour circle, above 0 and at most 0.5"),
         ("resize_crop:1.5", "'resize_crop:1.5' needs a share of the area, above 0 and at most 1; write it as"),
         ("resize_crp:0.5", "'resize_crp' is unknown; did you mean resize_crop"),
     ],
@@ -73,7 +82,8 @@ def test_no_operation_is_the_identity():
 
 
 @pytest.mark.parametrize(
-    "text", ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", EVERYTHING]
+    "text",
+    ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", EVERYTHING, COLOURS],
 )
 def test_an_image_is_augmented_alike_in_whatever_batch(text):
     images, positions = images_of(channels=3), np.arange(10**10, 10**10 + N)
@@ -151,8 +161,8 @@ def test_an_operation_does_not_change_anothers_draws():
 
 
 def test_no_two_operations_share_a_draw():
-    columns = [column for own in tensors._COLUMNS.values() for column in own]
-    assert sorted(columns) == list(range(64))
+    columns = [column for own in draws._COLUMNS.values() for column in own]
+    assert sorted(columns) == list(range(94))
 
 
 def test_scale_is_bilinear_and_rounds_to_the_nearest_level():

@@ -60,7 +60,7 @@ def test_a_command_in_a_document_exists_and_takes_its_flags(command):
         ("./launch/local.sh --hosts=h1", LookupError),
         ("./launch/train.sh --model=convolutionl", UsageError),
         ("./launch/train.sh --source=cifar10", UsageError),
-        ("./launch/train.sh --optimizer=lion", UsageError),
+        ("./launch/train.sh --optimizer=lio", UsageError),
         ("./launch/train.sh --augment=blur:2", UsageError),
         ("./launch/train.sh --steps=many", ValueError),
         ("./launch/train.sh --flagfile=configs/no_such_thing.flags", FileNotFoundError),

@@ -84,6 +84,27 @@ def test_an_image_is_augmented_by_its_position_whatever_batch_it_is_in():
     assert (Batches(plans[1], source).at(2, range(1))[0].numpy()[0] != whole).any()
 
 
+@pytest.mark.parametrize("chunk_bytes", [1, 5 * 784, 2**40])
+def test_pairs_are_mixed_alike_on_any_tower_in_whatever_chunks(chunk_bytes, monkeypatch):
+    """By hand from the images without mixup, whose order the partner's position is."""
+    monkeypatch.setattr(chunked_map, "CHUNK_BYTES", chunk_bytes)
+    source = sources.open_splits(Config(source="fake:60", validation_fraction=1 / 6)).train
+    plan, mixing = Plan(seed=3, global_batch=12, grad_shards=3, num_examples=50), augment.parse("flip,mixup:1,cutmix:1")
+    mixed, plain = Batches(plan, source, mixing, augmented_steps=2), Batches(plan, source, mixing[:1])
+    images, labels = (part.numpy().reshape(12, *part.shape[2:]) for part in plain.at(1, range(3)))
+    positions = plan.positions(1, range(3))
+    expected = [part.numpy() for part in augment.mixed(mixing, images, labels, positions, 3, 10)]
+    assert (expected[0] != images).any()
+    for shards in (range(3), range(1), range(1, 3)):
+        (_, (found, shares), (later, certain)) = taken(mixed.dataset(0, shards), 3)
+        where = slice(shards.start * 4, shards.stop * 4)
+        np.testing.assert_array_equal(found.reshape(-1, 28, 28, 1), expected[0][where])
+        np.testing.assert_array_equal(shares.reshape(-1, 10), expected[1][where])
+        original, labels = (part.numpy() for part in Batches(plan, source).at(2, shards))
+        np.testing.assert_array_equal(later, original)
+        np.testing.assert_array_equal(certain, np.eye(10)[labels])
+
+
 def test_augmentation_ends_after_its_steps():
     """Steps 0 to 2 as with augmentation, 3 and 4 as without: each by itself, and in datasets from either side."""
     source = sources.open_splits(Config(source="fake:60", validation_fraction=1 / 6)).train

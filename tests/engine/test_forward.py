@@ -5,7 +5,10 @@ import pytest
 import tensorflow as tf
 from small_run import assembly
 
+from pipeline import models
+from pipeline.config import Config
 from pipeline.engine import forward
+from pipeline.errors import UsageError
 from pipeline.models.variables import seeds_of, statistics_of
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 3.0]])
@@ -54,6 +57,30 @@ def test_no_sum_of_a_gradient_is_left_to_an_operation_that_chooses_its_order(nam
     nodes = [*graph.node, *(node for library in graph.library.function for node in library.node_def)]
     terms = [len(node.input) for node in nodes if node.op == "AddN"]
     assert terms and max(terms) == 2
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_loss_and_hits_of_labels_that_are_distributions(smoothing):
+    logits = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
+    shares = np.float32([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0, 0.75, 0]])
+    target = (1 - smoothing) * shares + smoothing / 4
+    loss = forward.cross_entropy(logits, tf.constant(shares), smoothing)
+    np.testing.assert_allclose(loss, -(target * log_softmax(logits)).sum(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(forward.hits(logits, tf.constant(shares)), logits.argmax(1) == shares.argmax(1))
+
+
+def test_images_are_normalized_by_channel():
+    by = Config(normalize="0.5,0.25,0.1/0.5,0.2,0.1").normalization
+    model = models.build("models_for_tests:linear", (2, 2, 3), 10, 1, "float32", by)
+    images = np.random.default_rng(3).integers(0, 256, [5, 2, 2, 3], np.uint8)
+    kernel = model.trainable_variables[0].numpy()
+    expected = ((images / 255 - [0.5, 0.25, 0.1]) / [0.5, 0.2, 0.1]).reshape(5, -1) @ kernel
+    np.testing.assert_allclose(forward.evaluate(model, [kernel], [], images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_normalization_of_other_channels_is_refused():
+    with pytest.raises(UsageError, match="normalize has 3 numbers as its mean, and images have 1 channels; give one"):
+        models.build("softmax", (2, 2, 1), 10, 1, "float32", Config(normalize="imagenet").normalization)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

@@ -69,13 +69,28 @@ def adamw(x, g, rate, step, slots, settings):
     return adam(x, g, rate, step, slots, settings) - rate * settings.weight_decay * (x if x.ndim >= 2 else 0)
 
 
-RULES = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
+def lars(x, g, rate, step, slots, settings):
+    if x.ndim >= 2:
+        decay = settings.weight_decay
+        of_x, of_g = np.sqrt((x**2).sum()), np.sqrt((g**2).sum())
+        g = 0.001 * of_x / (of_g + decay * of_x) * (g + decay * x) if of_x > 0 and of_g > 0 else g
+    return momentum(x, g, rate, step, slots, settings)
+
+
+def lion(x, g, rate, step, slots, settings):
+    m = slots.get("m", 0)
+    slots["m"] = 0.99 * m + 0.01 * g
+    return x - rate * (np.sign(0.9 * m + 0.1 * g) + settings.weight_decay * (x if x.ndim >= 2 else 0))
+
+
+RULES = {"lars": lars, "lion": lion}
+RULES |= {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
 
 
 def by_hand(settings, start):
     x, slots = start.astype(np.float64), {}
     for s, g in enumerate(gradients(start.shape)):
-        if settings.optimizer != "adamw" and x.ndim >= 2:
+        if settings.optimizer not in ("adamw", "lars", "lion") and x.ndim >= 2:
             g = g + settings.weight_decay * x
         x = RULES[settings.optimizer](x, g, RATES[s], s, slots, settings)
     return x
@@ -101,6 +116,7 @@ def test_rule_by_hand(name, weight_decay, shape):
         ("rmsprop", lambda: keras.optimizers.RMSprop(0.1, rho=0.9, epsilon=1e-7)),
         ("adam", lambda: keras.optimizers.Adam(0.1, epsilon=1e-8)),
         ("adamw", lambda: keras.optimizers.AdamW(0.1, epsilon=1e-8, weight_decay=0.05)),
+        ("lion", lambda: keras.optimizers.Lion(0.1, beta_1=0.9, beta_2=0.99, weight_decay=0.05)),
     ],
 )
 def test_rule_equals_keras(name, theirs, shape):
@@ -110,7 +126,7 @@ def test_rule_equals_keras(name, theirs, shape):
         optimizer.exclude_from_weight_decay([variable])
     for gradient in gradients(shape):
         optimizer.apply([tf.constant(gradient)], [variable])
-    settings = Config(optimizer=name, weight_decay=0.05 if name == "adamw" else 0.0)
+    settings = Config(optimizer=name, weight_decay=0.05 if name in ("adamw", "lion") else 0.0)
     actual = by_pipeline(settings, start, rates=[0.1] * STEPS)
     np.testing.assert_allclose(actual, variable.numpy(), rtol=0, atol=TOLERANCE)
 
@@ -121,6 +137,35 @@ def test_rule_equals_keras(name, theirs, shape):
 )
 def test_slots_start_at_zero(name, slots):
     assert optimizers.make(Config(optimizer=name)).slots == dict.fromkeys(slots, 0.0)
+
+
+def test_lars_takes_the_gradient_itself_where_a_norm_is_zero():
+    settings, start = Config(optimizer="lars", weight_decay=0.1), np.zeros([3, 2], np.float32)
+    moved = by_pipeline(settings, start)
+    np.testing.assert_allclose(moved, by_hand(settings, start), rtol=0, atol=TOLERANCE)
+    assert np.abs(moved).max() > 0.01  # the first step is that of plain momentum
+
+
+@pytest.mark.parametrize(
+    ("theirs", "settings"),
+    [
+        (keras.optimizers.Adam, {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 0.1}),
+        (keras.optimizers.AdamW, {"beta_1": 0.0, "beta_2": 0.99, "epsilon": 1e-3}),
+        (keras.optimizers.Lion, {"beta_1": 0.95, "beta_2": 0.98}),
+        (keras.optimizers.RMSprop, {"beta_2": 0.99, "epsilon": 0.01}),
+    ],
+)
+def test_betas_and_epsilon_are_those_of_keras(theirs, settings):
+    start, name = rng(2).normal(size=[3, 2]).astype(np.float32), theirs.__name__.lower()
+    renamed = {"rho" if (name, flag) == ("rmsprop", "beta_2") else flag: value for flag, value in settings.items()}
+    optimizer, variable = theirs(0.1, weight_decay=0.0, **renamed), keras.Variable(start)
+    for gradient in gradients([3, 2]):
+        optimizer.apply([tf.constant(gradient)], [variable])
+    ours, by_default = (
+        by_pipeline(c, start, [0.1] * STEPS) for c in (Config(optimizer=name, **settings), Config(optimizer=name))
+    )
+    np.testing.assert_allclose(ours, variable.numpy(), rtol=0, atol=TOLERANCE)
+    assert np.abs(ours - by_default).max() > 1e-3
 
 
 def test_adam_takes_its_powers_from_the_step():

@@ -33,7 +33,7 @@ def accused(run: Trainer, step: int, todo: list[checks.Check], evidence: Evidenc
     return found
 
 
-@pytest.mark.parametrize(("towers", "fields"), [(1, {}), (2, {"augment": "shift:2", "precision": "float16"})])
+@pytest.mark.parametrize(("towers", "fields"), [(1, {}), (2, {"augment": "mixup:0.5", "precision": "float16"})])
 def test_rechecked_steps_have_the_bits_of_others_and_both_computations_agree(towers, fields):
     plain, rechecked = trainer(towers, **fields), trainer(towers, **fields)
     plain.advance(0, LAST)

@@ -30,6 +30,9 @@ PIECES = {"schedule": "piecewise", "piecewise": "10:0.1,50:0.02"}
         ({"schedule": "exponential", "decay_rate": 0.01}, {0: 0.5, 50: 0.05, 100: 0.005, 10**12: 0.005}),
         (PIECES, {0: 0.5, 9: 0.5, 10: 0.1, 49: 0.1, 50: 0.02, 100: 0.02, 10**12: 0.02}),
         ({**PIECES, "piecewise": "0:0.3,7:0"}, {0: 0.3, 6: 0.3, 7: 0.0}),
+        ({"schedule": "linear", "final_rate": 0.1}, {0: 0.5, 25: 0.4, 100: 0.1, 10**12: 0.1}),
+        ({"schedule": "cosine", "final_rate": 0.1, "warmup_steps": 20}, {9: 0.5 * 10 / 21, 20: 0.5, 60: 0.3, 100: 0.1}),
+        ({"schedule": "onecycle", "final_rate": 0.1}, {30: 0.5, 65: 0.3, 100: 0.1}),
         ({"schedule": "onecycle"}, {0: 0.5 / 31, 15: 0.5 * 16 / 31, 30: 0.5, 65: 0.25, 100: 0.0, 10**12: 0.0}),
         ({"schedule": "onecycle", "warmup_steps": 9}, {0: 0.05, 4: 0.25, 9: 0.5, 100: 0.0}),
         # A warm-up of 3 steps rises by quarters; the schedule then has what is left until decay_steps.

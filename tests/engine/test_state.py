@@ -67,15 +67,10 @@ def test_a_replica_gives_back_what_it_holds_in_the_models_order():
     assert state.sha256(replica.read()) == state.sha256(values)
     paths = [name.removeprefix("parameters/") for name in values if name.startswith("parameters/")]
     assert [v.name for v in replica.parameters] == [f"tower_3/parameters/{path}:0" for path in paths]
-    slots = replica.slots(["m", "v"])
-    assert [[v.name for v in s] for s in slots] == [[f"tower_3/slots/{s}/{path}:0" for s in "mv"] for path in paths]
+    for path in paths:
+        assert replica.parameter(path).name == f"tower_3/parameters/{path}:0"
+        assert [v.name for v in replica.slots(path, ["m", "v"])] == [f"tower_3/slots/{s}/{path}:0" for s in "mv"]
     assert {v.device[-5:] for v in replica.variables.values()} == {"CPU:3"}
-
-
-def test_a_rule_without_slots_has_an_empty_list_for_every_parameter():
-    values = assembly(optimizer="sgd").initial()
-    replica = Replica.create(values, "CPU:0", "")
-    assert replica.slots([]) == [[] for _ in replica.parameters]
 
 
 def test_what_was_read_stays_as_it_was_and_is_the_variables_own_memory_until_then():

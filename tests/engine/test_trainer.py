@@ -1,9 +1,11 @@
 import re
 
+import numpy as np
 import pytest
 from small_run import assembly, train, trainer
 
 from pipeline.engine import state
+from pipeline.errors import UsageError
 
 LAST = 6
 
@@ -40,6 +42,52 @@ def test_a_shard_waits_for_the_one_that_makes_room_for_it():
             controls = [name for name in node.input if name.startswith("^")]
             waits[int(match[1])] = {int(re.search(r"shard_(\d)", name)[1]) for name in controls}
     assert waits == {2: {0}, 3: {1}, 6: {4}, 7: {5}}
+
+
+RECIPE = {
+    "augment": "crop:2,flip,randaugment:9:1,brightness:0.4,contrast:0.4,erasing:0.25,mixup:0.2,cutmix:1",
+    "augment_steps": 4,
+    "normalize": "mnist",
+    "model": "models_for_tests:linear",
+}
+
+
+def test_the_whole_of_augmentation_has_the_same_bits_on_any_number_of_towers():
+    resumed = train(3, LAST, 2, train(0, 3, 4, **RECIPE), **RECIPE)
+    assert state.state_sha256(resumed, LAST) == state.state_sha256(train(0, LAST, 1, **RECIPE), LAST)
+
+
+@pytest.mark.parametrize("optimizer", ["lars", "lion"])
+def test_an_optimizer_resumes_to_the_bit_on_other_towers(optimizer):
+    fields = {"optimizer": optimizer, "weight_decay": 0.1, "model": "models_for_tests:linear"}
+    resumed = train(3, LAST, 2, train(0, 3, 1, **fields), **fields)
+    assert state.state_sha256(resumed, LAST) == state.state_sha256(train(0, LAST, 4, **fields), LAST)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "sgd"])
+def test_frozen_parameters_keep_their_bits_and_the_others_have_their_gradients(optimizer):
+    """From one state a step with and without --freeze moves what is trained to the same bits."""
+    fields = {"optimizer": optimizer, "model": "models_for_tests:normalized"}
+    before = trainer(1, **fields).towers.check_equal(0)
+    free = train(0, 1, **fields)
+    frozen = train(0, 1, 2, freeze="norm/(gamma|beta)", **fields)
+    assert {name for name in before if name.startswith("slots/")} - set(frozen) == (
+        {"slots/momentum/norm/gamma", "slots/momentum/norm/beta"} if optimizer == "momentum" else set()
+    )
+    for name in frozen:
+        held = name in ("parameters/norm/gamma", "parameters/norm/beta")
+        expected = np.asarray(before[name]) if held else free[name]
+        np.testing.assert_array_equal(frozen[name], expected)
+        assert (free[name] != np.asarray(before[name])).any()
+    assert set(trainer(1, freeze="norm/.*", **fields).gradient(0).by_parameter) == {"logits/kernel", "logits/bias"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("logits", "freeze=logits matches no parameter of the model"), (".*", "matches every")]
+)
+def test_a_pattern_that_freezes_nothing_or_everything_is_refused(pattern, words):
+    with pytest.raises(UsageError, match=words):
+        trainer(1, freeze=pattern, model="models_for_tests:linear")
 
 
 def test_xla_has_the_same_bits_on_any_number_of_towers():

@@ -54,6 +54,12 @@ def test_the_registry_imports_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
+@pytest.mark.parametrize("name", [*KERNELS, "cnn_bn", "cnn_bn_large", "resnet20"])
+def test_rectangular_images(name):
+    logits = build(name, (20, 12, 3))(np.zeros([2, 20, 12, 3], np.float32))
+    assert logits.shape == (2, 10)
+
+
 @pytest.mark.parametrize("name", ["convolution", "a.b:", ":f", "a b:f", "a.b:f.g", "1a:f", ""])
 def test_check_refuses(name):
     with pytest.raises(UsageError, match=rf"^model={name} is"):

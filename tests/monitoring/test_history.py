@@ -44,7 +44,7 @@ def history(directory, *told: dict, torn: str = "") -> History:
     ],
 )
 def test_how_it_stands(told, status, tmp_path):
-    assert history(tmp_path, *told).status(20) == status
+    assert history(tmp_path, *told).status(20, "") == status
 
 
 def test_starts_end_where_the_next_begins(tmp_path):
@@ -110,6 +110,22 @@ def test_the_result_is_the_last_one(file):
     assert History.read(file.parent / "none").result == {}
 
 
+@pytest.mark.parametrize(("metric", "best"), [("accuracy", 20), ("loss", 30)])
+def test_the_best_step_is_by_the_metric_asked_for(tmp_path, metric, best):
+    scores = [(10, 0.5, 2.0), (20, 0.7, 1.5), (30, 0.7, 1.0), (40, 0.6, 1.0), (50, 0.6, None)]
+    told = [line("validation", step, 20.0, accuracy=accuracy, loss=loss) for step, accuracy, loss in scores]
+    assert history(tmp_path, *told).best_step(range(100), metric) == best
+
+
+@pytest.mark.parametrize(
+    ("steps", "early_stop", "finished"), [(20, "", True), (30, "", False), (30, "loss:2", True), (30, "loss:3", False)]
+)
+def test_a_run_that_was_ended_early_is_finished_while_the_rule_is_the_same(tmp_path, steps, early_stop, finished):
+    told = history(tmp_path, *FIRST, RESULT | {"early_stop": "loss:2"})
+    assert told.finished(steps, early_stop) == finished
+    assert told.status(steps, early_stop) == (FINISHED if finished else UNFINISHED)
+
+
 def test_what_was_told_is_known_by_event_and_step(file):
     assert History.read(file).has("validation", 20)
     assert not History.read(file).has("validation", 25) and not History.read(file).has("test", 20)
@@ -120,7 +136,7 @@ def test_what_was_told_is_known_by_event_and_step(file):
     [([10, 20, 30, 40], 20), ([10, 30, 40], 30), ([40, 10], 10), ([40, 50], 40), ([50], None), ([], None)],
 )
 def test_the_best_step_is_the_first_of_the_most_accurate(file, among, best):
-    assert History.read(file).best_step(among) == best
+    assert History.read(file).best_step(among, "accuracy") == best
 
 
 # --- hostile lines ---
@@ -168,7 +184,7 @@ def test_a_number_that_is_not_finite_is_null_and_no_accuracy(tmp_path):
     (tmp_path / "m").write_text('{"event": "validation", "time": 1, "step": 5, "loss": null, "accuracy": null}\n')
     history = History.read(tmp_path / "m")
     history.check()
-    assert history.validation_accuracy == {} and history.best_step([5]) is None
+    assert history.validation("accuracy") == {} and history.best_step([5], "accuracy") is None
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])

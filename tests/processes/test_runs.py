@@ -81,9 +81,9 @@ def test_the_best_checkpoint_outlives_newer_ones_and_scores_as_it_was_logged(tmp
     data = ("--source=digits:1200", f"--data_dir={tmp_path}", "--model=softmax", "--global_batch=40")
     often = ("--steps=80", "--eval_every=10", "--checkpoint_every=10", "--keep_checkpoints=2", "--eval_batch=30")
     train(run.path, *schedule, *data, *often, "--summary_every=0", "--towers=2")
-    accuracy = run.history().validation_accuracy
+    accuracy = run.history().validation("accuracy")
     checkpoints = Checkpoints(run.checkpoints)
-    best = run.history().best_step(list(accuracy))
+    best = run.history().best_step(list(accuracy), "accuracy")
     assert accuracy[best] > max(accuracy[70], accuracy[80])
     assert checkpoints.steps() == [best, 70, 80]
     out = commands.succeed(

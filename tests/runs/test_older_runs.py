@@ -48,4 +48,4 @@ def test_an_older_run_goes_on(run_dir):
     history = run.directory.history()
     assert (run_dir / "metrics.jsonl").read_text().startswith(before)
     assert [launch.step for launch in history.launches] == [0, 10]
-    assert history.result["step"] == 20 and sorted(history.validation_accuracy) == [5, 10, 15, 20]
+    assert history.result["step"] == 20 and sorted(history.validation("accuracy")) == [5, 10, 15, 20]

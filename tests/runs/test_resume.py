@@ -46,7 +46,15 @@ def test_a_resume_keeps_what_the_first_start_chose():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"variables": "cpu"}, {"steps_per_loop": 3}, {"log_every": 7}, {"data_dir": "D"}, {"steps": 900}],
+    [
+        {"variables": "cpu"},
+        {"steps_per_loop": 3},
+        {"log_every": 7},
+        {"data_dir": "D"},
+        {"steps": 900},
+        {"best_by": "loss"},
+        {"early_stop": "loss:2"},
+    ],
 )
 def test_execution_and_length_may_differ(changed):
     settled = settle(**changed)
@@ -55,13 +63,15 @@ def test_execution_and_length_may_differ(changed):
 
 
 MATHEMATICS = {
-    "source": "fake", "validation_fraction": 0.5, "image_size": 9, "augment": "flip", "model": "cnn",
+    "source": "fake", "validation_fraction": 0.5, "image_size": "9x7", "augment": "flip", "model": "cnn",
     "precision": "bfloat16", "label_smoothing": 0.1, "global_batch": 48, "optimizer": "sgd", "learning_rate": 0.5,
     "schedule": "cosine", "warmup_steps": 3, "decay_steps": 77, "decay_rate": 0.3, "momentum": 0.8,
     "weight_decay": 0.1, "clip_norm": 2.0, "seed": 5, "grad_shards": 8, "intra_op_threads": 3,
     "all_reduce": "fast", "wire": "bfloat16", "augment_steps": 60, "average": "50:90",
     "init_from": "other", "init_sha256": "12ab", "record_image_key": "jpeg", "record_label_key": "class",
-    "class_names": "names.txt", "deterministic": False, "jit": True,
+    "class_names": "names.txt", "deterministic": False, "jit": True, "eval_crop": 0.875,
+    "normalize": "0.5/0.25", "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-6, "final_rate": 1e-4, "freeze": "conv1/.*",
+    "ema": 0.99,
 }  # fmt: skip
 
 

@@ -54,6 +54,11 @@ def test_a_constant_of_the_model_is_no_input_of_the_export(format_name, tmp_path
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
+def test_an_export_normalizes_its_images(format_name, tmp_path):
+    assert export(*parts("convolutional", normalize="mnist"), format_name, tmp_path).difference < 2e-6
+
+
+@pytest.mark.parametrize("format_name", formats.FORMATS)
 def test_a_run_in_16_bits_is_exported_too(format_name, tmp_path):
     exported = export(*parts("models_for_tests:batch_norm", precision="float16"), format_name, tmp_path)
     assert 0 <= exported.difference < 0.02

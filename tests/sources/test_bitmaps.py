@@ -30,7 +30,7 @@ def test_colours_are_those_of_the_file(tmp_path, kind, mode):
     np.testing.assert_array_equal(images.pixels(tf.constant(content), 3), by_pillow(content))
     path = tmp_path / "x"
     path.write_bytes(content)
-    assert files.look(str(path)) == files.Look(len(content))
+    assert files.look(str(path)) == files.Look(len(content), kind=kind)
     assert files.shape(str(path)) == (20, 29, 3)
 
 

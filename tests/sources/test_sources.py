@@ -41,7 +41,10 @@ def test_check_accepts(spec):
 @pytest.mark.parametrize(
     "spec, said",
     [
-        ("minst", ["source=minst is unknown", "did you mean mnist?", "mnist, tfds, idx, folder, tfrecord, tar, fake"]),
+        (
+            "minst",
+            ["source=minst is unknown", "did you mean mnist?", "mnist, tfds, idx, folder, csv, tfrecord, tar, fake"],
+        ),
         ("", ["source= is unknown"]),
         ("folder:r\udce9d", [r"source=b'folder:r\xe9d' is not UTF-8 text; rename that directory"]),
         ("mnist:x", ["source=mnist:x", "takes no argument", "--source=mnist"]),
@@ -105,7 +108,7 @@ def test_a_size_makes_images_fit_that_the_source_has_in_another():
     assert sources.open_splits(Config(source="fake:60", image_size=28)).train.decode(raw).shape == (2, 28, 28, 1)
 
 
-@pytest.mark.parametrize("image_size", [0, 12])
+@pytest.mark.parametrize("image_size", ["0", "12", "8x12"])
 def test_a_window_of_images_that_are_there_already(image_size):
     source = sources.open_splits(Config(source="fake:60", image_size=image_size)).train
     whole = sources.open_splits(Config(source="fake:60")).train

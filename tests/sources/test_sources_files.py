@@ -55,7 +55,7 @@ def test_a_whole_file_passes_whatever_follows_its_end(kind, more, tmp_path):
     assert tf.io.decode_image(content).shape[2] == 3  # TensorFlow thinks so too
     path = tmp_path / "image"
     path.write_bytes(content)
-    assert files.look(str(path)) == (len(content), "")
+    assert files.look(str(path))[:2] == (len(content), "")
 
 
 @pytest.mark.parametrize("kind", WHOLE)
@@ -66,7 +66,7 @@ def test_wherever_it_was_cut_off_it_is_refused(kind, tmp_path):
         content = WHOLE[kind][:length]
         path.write_bytes(content)
         if not content.endswith(b"\xff\xd9"):  # right behind the thumbnail: left for decoding to find
-            assert files.look(str(path)) == (length, "was cut off: it has no end of its image")
+            assert files.look(str(path))[:2] == (length, "was cut off: it has no end of its image")
 
 
 @pytest.mark.parametrize(

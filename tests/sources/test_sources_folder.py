@@ -12,7 +12,7 @@ from picture_folders import fill, picture, write
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import folder, samples
+from pipeline.sources import file_splits, samples
 from pipeline.sources.decoding import find_broken
 
 
@@ -110,9 +110,9 @@ def test_sizes_and_colours_follow_the_first_image_or_the_flag(root):
     write(root / "test" / "ant" / "clear.png", picture((91, 91, 91, 128), (6, 5, 4)))
     # Half transparent, on white: (91 * 128 + 255 * 127) / 255.
     assert values(open_splits(root).test) == [10, 11, 90, 173, 200, 201]
-    splits = open_splits(root, image_size=7)
-    assert splits.train.image_shape == (7, 7, 1)
-    assert all_of(splits.train)[0].shape == (9, 7, 7, 1) and values(splits.test) == [10, 11, 90, 173, 200, 201]
+    splits = open_splits(root, image_size="7x4")
+    assert splits.train.image_shape == (7, 4, 1)
+    assert all_of(splits.train)[0].shape == (9, 7, 4, 1) and values(splits.test) == [10, 11, 90, 173, 200, 201]
 
 
 def test_colour_images_stay_in_colour(tmp_path):
@@ -143,8 +143,8 @@ def test_images_of_varying_size_need_a_size(tmp_path):
     message = refusal(tmp_path, UsageError)
     assert "is 12 x 20 and" in message or " 12 x 20; give" in message
     assert "give the size that all are cropped and resized to, as --image_size=32" in message
-    splits = open_splits(tmp_path, image_size=7)
-    assert splits.train.image_shape == (7, 7, 1)
+    splits = open_splits(tmp_path, image_size="7x4")
+    assert splits.train.image_shape == (7, 4, 1)
     assert sorted(value for split in vars(splits).values() for value in values(split))[8] == 90
 
 
@@ -240,8 +240,35 @@ def test_a_first_image_that_cannot_be_decoded(root):
     assert f"{path} has no header" in refusal(root)
 
 
+def test_a_file_of_another_kind_than_its_name_says_is_read_and_told(root, caplog):
+    path = root / "train" / "ant" / "0.png"
+    path.rename(path.with_suffix(".JPEG"))
+    before = open_splits(root).spec
+    assert caplog.messages == [
+        f"1 file is of another kind than the name says, as {path.with_suffix('.JPEG')}, a PNG file; the content decides"
+    ]
+    assert before.image_shape == (6, 5, 1)
+
+
+def test_classes_in_the_order_of_a_file(root, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("cow\nbee\nant\n")
+    splits = open_splits(root, class_names=str(names))
+    assert splits.train.class_names == ("cow", "bee", "ant")
+    raw, labels = splits.test.fetch(tf.range(len(splits.test), dtype=tf.int64))
+    levels = splits.test.decode(raw).numpy()[:, 0, 0, 0]
+    assert labels.numpy().tolist() == [1 if level >= 200 else 2 for level in levels]
+    names.write_text("ant\nbeee\n")
+    with pytest.raises(BadDataError) as caught:
+        open_splits(root, class_names=str(names))
+    assert str(caught.value) == (
+        f"{root}/train/bee is no class of --class_names={names}; did you mean beee? rename or remove it, or add its "
+        "name there"
+    )
+
+
 def test_only_so_many_files_are_looked_into_before_training(root, monkeypatch):
-    monkeypatch.setattr(folder, "CHECKED_FILES", 0)
+    monkeypatch.setattr(file_splits, "CHECKED_FILES", 0)
     monkeypatch.setattr(samples, "BYTES", 0)
     (root / "test" / "bee" / "1.png").write_bytes(b"")
     assert len(open_splits(root).test) == 4

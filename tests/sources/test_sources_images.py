@@ -52,6 +52,21 @@ def test_the_largest_part_of_the_aspect_around_the_middle_is_resized(shape, part
     np.testing.assert_array_equal(images.fit(tf.constant([PIXELS, PIXELS]), *shape)[1], expected)
 
 
+@pytest.mark.parametrize("encode", [png, jpeg])
+def test_evaluation_takes_a_share_of_that_part(encode):
+    content = tf.constant(encode(PIXELS))
+    whole = tf.io.decode_image(content).numpy()
+
+    def seen(share, *shape):
+        return images.decode(content, shape, images.middle(share, shape)).numpy()
+
+    np.testing.assert_array_equal(seen(0.5, 12, 12, 3), whole[6:18, 12:24])
+    np.testing.assert_array_equal(seen(0.5, 6, 18, 3), whole[9:15, 9:27])
+    np.testing.assert_array_equal(seen(0.875, 21, 21, 3), whole[1:22, 7:28])  # resize to 24, crop to 21
+    np.testing.assert_array_equal(seen(0.01, 1, 1, 3), whole[11:12, 17:18])
+    assert images.middle(1, (12, 12, 3)) is None
+
+
 def test_resizing_averages_where_it_makes_smaller():
     board = np.indices((8, 8)).sum(axis=0, keepdims=True)[0][..., None] % 2 * 255
     small = images.resize(tf.constant(board.astype(np.uint8)), 2, 2)

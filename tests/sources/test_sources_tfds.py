@@ -175,8 +175,8 @@ def test_the_fingerprint_depends_on_the_examples_and_not_on_where_they_lie(data_
 def test_images_of_varying_size_need_a_size(data_dir):
     message = refusal(UsageError, data_dir, "pipeline_pictures/varying")
     assert "images of varying size" in message and "--image_size=N" in message
-    splits = open_splits(data_dir, "pipeline_pictures/varying", image_size=8)
-    assert splits.train.image_shape == (8, 8, 3) and values(splits.test) == TEST
+    splits = open_splits(data_dir, "pipeline_pictures/varying", image_size="8x6")
+    assert splits.train.image_shape == (8, 6, 3) and values(splits.test) == TEST
 
 
 def test_what_was_prepared_as_tfrecord_is_held_encoded(tmp_path, monkeypatch):

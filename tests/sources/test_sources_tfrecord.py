@@ -128,7 +128,7 @@ def test_names_from_a_file(root, tmp_path):
 
 
 def test_flags_of_shards_are_refused_for_other_sources():
-    with pytest.raises(UsageError, match="--class_names is of --source=tfrecord and tar, and not of fake; leave it"):
+    with pytest.raises(UsageError, match="--class_names is of --source=folder, csv, tfrecord, tar, and not of fake"):
         sources.open_splits(Config(source="fake:10", class_names="x"))
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from pipeline.models import inputs
 from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
 from pipeline.serving.formats.network import Network, Runner, assign, cannot_be_converted
 
@@ -35,11 +36,11 @@ def write(network: Network, directory: Path) -> list[str]:
 
 def classifier(network: Network) -> keras.Model:
     """The model from images of 0 to 255 to probabilities, made of Keras' own layers."""
-    model = with_keras_layers(network.model(network.precision))
+    trained = network.model(network.precision)
+    model = with_keras_layers(trained)
     assign(model, network.values)
     images = keras.Input(network.image_shape, name="images")
-    # A division, as in training: keras.layers.Rescaling multiplies by 1 / 255, which rounds to other bits.
-    scaled = keras.ops.cast(images, model.compute_dtype) / 255
+    scaled = inputs.scaled(trained, images)
     return keras.Model(images, layers.Softmax(dtype="float32", name="probabilities")(model(scaled)), name="classifier")
 
 

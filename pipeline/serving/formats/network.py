@@ -12,6 +12,7 @@ from pipeline import models
 from pipeline.engine import forward, state
 from pipeline.errors import UsageError
 from pipeline.models.variables import is_seed, statistics_of
+from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
 
 Runner = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] uint8 -> probabilities [n, classes] float32
 
@@ -28,10 +29,13 @@ class Network:
     image_shape: tuple[int, int, int]  # height, width, channels
     class_names: tuple[str, ...]
     values: state.Values  # parameters and statistics
+    eval_crop: float = 1.0  # the share of a picture's height and width that the network sees of a file
+    normalization: Normalization = NO_NORMALIZATION
 
     def model(self, precision: str) -> keras.Model:
         """The Keras model with these values. It computes in this precision; its variables are float32."""
-        model = models.build(self.model_name, self.image_shape, len(self.class_names), self.seed, precision)
+        shape, classes = self.image_shape, len(self.class_names)
+        model = models.build(self.model_name, shape, classes, self.seed, precision, self.normalization)
         assign(model, self.values)
         return model
 

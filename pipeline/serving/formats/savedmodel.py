@@ -28,6 +28,7 @@ def write(network: Network, directory: Path) -> list[str]:
 
 def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     names = tf.constant(network.class_names)
+    window = encoded.middle(network.eval_crop, network.image_shape)
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         answers = predictor.predict(images)
@@ -35,7 +36,7 @@ def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.ex
         return {**answers, "class_index": index, "class_name": tf.gather(names, index)}
 
     def answer_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer(encoded.decode_batch(image_bytes, network.image_shape))
+        return answer(encoded.decode_batch(image_bytes, network.image_shape, window))
 
     pixels = tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")
     files = tf.TensorSpec([None], tf.string, name="image_bytes")

@@ -1,0 +1,67 @@
+"""csv:FILE: a table of picture files, with the columns path, label and split, as .csv, .tsv or .jsonl.
+
+Paths are relative to the table. A split is train, test or val (valid, validation); rows of a table without that column
+are all for training.
+"""
+
+import os
+from collections.abc import Sequence
+
+from pipeline.config import Config
+from pipeline.errors import BadDataError, UsageError
+from pipeline.sources import classes, file_splits, order, table_rows
+from pipeline.sources.base import Splits, complete
+from pipeline.sources.listing import UNREADABLE, printable
+from pipeline.sources.picture_files import Example
+from pipeline.sources.shards import SPLIT_OF
+from pipeline.sources.table_rows import Row
+from pipeline.storage.files import expand
+
+
+def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
+    """The splits that the table `argument` has, those it lacks made of others by `complete`."""
+    path = expand(argument, "source=csv")
+    if not path.lower().endswith(table_rows.SUFFIXES):
+        raise UsageError(f"source=csv:{argument} ends with none of {', '.join(table_rows.SUFFIXES)}; rename it")
+    rows = _by_split(path, table_rows.read(path))
+    place = printable(path)
+    labels = {split: [classes.numbered([row.label for row in some], place)] for split, some in rows.items()}
+    class_names, numbers = classes.resolve(place, labels, config)
+    listed = {
+        split: _examples(path, some, [class_names[number] for number in numbers[split]], numbers[split].tolist())
+        for split, some in rows.items()
+    }
+    called = {f"{place} ({split})": examples for split, examples in listed.items()}
+    splits = file_splits.opened(called, class_names, config, examine)
+    return complete(place, dict(zip(listed, splits, strict=True)), config.validation_fraction)
+
+
+def _by_split(path: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each split: train, and maybe test and validation. Raises BadDataError."""
+    place = printable(path)
+    if not rows:
+        raise BadDataError(f"{place} has no rows; give each picture one")
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.split and row.split.lower() not in SPLIT_OF:
+            raise BadDataError(f"{place}: line {row.line} has the split {row.split}; give train, val or test")
+        if row.path.lower().endswith(UNREADABLE):
+            raise BadDataError(f"{place}: line {row.line}: {row.path} cannot be decoded; convert it to PNG or JPEG")
+        found.setdefault(SPLIT_OF.get(row.split.lower(), ""), []).append(row)
+    if list(found) == [""]:
+        return {"train": list(rows)}
+    if "" in found:
+        raise BadDataError(f"{place}: line {found[''][0].line} has no split, other lines do; give train, val or test")
+    if "train" not in found:
+        raise BadDataError(f"{place} has no row of the split train; add pictures to train on")
+    return {split: found[split] for split in ("train", "test", "validation") if split in found}
+
+
+def _examples(path: str, rows: Sequence[Row], words: Sequence[str], numbers: Sequence[int]) -> list[Example]:
+    """The pictures of a split in the order of their names. words, numbers: the class of each row."""
+    directory = os.path.dirname(path)
+    names = order.names([row.path for row in rows], words, lambda: [f"{row.line}/{row.path}" for row in rows])
+    listed = [f"{printable(path)}: line {row.line}: " for row in rows]
+    return [
+        Example(names[i], os.path.join(directory, rows[i].path), numbers[i], listed[i]) for i in order.by_hash(names)
+    ]
