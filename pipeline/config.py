@@ -37,6 +37,9 @@ OF_ONE_START = (
     *("worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
 )
 
+# Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
+ALIKE = ("steps", "early_stop", "best_by", "on_divergence", "max_rollbacks", "recheck_every")
+
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 _LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
@@ -188,6 +191,8 @@ class Config:
         "them.", topic="workers", choices=("float32", "bfloat16"))
     start_timeout: int = _field(300, "Seconds to wait for all workers at the start, and for the first step.",
         topic="workers", role=EXECUTION, least=1)
+    slow_share: float = _field(0.25, "A warning names a worker that takes this share more of a step's time than the "
+        "median one, for several logs in a row.", topic="workers", role=EXECUTION, least=0)
     stall_timeout: int = _field(20, "Seconds without a message or a step of a worker after which the others give it "
         "up.", topic="workers", role=EXECUTION, least=5)
     preemption_deadline: int = _field(60, "Seconds that a stop may take, saving included, before the process ends "
@@ -211,6 +216,14 @@ class Config:
         choices=("told", "required"))
     checkpoint_every: int = _field(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
+    on_divergence: str = _field("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "
+        "goes back to the last checkpoint of --checkpoint_every, and on with later examples.", topic="run",
+        role=EXECUTION, choices=("stop", "rollback"))
+    max_rollbacks: int = _field(3, "Rollbacks of a run in all; at the next divergence it ends.", topic="run",
+        role=EXECUTION, least=1)
+    recheck_every: int = _field(0, "Steps between rechecks, in which each tower takes part: shards are computed a "
+        "second time on another tower, and a difference of one bit stops the run (0: never).", topic="run",
+        role=EXECUTION, least=0)
     keep_checkpoints: int = _field(3, "Newest checkpoints kept, besides the best.", topic="run", role=EXECUTION,
         least=1)
     eval_every: int = _field(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,

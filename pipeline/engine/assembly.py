@@ -11,7 +11,7 @@ from pipeline import models, sources
 from pipeline.config import Config
 from pipeline.engine import optimizers, state
 from pipeline.engine.hardware import conditions
-from pipeline.engine.plan import Plan
+from pipeline.engine.plan import Plan, Rollback
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
 from pipeline.models.variables import trained_of
@@ -24,6 +24,7 @@ class Assembly:
     def __init__(self, config: Config, topology: Topology, recorded_spec: ExampleSpec | None = None):
         """recorded_spec: the examples as a checkpoint recorded them; with it, the model needs no examples."""
         self.config, self.topology, self._recorded_spec = config, topology, recorded_spec
+        self.rollbacks: tuple[Rollback, ...] = ()  # of the run until now
 
     @cached_property
     def splits(self) -> Splits:
@@ -53,11 +54,11 @@ class Assembly:
         """The parameters that --freeze leaves to be trained. Raises UsageError."""
         return trained_of(self.model, self.config.frozen)
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """The plan: the examples of every shard of every step."""
         config = self.config
-        return Plan(config.seed, config.global_batch, config.grad_shards, self.spec.num_train)
+        return Plan(config.seed, config.global_batch, config.grad_shards, self.spec.num_train, self.rollbacks)
 
     def initial(self) -> state.Values:
         """The state at step 0."""
@@ -68,6 +69,9 @@ class Assembly:
         return Towers(self.topology, self.config.variables, values)
 
     def about(self) -> dict[str, Any]:
-        """The fields of a manifest that describe the run: `config`, `examples` and `hardware`, in types of JSON."""
+        """The fields of a manifest that describe the run, in types of JSON.
+
+        They are `config`, `examples`, `hardware` and `rollbacks`.
+        """
         about = {"config": self.config.mathematics(), "examples": dataclasses.asdict(self.spec)}
-        return json.loads(json.dumps(about | {"hardware": conditions()}))
+        return json.loads(json.dumps(about | {"hardware": conditions(), "rollbacks": self.rollbacks}))

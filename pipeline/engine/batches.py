@@ -39,6 +39,17 @@ class Batches:
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
+    def of_shard(self, step: tf.Tensor, shard: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The examples of one shard, [] int64, of a step, each as `at` gives it, without the leading 1."""
+        images, labels = self._by_shard(1, *self._examples(step, self._plan.positions_of(step, shard)))
+        return images[0], labels[0]
+
+    def none_of_shard(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Zeros in the place of what `of_shard` gives."""
+        size = self._plan.shard_batch
+        labels = tf.zeros([size, len(self._source.class_names)]) if self._mixes else tf.zeros([size], tf.int64)
+        return tf.zeros([size, *self._source.image_shape], tf.uint8), labels
+
     def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples at positions [n] of a step: images [n, height, width, channels], labels [n] or [n, classes]."""
         raw, labels = self._source.fetch(self._plan.indices(positions))

@@ -1,6 +1,7 @@
 """The plan: the examples and the random seeds of every shard of every step."""
 
 import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -8,14 +9,31 @@ from pipeline.errors import UsageError
 from pipeline.random.keys import Purpose, fold_in, permutation
 
 
+class Rollback(NamedTuple):
+    """A return from a step that diverged to an earlier one, from which other examples follow."""
+
+    step: int  # the one returned to
+    diverged: int  # the one that diverged, at least `step`
+
+    @property
+    def skipped(self) -> int:
+        """The steps whose examples are left out: those from `step` to `diverged`."""
+        return self.diverged + 1 - self.step
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A pure function from a step to the examples of its shards and their seeds."""
+    """A pure function from a step to the examples of its shards and their seeds.
+
+    Step s owns positions s * global_batch and on; after rollbacks to steps up to s, those that as many steps later
+    would own as the rollbacks skipped in all.
+    """
 
     seed: int
     global_batch: int
     grad_shards: int
     num_examples: int
+    rollbacks: tuple[Rollback, ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_examples < 1:
@@ -29,8 +47,19 @@ class Plan:
 
     def positions(self, step: tf.Tensor | int, shards: range) -> tf.Tensor:
         """Positions of consecutive shards of a step: [len(shards) * shard_batch] int64."""
-        first = tf.cast(step, tf.int64) * self.global_batch + shards.start * self.shard_batch
-        return first + tf.range(len(shards) * self.shard_batch, dtype=tf.int64)
+        return self._positions(step, shards.start, len(shards))
+
+    def positions_of(self, step: tf.Tensor | int, shard: tf.Tensor) -> tf.Tensor:
+        """Positions of one shard, [] int64, of a step: [shard_batch] int64."""
+        return self._positions(step, shard, 1)
+
+    def _positions(self, step: tf.Tensor | int, first_shard: tf.Tensor | int, num_shards: int) -> tf.Tensor:
+        step = tf.cast(step, tf.int64)
+        skipped = [
+            tf.where(step >= rollback.step, tf.constant(rollback.skipped, tf.int64), 0) for rollback in self.rollbacks
+        ]
+        first = sum(skipped, step) * self.global_batch + first_shard * self.shard_batch
+        return first + tf.range(num_shards * self.shard_batch, dtype=tf.int64)
 
     def indices(self, positions: tf.Tensor) -> tf.Tensor:
         """The example at each position: [n] int64 -> [n] int64."""

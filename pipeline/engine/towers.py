@@ -160,6 +160,22 @@ class Towers:
         with self.on_host():
             return tf.nest.map_structure(tf.identity, element)
 
+    def seconds_of(self, batches: Sequence[Any], leaves: Sequence[Placed]) -> tf.Tensor:
+        """The seconds from the examples of a step to the last sums of each tower: [towers] float64.
+
+        0 where towers run behind the host, which would have to wait for them.
+        """
+        with self.on_host():
+            if self.run_behind:
+                return tf.zeros([len(self)], tf.float64)
+            with tf.control_dependencies(tf.nest.flatten(batches)):
+                began = clock.now()
+            ends = []
+            for tower in range(len(self)):
+                with tf.control_dependencies(tf.nest.flatten([leaf.sums for leaf in leaves if leaf.tower == tower])):
+                    ends.append(clock.now())
+            return tf.stack(ends) - began
+
     def check_equal(self, step: int) -> state.Snapshot:
         """The state, after comparing every replica's hash. Raises DivergedError naming the replicas that differ."""
         values = [replica.read() for replica in self.replicas]

@@ -5,7 +5,7 @@
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +14,17 @@ import tensorflow as tf
 from pipeline.engine import exchange, failures, forward, placement, reduce, state
 from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
+from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
 from pipeline.engine.placement import Placement
+from pipeline.engine.progress import Figures, Progress
+from pipeline.engine.recheck import Asked, Recheck, Seen
 from pipeline.engine.towers import Placed, Towers
 from pipeline.engine.updates import Updates
 from pipeline.models.variables import seeds_of
 
 Batch = tuple[tf.Tensor, tf.Tensor]  # images [shards, shard_batch, h, w, c] uint8 and labels [shards, shard_batch]
+Watch = Callable[[Sequence[Placed], tf.Tensor], None]  # (the sums of each shard, the factor of every example's loss)
 
 
 class Outcome(NamedTuple):
@@ -35,29 +39,16 @@ class Outcome(NamedTuple):
     learning_rate: tf.Tensor  # [] float32
     input_seconds: tf.Tensor  # [] float64: the wait for examples, over all steps of a call
     reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
+    tower_seconds: tf.Tensor  # [towers] float64: see `Towers.seconds_of`, over all steps
 
 
-class _Figures(NamedTuple):
-    """The figures of the last step that counts, on the first tower. A step after one that diverged does not count.
+class Evidence(NamedTuple):
+    """What was seen of a rechecked step, as NumPy arrays, and the values that it began with."""
 
-    All are [] float32: TensorFlow's loops keep other types in the host's memory.
-    """
-
-    applied: tf.Tensor  # the steps of this call until now
-    diverged: tf.Tensor  # 0 or 1
-    loss: tf.Tensor
-    correct: tf.Tensor
-    gradient_norm: tf.Tensor
-    learning_rate: tf.Tensor
-
-
-class _Progress(NamedTuple):
-    """The state of a loop over steps, on the host."""
-
-    step: tf.Tensor  # [] int64: the next one
-    stop: tf.Tensor  # [] bool: whether a worker asked to stop
-    input_seconds: tf.Tensor  # [] float64
-    reduction_seconds: tf.Tensor  # [] float64
+    before: tuple[list[tf.Tensor], list[tf.Tensor]]  # the parameters and statistics
+    own: np.ndarray  # as in `Seen`, with the next two
+    again: np.ndarray
+    factor: np.ndarray
 
 
 class Gradient(NamedTuple):
@@ -75,15 +66,29 @@ class Trainer:
         config = assembly.config
         self.towers = Towers(assembly.topology, config.variables, values)
         self.placement: Placement | None = None  # known after the first `advance`
-        self._config, self._plan, self._model, self._all_reduce = config, assembly.plan, assembly.model, all_reduce
-        self._batches = Batches(assembly.plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._trained = [variable.path for variable in assembly.trained]
         self._updates = Updates(config, self.towers, self._trained)
         self._compute = forward.computing(assembly.model, assembly.trained, config.label_smoothing, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
+        self._follow_plan()
+
+    def _follow_plan(self) -> None:
+        """Takes the assembly's present plan. The function of steps gets its examples from outside, and stays."""
+        assembly, config = self._assembly, self._config
+        self._plan = assembly.plan
+        self._batches = Batches(self._plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        random_layers = len(seeds_of(assembly.model))
+        self._recheck = Recheck(self.towers, self._plan, self._batches, self._compute, random_layers)
+        self._rechecked = tf.function(self._rechecked_traced, autograph=False)
         self._gradient_alone = tf.function(self._gradient_traced, autograph=False)
         self._iterators: list[tf.data.Iterator] = []
         self._reached = -1  # the step whose examples the iterators give next
+
+    def go_back(self, values: state.Values) -> None:
+        """Sets the state to these values. The steps that follow are those of the assembly's present plan."""
+        self.towers.load(values)
+        self._follow_plan()
 
     def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
@@ -92,14 +97,41 @@ class Trainer:
         Raises BadDataError for an example that cannot be read, UsageError where memory or a kernel is lacking.
         """
         with self._explained(step, last):
-            if step != self._reached:
-                self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
+            self._read_from(step)
             steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             with self._placed():
                 outcome = self._steps(self._iterators, *steps, tf.constant(float(asked)))
-            outcome = Outcome(*(value.numpy() for value in outcome))
+            return self._reached_by(outcome)
+
+    def _read_from(self, step: int) -> None:
+        """Makes the iterators give the examples of this step next."""
+        if step != self._reached:
+            self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
+
+    def _reached_by(self, outcome: Outcome) -> Outcome:
+        """The outcome of a call as NumPy scalars, once it has ended."""
+        outcome = Outcome(*(value.numpy() for value in outcome))
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
+
+    def advance_rechecked(self, step: int, todo: Sequence[Check], asked: bool = False) -> tuple[Outcome, Evidence]:
+        """Computes one step as `advance` does, to the same bits, and the shards of the checks a second time.
+
+        It has a TensorFlow function of its own, so all other steps stay as they are.
+        """
+        before = self.towers.read(0)  # the next update leaves these tensors alone
+        with self._explained(step, step + 1):
+            self._read_from(step)
+            shards = Asked.of(todo, self.towers.topology)
+            given = tf.constant(step, tf.int64), shards, tf.constant(float(asked))
+            with self._placed():
+                outcome, seen = self._rechecked(self._iterators, *given)
+            return self._reached_by(outcome), Evidence(before, *(value.numpy() for value in seen))
+
+    def fingerprints(self, tower: int, step: int, shard: int, evidence: Evidence) -> np.ndarray:
+        """The fingerprints of a shard of a rechecked step, computed once more on a tower: [tensors] int64."""
+        with self._explained(step, step + 1):
+            return self._recheck.alone(tower, evidence.before, step, shard, tf.constant(evidence.factor))
 
     def gradient(self, step: int) -> Gradient:
         """The averaged gradient that `step` would apply to the present parameters."""
@@ -119,51 +151,102 @@ class Trainer:
     def _steps_traced(
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
-        def more(progress: _Progress, figures: _Figures) -> tf.Tensor:
+        def more(progress: Progress, figures: Figures) -> tf.Tensor:
             going = (progress.step < last) & ~progress.stop
             return going if self.towers.run_behind else going & (figures.diverged == 0)
 
-        def body(progress: _Progress, figures: _Figures) -> tuple[_Progress, _Figures]:
-            batches, seconds = self.towers.next_of_all(iterators)
-            total, figures = self._step(batches, progress.step, figures, asked)
-            with self.towers.on_host():
-                waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
-                return _Progress(progress.step + 1, total.asking > 0, *waited), figures
+        def body(progress: Progress, figures: Figures) -> tuple[Progress, Figures]:
+            return self._next_step(iterators, progress, figures, asked)
 
         with self.towers.on_host():
-            no_time = tf.zeros([], tf.float64)
-            start = _Progress(first, tf.constant(False), no_time, no_time), self._no_figures()
-            end, figures = tf.while_loop(more, body, start, parallel_iterations=1)
-            reached = first + tf.cast(figures.applied, tf.int64)
-            numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
-            return Outcome(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
+            end, figures = tf.while_loop(more, body, self._begin(first), parallel_iterations=1)
+            return self._outcome(first, end, figures)
 
-    def _no_figures(self) -> _Figures:
+    def _rechecked_traced(
+        self, iterators: Sequence[tf.data.Iterator], step: tf.Tensor, shards: Asked, asked: tf.Tensor
+    ) -> tuple[Outcome, Seen]:
+        seen: list[Seen] = []
+
+        def watch(leaves: Sequence[Placed], factor: tf.Tensor) -> None:
+            seen.append(self._recheck.see(leaves, step, factor, shards))
+
+        end, figures = self._next_step(iterators, *self._begin(step), asked, watch)
+        with self.towers.on_host():
+            return self._outcome(step, end, figures), seen[0]
+
+    def _begin(self, first: tf.Tensor) -> tuple[Progress, Figures]:
+        """The state of a loop before its first step."""
+        with self.towers.on_host():
+            no_time = tf.zeros([], tf.float64)
+            progress = Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
+        return progress, self._no_figures()
+
+    def _next_step(
+        self,
+        iterators: Sequence[tf.data.Iterator],
+        progress: Progress,
+        figures: Figures,
+        asked: tf.Tensor,
+        watch: Watch | None = None,
+    ) -> tuple[Progress, Figures]:
+        batches, seconds = self.towers.next_of_all(iterators)
+        of_towers: list[tf.Tensor] = []
+
+        def look(leaves: Sequence[Placed], factor: tf.Tensor) -> None:
+            of_towers.append(self.towers.seconds_of(batches, leaves))
+            if watch:
+                watch(leaves, factor)
+
+        total, figures = self._step(batches, progress.step, figures, asked, look)
+        with self.towers.on_host():
+            waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
+            computed = progress.tower_seconds + of_towers[0]
+            return Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
+
+    def _outcome(self, first: tf.Tensor, end: Progress, figures: Figures) -> Outcome:
+        reached = first + tf.cast(figures.applied, tf.int64)
+        numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
+        return Outcome(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
+
+    def _no_figures(self) -> Figures:
         with self.towers.on(0):
-            return _Figures(*(tf.zeros([]) for _ in _Figures._fields))
+            return Figures(*(tf.zeros([]) for _ in Figures._fields))
 
     def _step(
-        self, batches: Sequence[Batch], step: tf.Tensor, before: _Figures, asked: tf.Tensor | float = 0.0
-    ) -> tuple[Total, _Figures]:
+        self,
+        batches: Sequence[Batch],
+        step: tf.Tensor,
+        before: Figures,
+        asked: tf.Tensor | float = 0.0,
+        watch: Watch | None = None,
+    ) -> tuple[Total, Figures]:
         """Computes and applies one step, unless one before has diverged."""
         now = self._updates.at(step)
-        total = self._gradient(batches, step, asked)
+        total = self._gradient(batches, step, asked, watch)
         with self.towers.on(0):
             going = before.diverged == 0
         norm, diverged = self._updates.apply(total.sums, now, step, going)
         with self.towers.on(0):
             failed = tf.cast(diverged, tf.float32)
-            latest = _Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
-            return total, _Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
+            latest = Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
+            return total, Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
 
-    def _gradient(self, batches: Sequence[Batch], step: tf.Tensor, asked: tf.Tensor | float = 0.0) -> Total:
+    def _gradient(
+        self,
+        batches: Sequence[Batch],
+        step: tf.Tensor,
+        asked: tf.Tensor | float = 0.0,
+        watch: Watch | None = None,
+    ) -> Total:
         """The sums over the global batch, on the first tower, without the loss scale.
 
         Each shard is computed on its tower, and one fixed tree adds them. batches: one for each tower of this worker.
-        asked: [] float32, 1 if this worker asks to stop.
+        asked: [] float32, 1 if this worker asks to stop. watch: is shown the sums of each shard.
         """
         seeds, factor = self._before_towers(step)
         leaves = [leaf for k, batch in enumerate(batches) for leaf in self._on_tower(k, batch, seeds, factor)]
+        if watch:
+            watch(leaves, factor)
         total = self._all_reduce(reduce.tree(leaves, self.towers.add).sums, step, asked)
         return total._replace(sums=self._updates.unscaled(total.sums))
 

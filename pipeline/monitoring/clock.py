@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 # Phases inside of "training"; the rest of it is computing.
 INSIDE_TRAINING = ("reduction", "input")
+ADVANCING = ("training", "recheck")  # phases in which steps are computed
 
 
 class Clock:
-    """Seconds by phase, and the speed of training: images over the seconds of the phase "training" alone."""
+    """Seconds by phase, and the speed of training: images over the seconds of the phases in ADVANCING."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -28,9 +29,12 @@ class Clock:
         finally:
             self.seconds[phase] += time.monotonic() - started
 
-    def count(self, images: int, input_seconds: float, reduction_seconds: float) -> None:
-        """Adds a call of the trainer: its images, and the seconds of the two phases inside of it."""
+    def count(self, images: int) -> None:
+        """Adds the images of a call of the trainer."""
         self.images += images
+
+    def waited(self, input_seconds: float, reduction_seconds: float) -> None:
+        """Adds the seconds of the two phases inside of a training call."""
         self.seconds["input"] += input_seconds
         self.seconds["reduction"] += reduction_seconds
 
@@ -43,11 +47,12 @@ class Clock:
 
         start: the first call, which traces. reduction: the sum over workers. input: the towers' wait for examples.
         compute: training without reduction and input. saving: the wait of training for a checkpoint. evaluation: the
-        scoring of splits. other: reports, and the rest.
+        scoring of splits. recheck: the rechecked steps, whole; only where there are some. other: reports, and the rest.
         """
         seconds = self.seconds
         split = {"compute": seconds["training"] - sum(seconds[phase] for phase in INSIDE_TRAINING)}
         split |= {phase: seconds[phase] for phase in (*INSIDE_TRAINING, "saving", "evaluation", "start")}
+        split |= {"recheck": seconds["recheck"]} if "recheck" in seconds else {}
         return split | {"other": self.elapsed() - sum(split.values())}
 
     def recent_shares(self) -> dict[str, float]:
@@ -58,11 +63,15 @@ class Clock:
         return {phase: seconds / sum(lately.values()) for phase, seconds in lately.items()}
 
     def images_per_second(self) -> float:
-        """The speed over all calls but the first, which traces; 0 before the second call."""
-        return self.images / self.seconds["training"] if self.seconds["training"] else 0.0
+        """The speed over all calls but those that trace; 0 before the first other one."""
+        return self.images / self._advancing() if self._advancing() else 0.0
 
     def recent_images_per_second(self) -> float:
         """The speed since the last call of this method; 0 without training since then."""
-        images, seconds = self.images - self._lately[0], self.seconds["training"] - self._lately[1]
-        self._lately = (self.images, self.seconds["training"])
+        images, seconds = self.images - self._lately[0], self._advancing() - self._lately[1]
+        self._lately = (self.images, self._advancing())
         return images / seconds if seconds else 0.0
+
+    def _advancing(self) -> float:
+        """Seconds in calls of the trainer that do not trace."""
+        return sum(self.seconds.get(phase, 0.0) for phase in ADVANCING)

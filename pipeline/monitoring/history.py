@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.config import MOST_WHOLE
 from pipeline.errors import StorageError
 from pipeline.storage.files import storage_errors
 from pipeline.storage.reading import parse_json, read_small
@@ -19,7 +20,8 @@ Event = dict[str, Any]
 Points = list[tuple[int, float]]  # (step, value), steps rising
 
 FINISHED, DIVERGED, PREEMPTED, UNFINISHED = "finished", "diverged", "preempted", "unfinished"
-_ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED}
+CORRUPTED = "corrupted"
+_ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED, "corrupted": CORRUPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
@@ -36,9 +38,15 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "now": dict,
     "variables": list,
     "passed_over": list,
+    "diverged": int,
+    "why": str,
     "parameters_sha256": str,
 }
-_NEEDED = {"hardware": ("before", "now"), "reshard": ("before", "grad_shards")}  # by event; all have a step and a time
+_NEEDED = {
+    "hardware": ("before", "now"),
+    "reshard": ("before", "grad_shards"),
+    "rollback": ("diverged",),
+}  # by event; all have a step and a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +155,16 @@ class History:
         return max((event["step"] for event in self.events if event["event"] == "checkpoint"), default=0)
 
     @property
+    def last_recheck(self) -> int | None:
+        """The step after the last one whose recheck found no difference; None before the first."""
+        return max((event["step"] for event in self.events if event["event"] == "recheck"), default=None)
+
+    @property
+    def rollbacks(self) -> list[Event]:
+        """The rollback lines: each has the step returned to, and in `diverged` the one that diverged."""
+        return [event for event in self.events if event["event"] == "rollback"]
+
+    @property
     def launches(self) -> list[Launch]:
         """Every launch, in order, without the lines that a resume dropped."""
         launches: list[list[Event]] = []
@@ -158,7 +176,7 @@ class History:
         return [Launch(tuple(events)) for events in launches]
 
     def status(self, steps: int, early_stop: str) -> str:
-        """FINISHED, DIVERGED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised.
+        """FINISHED, DIVERGED, CORRUPTED, PREEMPTED, or UNFINISHED: it runs, was killed, or its `steps` were raised.
 
         early_stop: the present value of --early_stop; a run that another value ended is unfinished.
         """
@@ -228,8 +246,13 @@ def _is_event(event: Any) -> bool:
         and all(_is_number(value) for value in [event.get("time"), *numbers])
         and all(isinstance(event[name], kind) for name, kind in _TYPES.items() if event.get(name) is not None)
         and all(name in event for name in _NEEDED.get(event["event"], ()))
+        and (event["event"] != "rollback" or _is_step(event["diverged"], least=step))
     )
 
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_step(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value <= MOST_WHOLE

@@ -43,17 +43,26 @@ class Journal:
         history: the history of this directory, if the caller has read it.
         """
         self.terminal = terminal or Terminal()
-        self._start_step = start_step
         self._tensorboard = run_dir / "tensorboard"
         self._path = run_dir / "metrics.jsonl"
         self.history = History.read(self._path) if history is None else history
         self.history.check()
-        self.history.cut(start_step)
         with storage_errors(self._path):
             run_dir.mkdir(parents=True, exist_ok=True)
+        self._open(start_step)
+
+    def _open(self, step: int) -> None:
+        self._start_step = step
+        self.history.cut(step)
+        with storage_errors(self._path):
             _rewrite(self._path, self.history)
             self._lines = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        self._event_files = {run: self._go_on(run, start_step) for run in self._runs()}
+        self._event_files = {run: self._go_on(run, step) for run in self._runs()}
+
+    def go_back(self, step: int) -> None:
+        """Drops lines and events of steps after this one, as at a start from it."""
+        self.close()
+        self._open(step)
 
     def event(self, event: str, step: int, **values: Any) -> None:
         """Appends a line to metrics.jsonl."""
@@ -152,6 +161,9 @@ class FollowerJournal(Journal):
     def __init__(self, log: IO[str], start_step: int):
         self.terminal, self._start_step, self._log = Terminal(quiet=True), start_step, log
         self.history = History()
+
+    def go_back(self, step: int) -> None:
+        """Leaves all that was told to the chief."""
 
     def progress(self, line: str) -> None:
         """Writes a line to the log, with the time of day."""

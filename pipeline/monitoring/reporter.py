@@ -51,7 +51,7 @@ class Reporter:
         )
 
     def ending(self, step: int, tally: Tally, peaks_mib: Mapping[str, int], where: Mapping[str, str]) -> str:
-        """The table at the end of a run. peaks_mib: of memory, by device. where: the names and paths of its files."""
+        """The table at the end of a run. peaks_mib: of memory, by device. where: further rows, as its files' paths."""
         history, metric = self._journal.history, self._config.best_by
         scores = history.validation(metric)
         best = history.best_step(scores, metric)
@@ -61,6 +61,7 @@ class Reporter:
             "test loss": f"{tally.scores.loss:.4f}",
             "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
+            **self._rollbacks(),
             "time": self._time_split(),
             "speed": f"{self._clock.images_per_second():,.0f} images/s",
             "memory": ", ".join(f"{device} {mib:,} MiB" for device, mib in peaks_mib.items()) + " at the peak",
@@ -70,6 +71,11 @@ class Reporter:
 
     def _accuracy(self, outcome: Outcome) -> float:
         return int(outcome.correct) / self._config.global_batch
+
+    def _rollbacks(self) -> dict[str, str]:
+        """The row of the rollbacks, if there were any."""
+        told = [f"from step {event['diverged']} to {event['step']}" for event in self._journal.history.rollbacks]
+        return {"rollbacks": f"{len(told)} ({', '.join(told)})"} if told else {}
 
     def _time_split(self) -> str:
         """'41.2 s: compute 90.1%, reduction 0.0%, input 2.3%, ...'."""

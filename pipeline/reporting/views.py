@@ -68,6 +68,12 @@ class RunView:
         return f"Diverged at step {event['step']:,}: the loss was {loss}; the gradient of {variables} was not finite."
 
     @property
+    def corruption(self) -> str:
+        """A line about two towers that computed other bits."""
+        event = next(e for e in reversed(self.record.history.events) if e["event"] == "corrupted")
+        return f"Stopped by a recheck: {event.get('why', 'two towers computed other bits')}."
+
+    @property
     def _marks(self) -> list[Mark]:
         return [
             Mark(later.step, f"went on at step {later.step:,}, on {_devices(later.events[0])}")
@@ -120,8 +126,8 @@ class RunView:
             return "runs, or was killed"
         if end is None:
             return "was killed; the steps after its last checkpoint were done again"
-        words = {"result": "finished", "diverged": "diverged", "preempted": f"saved and stopped on {end.get('signal')}"}
-        return words[end["event"]]
+        words = {"preempted": f"saved and stopped on {end.get('signal')}", "result": "finished"}
+        return words.get(end["event"], end["event"])
 
     @property
     def time(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Cadence:
     eval_every: int
     checkpoint_every: int
     summary_every: int
+    recheck_every: int
     profile: Steps  # the traced steps; each needs its own call
 
     @classmethod
@@ -28,6 +29,7 @@ class Cadence:
             config.eval_every,
             config.checkpoint_every,
             config.summary_every,
+            config.recheck_every,
             config.profile_window,
         )
 
@@ -35,6 +37,9 @@ class Cadence:
         """The step at which a call of the trainer that begins at `step` must end: the next one with due work."""
         intervals = (self.log_every, self.eval_every, self.checkpoint_every, self.summary_every)
         due = [step - step % every + every for every in intervals if every]
+        if self.recheck_every:
+            end = step - step % self.recheck_every + self.recheck_every
+            due.append(end if self.rechecks(step) else end - 1)
         if step < self.profile.end:
             due.append(max(self.profile.first, step + 1))
         return min([step + self.steps_per_loop, self.steps, *due])
@@ -50,6 +55,10 @@ class Cadence:
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due."""
         return _due(step, self.checkpoint_every)
+
+    def rechecks(self, step: int) -> bool:
+        """Whether the step itself, which needs a call of its own, is to be rechecked."""
+        return self.recheck_every > 0 and (step + 1) % self.recheck_every == 0
 
     def shows_gradients(self, step: int) -> bool:
         """Whether histograms of gradients are due, as they are at step 0."""

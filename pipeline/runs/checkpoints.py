@@ -21,6 +21,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipeline.config import MOST_WHOLE
 from pipeline.engine import state
 from pipeline.errors import StorageError
 from pipeline.runs import manifests
@@ -99,14 +100,16 @@ class Checkpoints:
             reader = tf.train.load_checkpoint(f"{directory}/ckpt-{step}")
             return {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
 
-    def newest(self, fitted: Callable[[Restored], Restored] = lambda restored: restored) -> Restored | None:
-        """The newest good checkpoint; None if the directory holds no checkpoint.
+    def newest(
+        self, fitted: Callable[[Restored], Restored] = lambda restored: restored, most: int = MOST_WHOLE
+    ) -> Restored | None:
+        """The newest good checkpoint of steps up to `most`; None if the directory holds none.
 
         fitted: checks or changes a candidate; its StorageError passes the candidate over.
         Raises StorageError if all checkpoints are damaged: a start from scratch would bury them.
         """
         passed_over: dict[int, str] = {}
-        for step in reversed(self.steps()):
+        for step in reversed([step for step in self.steps() if step <= most]):
             try:
                 return dataclasses.replace(fitted(self.read(step)), passed_over=passed_over)
             except StorageError as error:
@@ -161,9 +164,20 @@ class Checkpoints:
         """Deletes all but the `newest` last steps and those in `also`. Raises OSError."""
         for step in self.steps()[:-newest]:
             if step not in also:
-                self._manifest(step).unlink(missing_ok=True)  # first: without it the checkpoint does not exist
-                for path in self._files(step):
-                    path.unlink(missing_ok=True)
+                self._delete(step)
+
+    def drop_after(self, step: int) -> None:
+        """Deletes the checkpoints of later steps, which a rollback to this one leaves behind. Raises StorageError."""
+        self._check_owner()
+        with storage_errors(self.directory):
+            for later in self.steps():
+                if later > step:
+                    self._delete(later)
+
+    def _delete(self, step: int) -> None:
+        self._manifest(step).unlink(missing_ok=True)  # first: without it the checkpoint does not exist
+        for path in self._files(step):
+            path.unlink(missing_ok=True)
 
     def leftovers(self) -> list[str]:
         """The names of files of a checkpoint, good or damaged, without those of writes that were cut short."""

@@ -9,6 +9,7 @@ from pipeline.engine.assembly import Assembly
 from pipeline.runs import settings
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_directory import RunDirectory
+from pipeline.runs.starting_point import StartingPoint
 from pipeline.workers import discovery
 
 STEPS_SHOWN, EXAMPLES_SHOWN = 5, 10
@@ -24,7 +25,11 @@ def show(asked: Config) -> None:
     checkpoints = Checkpoints(directory.checkpoints)
     config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
     devices.start(towers, config)
-    _show_plan(Assembly(config, towers), start=max(checkpoints.steps(), default=0))
+    assembly, start = Assembly(config, towers), max(checkpoints.steps(), default=0)
+    if start:
+        recorded = checkpoints.manifest(start).rollbacks
+        assembly.rollbacks = StartingPoint.at(start, directory.history(), recorded).rollbacks
+    _show_plan(assembly, start)
 
 
 def _show_plan(assembly: Assembly, start: int) -> None:

@@ -1,18 +1,19 @@
 """The loop of a run: train to the next boundary, do what is due there, until the last step."""
 
 import contextlib
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Iterator, Mapping
 
 from pipeline.engine import devices, placement, state
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.trainer import Outcome
-from pipeline.errors import BadDataError, DivergedError, PreemptedError
+from pipeline.errors import BadDataError, PreemptedError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
 from pipeline.runs.cadence import Cadence
+from pipeline.runs.divergence import Divergence
+from pipeline.runs.pacing import Pacing
+from pipeline.runs.rechecking import Rechecker
 from pipeline.runs.run import Run
 from pipeline.runs.saving import Saver
 from pipeline.runs.scoring import Scorer
@@ -29,11 +30,9 @@ def train(run: Run) -> None:
     loop.at_boundary(step, restored=step > 0)
     while step < run.config.steps and not loop.ends_early(step):
         first, last = step, loop.cadence.next_boundary(step)
-        with loop.training(step):
-            outcome = run.trainer.advance(step, last, run.stop.requested)
-        step = int(outcome.next_step)
-        loop.after_call(first, outcome)
-        loop.at_boundary(step)
+        outcome = loop.advance(step, last)
+        step = loop.after_call(first, outcome)
+        loop.at_boundary(step, restored=bool(outcome.diverged))
     loop.finish(step)
 
 
@@ -43,9 +42,12 @@ class Loop:
     def __init__(self, run: Run):
         self.cadence = Cadence.from_config(run.config)
         self._run, self._saver, self._scorer = run, Saver(run), Scorer(run)
+        self._rechecker, self._divergence = Rechecker(run, self._saver), Divergence(run, self._saver, self._scorer)
         self._reporter = Reporter(run.config, run.journal, run.clock, run.restarts)
         self._profiler = Profiler(run.config.profile_window, run.directory.tensorboard)
+        self._pacing = Pacing(run)
         self._is_first_call = True  # the first call traces: its time does not count as training
+        self._phase = "start"  # of the last call
         self._stop_agreed = False  # all workers agree after the same step
 
     def at_boundary(self, step: int, restored: bool = False) -> None:
@@ -65,10 +67,19 @@ class Loop:
                 self._saver.save(step)
         self._stop_if_asked(step)
 
+    def advance(self, step: int, last: int) -> Outcome:
+        """Computes the steps to `last` - 1, as `Trainer.advance` does. Raises DivergedError if a recheck fails."""
+        rechecks = self.cadence.rechecks(step)
+        traces = self._is_first_call or (rechecks and not self._rechecker.has_traced)
+        self._phase = "start" if traces else "recheck" if rechecks else "training"
+        with self._training(step, self._phase):
+            if rechecks:
+                return self._rechecker.advance(step)
+            return self._run.trainer.advance(step, last, self._run.stop.requested)
+
     @contextlib.contextmanager
-    def training(self, step: int) -> Iterator[None]:
+    def _training(self, step: int, phase: str) -> Iterator[None]:
         """Times a call of the trainer. If an example cannot be read, saves the last good state before it raises."""
-        phase = "start" if self._is_first_call else "training"
         try:
             with self._run.phase(phase, step), self._profiler.call(step):
                 yield
@@ -78,25 +89,32 @@ class Loop:
             self._saver.wait()
             raise
 
-    def after_call(self, first: int, outcome: Outcome) -> None:
-        """Reports the steps that one call computed, from `first` on. Raises DivergedError if the last one diverged."""
+    def after_call(self, first: int, outcome: Outcome) -> int:
+        """Reports the steps that one call computed, from `first` on. Returns the step to go on from.
+
+        Raises DivergedError if the last one diverged and there is no rollback.
+        """
         run, step = self._run, int(outcome.next_step)
         self._stop_agreed |= bool(outcome.stop)
         is_first_call, self._is_first_call = self._is_first_call, False
         if is_first_call:
             with run.clock.timing("start"):
                 self._write_placement(first)
-        else:
-            images = (step - first) * run.config.global_batch
-            run.clock.count(images, float(outcome.input_seconds), float(outcome.reduction_seconds))
+        if self._phase != "start":
+            run.clock.count((step - first) * run.config.global_batch)
+        if self._phase == "training":
+            run.clock.waited(float(outcome.input_seconds), float(outcome.reduction_seconds))
+            self._pacing.count(step - first, outcome)
         if outcome.diverged:
-            raise self._diverged(step)
+            return self._divergence.go_back(step)
         self._reporter.show_progress(step, outcome)
         if self.cadence.logs(step):
             self._reporter.log(step, outcome)
+            self._pacing.log(step)
         if is_first_call and first == 0 and run.is_chief:  # after the first figures: the graph needs another trace
             with run.clock.timing("start"):
                 run.journal.graph(graphs.readable(run.trainer.graph()))
+        return step
 
     def ends_early(self, step: int) -> bool:
         """Whether --early_stop ends the run at this step."""
@@ -113,20 +131,21 @@ class Loop:
         run = self._run
         self._saver.save(step)
         self._saver.wait()
+        slowest = self._pacing.finish(step)
         tally = self._scorer.tally("test", step)
         self._stop_agreed |= tally is None
         self._stop_if_asked(step)
         assert tally is not None  # None only if a stop was asked for, and then the line above raised
         if not run.journal.history.has("test", step):  # a launch that was killed before its result may have written it
             self._scorer.report("test", step, tally)
-        self._write_result(step, tally)
+        self._write_result(step, tally, slowest)
         run.cluster.barrier()  # so that no worker leaves before the chief has written all
 
-    def _write_result(self, step: int, tally: Tally) -> None:
+    def _write_result(self, step: int, tally: Tally, slowest: Mapping[str, str]) -> None:
         run, clock = self._run, self._run.clock
         run.journal.whole_run(step, [hparams.end()])
-        peaks = devices.peak_mib(run.topology)
-        run.journal.progress(self._reporter.ending(step, tally, peaks, run.directory.where()))
+        peaks, where = devices.peak_mib(run.topology), {**slowest, **run.directory.where()}
+        run.journal.progress(self._reporter.ending(step, tally, peaks, where))
         run.journal.result(
             step,
             test_accuracy=tally.scores.accuracy,
@@ -179,18 +198,3 @@ class Loop:
             else (f"remove {run.directory.stop_file}, then the same command goes on from there")
         )
         raise PreemptedError(f"{stop.reason} at step {step}, and all of it is saved; {remedy}")
-
-    def _diverged(self, step: int) -> DivergedError:
-        """The error for a step that is not finite. Its gradient is computed once more, to name the variables."""
-        run, saved = self._run, self._saver.step
-        run.job.phases.enter("diverged", step)
-        gradient = run.trainer.gradient(step)
-        bad = [name for name, value in gradient.by_parameter.items() if not np.isfinite(value).all()]
-        run.checkpoints.wait()
-        run.journal.event("diverged", step, loss=gradient.loss, variables=bad)
-        kept = f"the last good checkpoint is of step {saved}" if saved else "no checkpoint was due yet"
-        return DivergedError(
-            f"at step {step} the loss is {gradient.loss} and the gradient of {', '.join(bad) or 'no variable'} is not "
-            f"finite; nothing of it was applied, and {kept}. "
-            "Lower --learning_rate, or bound the gradient with --clip_norm, in another --run_dir"
-        )

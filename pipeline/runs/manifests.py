@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.config import MOST_WHOLE
+
 _LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
 
 
@@ -26,6 +28,7 @@ class Manifest:
     config: dict[str, Any]
     examples: dict[str, Any]  # an ExampleSpec
     hardware: dict[str, str] = dataclasses.field(default_factory=dict)  # see hardware.conditions; {} before 0.2.0
+    rollbacks: list[list[int]] = dataclasses.field(default_factory=list)  # the fields of each Rollback, in order
 
     def check(self) -> None:
         """Raises ValueError unless every field has its type, and `files` names exactly the files of one checkpoint.
@@ -39,6 +42,8 @@ class Manifest:
             raise ValueError("a field is of another type")
         if not _is_spec(self.examples) or type(self.config.get("grad_shards")) is not int:
             raise ValueError("it does not say what the examples were, or the number of shards")
+        if not isinstance(self.rollbacks, list) or not all(map(_is_rollback, self.rollbacks)):
+            raise ValueError("its rollbacks are no list of steps")
         for name, said in self.files.items():
             if (
                 not isinstance(said, dict)
@@ -109,3 +114,13 @@ def _is_spec(examples: Mapping[str, Any]) -> bool:
         return False
     numbers = [*shape, examples.get("num_train")]
     return len(numbers) == 4 and all(type(n) is int and n > 0 for n in numbers) and all(type(n) is str for n in names)
+
+
+def _is_rollback(fields: Any) -> bool:
+    """Whether they are the two steps of a rollback, the earlier one first."""
+    return (
+        isinstance(fields, list)
+        and len(fields) == 2
+        and all(type(n) is int for n in fields)
+        and 0 <= fields[0] <= fields[1] <= MOST_WHOLE
+    )

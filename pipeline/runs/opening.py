@@ -143,7 +143,9 @@ def _started(
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None
     values = restored.values if restored else imported.values if imported else values
-    start, values = starting_point.from_chief(cluster, StartingPoint.at(step, history), values)
+    rollbacks = restored.manifest.rollbacks if restored else ()
+    start, values = starting_point.from_chief(cluster, StartingPoint.at(step, history, rollbacks), values)
+    assembly.rollbacks = start.rollbacks
     trainer = Trainer(assembly, values, cluster.add)
     restarts = len(history.launches)
     journal = _opened_journal(config, towers, directory, history, start.step)

@@ -25,5 +25,5 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """FINISHED, DIVERGED, PREEMPTED or UNFINISHED, see `History.status`."""
+        """FINISHED, DIVERGED, CORRUPTED, PREEMPTED or UNFINISHED, see `History.status`."""
         return self.history.status(self.config.steps, self.config.early_stop)

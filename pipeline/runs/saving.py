@@ -34,6 +34,42 @@ class Saver:
         with self._run.clock.timing("saving"):
             self._run.checkpoints.wait()
 
+    def set_aside_unchecked(self) -> tuple[int, list[int]]:
+        """Renames the checkpoints since the last recheck without a difference: a wrong number may have gone into them.
+
+        Returns the step of the newest other one, 0 if there is none, and the steps of those that were renamed.
+        Raises StorageError.
+        """
+        self.wait()
+        checkpoints, good = self._run.checkpoints, self._last_good()
+        kept = max((step for step in checkpoints.steps() if step <= good), default=0)
+        aside = [step for step in checkpoints.steps() if step > good]
+        checkpoints.tidy(aside)
+        return kept, aside
+
+    def go_back(self, step: int) -> None:
+        """Takes the checkpoint of this step for the last that was saved."""
+        self.step = step
+
+    def _last_good(self) -> int:
+        """The step of the last recheck; that of the start before the first one."""
+        last = self._run.journal.history.last_recheck
+        return self._run.start.step if last is None else last
+
+    def _kept(self) -> set[int]:
+        """The steps of checkpoints that stay beside the newest: the best, the last before a recheck, a rollback's."""
+        run = self._run
+        steps, best = (
+            run.checkpoints.steps(),
+            run.journal.history.best_step(run.checkpoints.steps(), run.config.best_by),
+        )
+        kept = set() if best is None else {best}
+        if run.config.recheck_every:
+            kept |= {max((step for step in steps if step <= self._last_good()), default=0)}
+        if run.config.on_divergence == "rollback" and run.config.checkpoint_every:
+            kept |= {max((step for step in steps if step % run.config.checkpoint_every == 0), default=0)}
+        return kept
+
     def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
         """Raises DivergedError naming the workers whose state is not the chief's."""
         if self._run.cluster.alone:
@@ -49,8 +85,7 @@ class Saver:
         run, step = self._run, manifest.step
         run.journal.event("checkpoint", step, seconds=round(seconds, 3), bytes=manifest.num_bytes)
         run.journal.terminal.detail(f"step {step}: checkpoint, {manifest.num_bytes:,} bytes, {seconds:.2f} s")
-        best = run.journal.history.best_step(run.checkpoints.steps(), run.config.best_by)
         try:
-            run.checkpoints.prune(run.config.keep_checkpoints, also=set() if best is None else {best})
+            run.checkpoints.prune(run.config.keep_checkpoints, also=self._kept())
         except OSError as error:  # a run does not stop for a file that cannot be deleted
             run.journal.progress(f"an old checkpoint cannot be deleted: {error.filename}: {error.strerror}")

@@ -21,6 +21,10 @@ class Scorer:
         """Whether the validation split was scored at this step."""
         return step in self._validated
 
+    def go_back(self, step: int) -> None:
+        """Forgets the scores of later steps."""
+        self._validated = {scored: accuracy for scored, accuracy in self._validated.items() if scored <= step}
+
     def validate(self, step: int) -> bool | None:
         """Scores the validation split and reports it. Returns whether its score is the run's best.
 

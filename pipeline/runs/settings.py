@@ -49,7 +49,23 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
     settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.total_towers)
     settled.validate()
     topology.check_shards(settled.grad_shards, settled.all_reduce)
+    _check_rechecks(settled, topology)
     return settled
+
+
+def _check_rechecks(config: Config, topology: Topology) -> None:
+    """Raises UsageError if towers may compute other bits without an error of theirs."""
+    kinds = sorted({kind for kind, _ in topology.towers})
+    if config.recheck_every and len(kinds) > 1:
+        raise UsageError(
+            f"recheck_every={config.recheck_every} compares bits, and towers of two kinds ({', '.join(kinds)}) have "
+            "others; use towers of one kind, or --recheck_every=0"
+        )
+    if config.recheck_every and not (config.deterministic or topology.all_on_cpu):
+        raise UsageError(
+            f"recheck_every={config.recheck_every} compares bits, which differ every time on GPUs with "
+            "--nodeterministic; leave that out, or use --recheck_every=0"
+        )
 
 
 def _continued(asked: Config, recorded: Config) -> Config:

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 
 from pipeline.engine import packing, state
+from pipeline.engine.plan import Rollback
 from pipeline.monitoring.history import History
 from pipeline.workers.cluster import Cluster
 
@@ -17,20 +19,31 @@ class StartingPoint:
 
     step: int
     validated: Validated
+    rollbacks: tuple[Rollback, ...]  # of the run until then
 
     @classmethod
-    def at(cls, step: int, history: History) -> "StartingPoint":
-        """The starting point at a step, with the scores in the history up to it."""
+    def at(cls, step: int, history: History, rollbacks: Sequence[Sequence[int]] = ()) -> "StartingPoint":
+        """The starting point at a step, with the scores in the history up to it.
+
+        rollbacks: those of the step's manifest. Rollbacks to the step itself are in no manifest before the next one;
+        the history has them. Without it they would come again, since the same steps would diverge.
+        """
+        before = [Rollback(*fields) for fields in rollbacks]
+        to_step = [r for r in before if r.step >= step]
+        told = [Rollback(step, event["diverged"]) for event in history.rollbacks if event["step"] == step]
+        all_of_them = [r for r in before if r.step < step] + max(to_step, told, key=len)
         losses = history.validation("loss")
         accuracies = history.validation("accuracy")
         scores = {s: {"accuracy": accuracies[s], "loss": losses.get(s, math.inf)} for s in accuracies if s <= step}
-        return cls(step, scores)
+        return cls(step, scores, tuple(all_of_them))
 
 
 def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:
     """The chief's starting point and state, on every worker; they need no common file system. All workers call it."""
     if cluster.alone:
         return own, values
-    step, validated = json.loads(cluster.broadcast(json.dumps([own.step, list(own.validated.items())]).encode()))
+    told = json.dumps([own.step, list(own.validated.items()), own.rollbacks]).encode()
+    step, validated, rollbacks = json.loads(cluster.broadcast(told))
     chiefs = packing.unpack(cluster.broadcast(packing.pack(values)))
-    return StartingPoint(step, dict(map(tuple, validated))), {name: chiefs[name] for name in values}
+    start = StartingPoint(step, dict(map(tuple, validated)), tuple(Rollback(*fields) for fields in rollbacks))
+    return start, {name: chiefs[name] for name in values}

@@ -137,6 +137,8 @@ class _Watch:
         last = history.events[-1] if history.events else None
         if last and last["event"] == "diverged":
             return f"the run diverged at step {last['step']}"
+        if last and last["event"] == "corrupted":
+            return f"a recheck stopped the run at step {last['step']}"
         # If not, it was started again with more --steps.
         if recorded and history.finished(recorded.steps, recorded.early_stop):
             return f"the run finished at step {history.result['step']}"

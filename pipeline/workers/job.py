@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import tensorflow as tf
 
-from pipeline.config import Config
+from pipeline.config import ALIKE, Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError
 from pipeline.process.environment import pulse_fd
@@ -95,6 +95,11 @@ class Job:
             time.sleep(0.1)
         return PeerLostError(f"workers lost each other ({error.message.splitlines()[0][:120]}); start the job again")
 
+    def paces(self) -> dict[int, Any]:
+        """What each worker last told of its pace."""
+        statuses = {} if self._peers is None else self._peers.statuses()
+        return {index: status["pace"] for index, status in statuses.items()}
+
     @property
     def is_chief(self) -> bool:
         """Whether this worker is the chief, which writes the run directory."""
@@ -138,7 +143,7 @@ class Job:
 
     @staticmethod
     def _mathematics(config: Config) -> dict[str, Any]:
-        return {**config.mathematics(), **{name: getattr(config, name) for name in ("steps", "early_stop", "best_by")}}
+        return {**config.mathematics(), **{name: getattr(config, name) for name in ALIKE}}
 
     def _versions(self) -> dict[str, Any]:
         return {**versions(), "towers": self._topology.num_towers}

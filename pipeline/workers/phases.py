@@ -28,6 +28,7 @@ class Phases:
         self._least, self._first, self._clock = stall_timeout, start_timeout, clock
         self.current = Phase(MEETING, 0, clock())
         self.arrived: Callable[[], int] = lambda: -1  # the last step of which this worker computed its own part
+        self.pace: Callable[[], list[float]] = list  # see monitoring; sent along with the status
         self._longest: dict[str, float] = {}
 
     def enter(self, name: str, step: int) -> None:
@@ -54,4 +55,4 @@ class Phases:
     def status(self) -> dict[str, Any]:
         """The status of this worker, which it sends to the others, in types of JSON."""
         place = {"phase": self.current.name, "step": self.current.step, "arrived": self.arrived()}
-        return {**place, "seconds": round(self.seconds, 1), "late": self.late}
+        return {**place, "seconds": round(self.seconds, 1), "late": self.late, "pace": self.pace()}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.engine.plan import Plan
+from pipeline.engine.plan import Plan, Rollback
 from pipeline.errors import UsageError
 from pipeline.random.keys import Purpose, _splitmix64, _uint64, fold_in, permutation, uniform
 
@@ -86,6 +86,15 @@ def test_shards_are_slices_of_the_batch():
     whole = p.positions(3, range(0, 4)).numpy()
     parts = [p.positions(3, range(shard, shard + 1)).numpy() for shard in range(4)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_after_rollbacks_other_positions_follow_and_no_step_has_those_of_one_that_diverged():
+    """From step 4 back to 3, from the new step 3 again, and from step 8 to 6: positions by hand."""
+    rollbacks = (Rollback(3, 4), Rollback(3, 3), Rollback(6, 8))
+    p = Plan(seed=1, global_batch=10, grad_shards=2, num_examples=100, rollbacks=rollbacks)
+    firsts = [int(p.positions(step, range(0, 2))[0]) for step in range(8)]
+    assert firsts == [0, 10, 20, 60, 70, 80, 120, 130]
+    assert p.positions_of(tf.constant(6, tf.int64), tf.constant(1, tf.int64)).numpy().tolist() == list(range(125, 130))
 
 
 def test_dropout_seeds_differ_between_steps_layers_and_shards_and_fit_int32():

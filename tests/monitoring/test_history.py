@@ -163,6 +163,9 @@ HOSTILE = [
     b'{"event": "hardware", "time": 1, "step": 1}',
     b'{"event": "start", "time": 1, "step": 1, "towers": "2"}',
     b'{"event": "start", "time": null, "step": 1}',
+    b'{"event": "rollback", "time": 1, "step": 5}',
+    b'{"event": "rollback", "time": 1, "step": 5, "diverged": 4}',
+    b'{"event": "rollback", "time": 1, "step": 5, "diverged": 9999999999999999999}',
 ]
 
 

@@ -21,6 +21,10 @@ def cadence(**fields) -> Cadence:
         ({"log_every": 7}, 7, 14),
         ({"eval_every": 9, "checkpoint_every": 4}, 1, 4),
         ({"summary_every": 3, "steps_per_loop": 50}, 3, 6),
+        ({"recheck_every": 5}, 0, 4),
+        ({"recheck_every": 5}, 4, 5),  # the rechecked step has a call of its own
+        ({"recheck_every": 5}, 5, 9),
+        ({"recheck_every": 1}, 3, 4),
         ({"steps_per_loop": 50}, 0, 50),
         ({"profile": "10:12"}, 0, 10),
         ({"profile": "10:12"}, 9, 10),
@@ -44,6 +48,12 @@ def due(name: str, **fields) -> list[int]:
 def test_an_interval_is_due_at_its_multiples_and_never_at_step_0(name, field):
     assert due(name, **{field: 5}) == [5, 10]
     assert due(name) == []
+
+
+def test_a_step_is_rechecked_if_it_ends_at_a_multiple():
+    assert due("rechecks", recheck_every=5) == [4, 9]
+    assert due("rechecks", recheck_every=1) == list(range(13))
+    assert due("rechecks") == []
 
 
 def test_gradients_are_shown_at_step_0_too_and_parameters_with_them_with_evaluations_and_at_the_end():

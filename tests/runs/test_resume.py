@@ -1,11 +1,13 @@
 import dataclasses
 import os
+import re
 
 import numpy as np
 import pytest
 from small_run import assembly, topology
 
 from pipeline.config import Config
+from pipeline.engine.topology import Topology
 from pipeline.errors import BadDataError, StorageError, UsageError
 from pipeline.runs import resume, settings
 from pipeline.runs.checkpoints import Manifest, Restored
@@ -209,3 +211,16 @@ def test_an_assemblys_examples_are_those_of_its_own_checkpoint():
     resume.check_examples(restored({}, **about["examples"]), assembly(towers=4).about())
     assert about["examples"].pop("fingerprint").startswith("train numbers=")
     assert about["examples"] == {"image_shape": [28, 28, 1], "class_names": list("0123456789"), "num_train": 92}
+
+
+def test_rechecks_are_refused_where_towers_may_differ_without_an_error():
+    gpus = Topology((("GPU", 0), ("GPU", 1)))
+    for where, fields, told in [
+        (Topology((("GPU", 0), ("CPU", 0))), {}, "recheck_every=9 compares bits, and towers of two kinds (CPU, GPU)"),
+        (gpus, {"deterministic": False}, "recheck_every=9 compares bits, which differ every time on GPUs with"),
+    ]:
+        with pytest.raises(UsageError, match=re.escape(told)):
+            settings.settle(Config(recheck_every=9, **fields), None, [], where)
+        settings.settle(Config(**fields), None, [], where)
+    settings.settle(Config(recheck_every=9), None, [], gpus)
+    settings.settle(Config(recheck_every=9, deterministic=False), None, [], topology(2))

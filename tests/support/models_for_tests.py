@@ -157,3 +157,39 @@ def offset(image_shape, num_classes):
     images = keras.Input(image_shape)
     mean = keras.ops.convert_to_tensor([[[[0.5]]]])
     return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(keras.ops.subtract(images, mean))))
+
+
+class _Lies(layers.Layer):
+    """Flips a bit of the first logit on the device whose name ends with LIAR's."""
+
+    def call(self, logits):
+        liar = os.environ.get("LIAR", "")
+        if not (liar and tf.zeros([]).device.endswith(liar)):
+            return logits
+        bits = tf.bitcast(logits, tf.int32)
+        first = tf.cast(tf.reshape(tf.range(tf.size(bits)) < 1, tf.shape(bits)), tf.int32)
+        flipped = tf.bitcast(tf.bitwise.bitwise_xor(bits, first * 2**20), tf.float32)
+        return logits + tf.stop_gradient(flipped - logits)
+
+
+def lies(image_shape, num_classes):
+    """Computes a wrong number on one device, as a faulty one would."""
+    images = keras.Input(image_shape)
+    return keras.Model(images, _Lies()(layers.Dense(num_classes)(layers.Flatten()(images))))
+
+
+class _Poisoned(layers.Layer):
+    """Turns an image into NaN if the sum of its bytes is one of those in POISON."""
+
+    def call(self, images):
+        sums = tf.reduce_sum(tf.cast(tf.round(images * 255), tf.int32), axis=[1, 2, 3])
+        poison = tf.constant([int(word) for word in os.environ.get("POISON", "-1").split(",")])
+        is_poison = tf.reduce_any(sums[:, None] == poison, axis=1)
+        return tf.where(is_poison[:, None, None, None], float("nan"), images)
+
+
+def poisoned(image_shape, num_classes):
+    """Diverges at some examples."""
+    images = keras.Input(image_shape)
+    flat = layers.Dropout(0.2)(layers.Flatten()(_Poisoned()(images)))
+    return keras.Model(images, layers.Dense(num_classes)(flat))

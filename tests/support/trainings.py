@@ -104,9 +104,9 @@ class Training:
 
 
 @contextmanager
-def training(run_dir: Path, *flags, entry_point: str = "train") -> Iterator[Training]:
-    """Starts `pipeline.train` with these flags after FLAGS, or another entry point that takes them."""
-    process = commands.start(entry_point, *FLAGS, f"--run_dir={run_dir}", *flags)
+def training(run_dir: Path, *flags, entry_point: str = "train", **options) -> Iterator[Training]:
+    """Starts `pipeline.train` with these flags after FLAGS, or another entry point; options as of commands.start."""
+    process = commands.start(entry_point, *FLAGS, f"--run_dir={run_dir}", *flags, **options)
     live = Training(process, run_dir)
     try:
         yield live

@@ -91,7 +91,9 @@ def test_a_worker_tells_where_it_is(phases, clock):
     phases.arrived = lambda: 41
     phases.enter("training", 40)
     clock.now += 2.04
-    assert phases.status() == {"phase": "training", "step": 40, "arrived": 41, "seconds": 2.0, "late": False}
+    phases.pace = lambda: [41, 2.5]
+    place = {"phase": "training", "step": 40, "arrived": 41, "seconds": 2.0, "late": False}
+    assert phases.status() == {**place, "pace": [41, 2.5]}
 
 
 # --- reasons ---
@@ -118,7 +120,8 @@ def company(phases):
 
 
 def status(arrived: int, late: bool = False, seconds: float = 1.0, phase: str = "training") -> dict:
-    return {"phase": phase, "step": 10 * (arrived // 10), "arrived": arrived, "seconds": seconds, "late": late}
+    place = {"phase": phase, "step": 10 * (arrived // 10), "arrived": arrived}
+    return {**place, "seconds": seconds, "late": late, "pace": []}
 
 
 def watchdog(run_dir: Path, phases: Phases, peers: Peers | None = None, **fields) -> Watchdog:
