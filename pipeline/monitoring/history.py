@@ -39,6 +39,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "variables": list,
     "passed_over": list,
     "diverged": int,
+    "withdrawn": list,
     "why": str,
     "parameters_sha256": str,
 }
@@ -46,6 +47,7 @@ _NEEDED = {
     "hardware": ("before", "now"),
     "reshard": ("before", "grad_shards"),
     "rollback": ("diverged",),
+    "corrupted": ("withdrawn",),
 }  # by event; all have a step and a time
 
 
@@ -153,6 +155,12 @@ class History:
     def last_checkpoint(self) -> int:
         """The highest step with a checkpoint line; 0 before the first."""
         return max((event["step"] for event in self.events if event["event"] == "checkpoint"), default=0)
+
+    @property
+    def withdrawn(self) -> list[int]:
+        """The steps of checkpoints that the last launch set aside, if it ended because two computations differed."""
+        last = self.events[-1] if self.lines else None
+        return last["withdrawn"] if last and last["event"] == "corrupted" else []
 
     @property
     def last_recheck(self) -> int | None:

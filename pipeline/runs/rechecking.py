@@ -61,7 +61,7 @@ class Rechecker:
             + (f"Checkpoints since the last recheck are set aside as damaged-ckpt-{_listed(aside)}. " if aside else "")
             + f"Take that device or machine out, {kept}"
         )
-        self._run.journal.event("corrupted", step, devices=", ".join(accused), why=why)
+        self._run.journal.event("corrupted", step, devices=", ".join(accused), why=why, withdrawn=aside)
         return DivergedError(why)
 
     def _third(self, check: Check, step: int, evidence: Evidence) -> np.ndarray:

@@ -234,6 +234,23 @@ def test_a_mirror_that_is_ahead_is_left_as_it_is_until_the_run_here_is_as_far(ru
     assert commands.contents(mirror) == before
 
 
+def test_checkpoints_that_a_recheck_withdrew_do_not_come_back(run_dir, mirror, straight, tmp_path):
+    """Step 8 is set aside here, and the mirror has it still; it is removed there, or if it stays, it is not taken."""
+    directory = RunDirectory(run_dir)
+    event = {"event": "corrupted", "time": time.time(), "step": 8, "withdrawn": [8], "why": "bits differ"}
+    with directory.metrics.open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    Checkpoints(directory.checkpoints).tidy([8])
+    other = shutil.copytree(mirror, tmp_path / "other")
+    follow = Mirror(stores.opened(str(other)), directory, Checkpoints(directory.checkpoints))
+    follow.take(follow.found())
+    Uploader(follow, 2, "accuracy").update()
+    assert layout.steps(follow.store.sizes()) == [4, 6]
+    train(run_dir, mirror)
+    assert RunDirectory(run_dir).history().launches[-1].step == 6
+    assert_as_straight(run_dir, straight)
+
+
 def test_a_store_that_fails_for_a_while_is_told_once_and_caught_up_with(run_dir, mirror, monkeypatch, capfd):
     here = Mirror(stores.opened(str(mirror)), RunDirectory(run_dir), Checkpoints(run_dir / "checkpoints"))
     here.take(here.found())

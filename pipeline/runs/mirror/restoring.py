@@ -102,7 +102,8 @@ class _Restoration:
         settings.settle(named, recorded, layout.steps(sizes), self._towers)
 
     def _bring_newest(self, found: Claim, sizes: dict[str, int]) -> None:
-        here, there = self._mirror.checkpoints.steps(), layout.steps(sizes)
+        here, withdrawn = self._mirror.checkpoints.steps(), self._mirror.directory.history().withdrawn
+        there = [step for step in layout.steps(sizes) if step not in withdrawn]
         reasons = []
         for step in sorted({*here, *there}, reverse=True):
             for source in ([self._verify] if step in here else []) + ([self._bring] if step in there else []):

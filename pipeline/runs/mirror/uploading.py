@@ -35,6 +35,7 @@ class Uploader:
         """
         self._mirror.check_owner()
         there = self._look() if self._there is None else self._there
+        self._withdraw(there)
         here = self._mirror.checkpoints.steps()
         if max(there, default=-1) > max(here, default=-1):
             return  # it could not be read at the start; its history stays that of its newest checkpoint until then
@@ -54,6 +55,12 @@ class Uploader:
             with contextlib.suppress(StorageError):  # a damaged one counts as missing
                 self._there[step] = self._mirror.manifest(step).files
         return self._there
+
+    def _withdraw(self, there: dict[int, dict]) -> None:
+        """Removes the checkpoints that may hold wrong numbers: their bytes are as they were saved, and would verify."""
+        history = History.read(self._mirror.directory.metrics)
+        for step in there.keys() & set(history.withdrawn):
+            self._forget(step, there)
 
     def _kept(self, steps: set[int]) -> set[int]:
         """The steps that stay: those that a run directory with these checkpoints would keep."""
