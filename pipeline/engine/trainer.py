@@ -1,10 +1,11 @@
 """A training step, and the loop of steps that is one TensorFlow function.
 
-`Trainer.advance` calls that function. From there a batch goes through `body`, `_step` and `_gradient` to
+`Trainer.advance` calls that function. From there a batch goes through `_next_step`, `_step` and `_gradient` to
 `forward.shard_sums` on its tower. The sums come back through the tree, the all-reduce and `updates`.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -155,9 +156,7 @@ class Trainer:
             going = (progress.step < last) & ~progress.stop
             return going if self.towers.run_behind else going & (figures.diverged == 0)
 
-        def body(progress: Progress, figures: Figures) -> tuple[Progress, Figures]:
-            return self._next_step(iterators, progress, figures, asked)
-
+        body = functools.partial(self._next_step, iterators, asked)
         with self.towers.on_host():
             end, figures = tf.while_loop(more, body, self._begin(first), parallel_iterations=1)
             return self._outcome(first, end, figures)
@@ -170,7 +169,7 @@ class Trainer:
         def watch(leaves: Sequence[Placed], factor: tf.Tensor) -> None:
             seen.append(self._recheck.see(leaves, step, factor, shards))
 
-        end, figures = self._next_step(iterators, *self._begin(step), asked, watch)
+        end, figures = self._next_step(iterators, asked, *self._begin(step), watch)
         with self.towers.on_host():
             return self._outcome(step, end, figures), seen[0]
 
@@ -184,9 +183,9 @@ class Trainer:
     def _next_step(
         self,
         iterators: Sequence[tf.data.Iterator],
+        asked: tf.Tensor,
         progress: Progress,
         figures: Figures,
-        asked: tf.Tensor,
         watch: Watch | None = None,
     ) -> tuple[Progress, Figures]:
         batches, seconds = self.towers.next_of_all(iterators)

@@ -109,34 +109,11 @@ class Slice:
         return self._source.where(index + self._start)
 
 
-class Resized:
-    """Another source, its images made to fit height x width."""
+class _SamePictures:
+    """All examples of another source, which a subclass decodes in another way."""
 
-    def __init__(self, source: Source, height: int, width: int) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self.class_names = source.class_names
-        self.image_shape = (height, width, source.image_shape[2])
-        self.fetch, self.original, self.where = source.fetch, source.original, source.where
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @property
-    def fingerprint(self) -> Fingerprint:
-        return self._source.fingerprint
-
-    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
-        pictures = self._source.decode(raw)
-        if window is None:
-            return images.fit(pictures, *self.image_shape[:2])
-        return images.windows(pictures, window, self.image_shape)
-
-
-class Middle:
-    """Another source as evaluation sees it: the middle of each picture, as `images.middle` takes it."""
-
-    def __init__(self, source: Source, share: float) -> None:
-        self._source, self._window = source, images.middle(share, source.image_shape)
         self.class_names, self.image_shape = source.class_names, source.image_shape
         self.fetch, self.original, self.where = source.fetch, source.original, source.where
 
@@ -146,6 +123,28 @@ class Middle:
     @property
     def fingerprint(self) -> Fingerprint:
         return self._source.fingerprint
+
+
+class Resized(_SamePictures):
+    """Another source, its images made to fit height x width."""
+
+    def __init__(self, source: Source, height: int, width: int) -> None:
+        super().__init__(source)
+        self.image_shape = (height, width, source.image_shape[2])
+
+    def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
+        pictures = self._source.decode(raw)
+        if window is None:
+            return images.fit(pictures, *self.image_shape[:2])
+        return images.windows(pictures, window, self.image_shape)
+
+
+class Middle(_SamePictures):
+    """Another source as evaluation sees it: the middle of each picture, as `images.middle` takes it."""
+
+    def __init__(self, source: Source, share: float) -> None:
+        super().__init__(source)
+        self._window = images.middle(share, source.image_shape)
 
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
         return self._source.decode(raw, window or self._window)
