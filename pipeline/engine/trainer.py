@@ -72,6 +72,9 @@ class Trainer:
         self._updates = Updates(config, self.towers, self._trained)
         self._compute = forward.computing(assembly.model, assembly.trained, config.label_smoothing, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
+        with self.towers.on_host():
+            self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
+        self._is_in_call = False
         self._follow_plan()
 
     def _follow_plan(self) -> None:
@@ -89,7 +92,13 @@ class Trainer:
     def go_back(self, values: state.Values) -> None:
         """Sets the state to these values. The steps that follow are those of the assembly's present plan."""
         self.towers.load(values)
+        self._is_in_call = False
         self._follow_plan()
+
+    @property
+    def reached(self) -> int:
+        """The step of the present state, also after a call that other workers broke off; -1 where it is not known."""
+        return int(self._begun.numpy()) if self._is_in_call else self._reached
 
     def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
@@ -105,13 +114,16 @@ class Trainer:
             return self._reached_by(outcome)
 
     def _read_from(self, step: int) -> None:
-        """Makes the iterators give the examples of this step next."""
+        """Makes the iterators give the examples of this step next, for a call that begins with it."""
+        self._begun.assign(step)
+        self._is_in_call = True
         if step != self._reached:
             self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
 
     def _reached_by(self, outcome: Outcome) -> Outcome:
         """The outcome of a call as NumPy scalars, once it has ended."""
         outcome = Outcome(*(value.numpy() for value in outcome))
+        self._is_in_call = False
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
 
@@ -188,7 +200,10 @@ class Trainer:
         figures: Figures,
         watch: Watch | None = None,
     ) -> tuple[Progress, Figures]:
-        batches, seconds = self.towers.next_of_all(iterators)
+        with self.towers.on_host():  # the loop begins a step when all of the one before is done
+            begun = self._begun.assign(progress.step, read_value=False)
+        with tf.control_dependencies([begun]):
+            batches, seconds = self.towers.next_of_all(iterators)
         of_towers: list[tf.Tensor] = []
 
         def look(leaves: Sequence[Placed], factor: tf.Tensor) -> None:

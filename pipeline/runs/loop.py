@@ -49,6 +49,7 @@ class Loop:
         self._is_first_call = True  # the first call traces: its time does not count as training
         self._phase = "start"  # of the last call
         self._stop_agreed = False  # all workers agree after the same step
+        run.job.rescue = lambda: self._saver.rescue(run.trainer.reached)
 
     def at_boundary(self, step: int, restored: bool = False) -> None:
         """Does the work that is due between two steps. At a restored step, only an evaluation can be missing.
@@ -84,9 +85,8 @@ class Loop:
             with self._run.phase(phase, step), self._profiler.call(step):
                 yield
         except BadDataError as error:
-            if self._run.cluster.alone and error.step:
-                self._saver.save(error.step)
-            self._saver.wait()
+            self._run.job.part(error)
+            self._saver.rescue(error.step or 0)
             raise
 
     def after_call(self, first: int, outcome: Outcome) -> int:

@@ -1,5 +1,7 @@
 """The checkpoints of an open run: saved after replicas and workers were compared, and pruned to the kept ones."""
 
+import threading
+
 from pipeline.engine import state
 from pipeline.errors import DivergedError
 from pipeline.runs.checkpoints import Manifest
@@ -12,11 +14,13 @@ class Saver:
     def __init__(self, run: Run):
         self._run = run
         self.step = run.start.step  # the newest checkpoint's; 0 if there is none
+        self._rescuing = threading.Lock()
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, with_others: bool = True) -> None:
         """Compares the replicas and starts a checkpoint of this step, unless it was saved already.
 
-        Raises DivergedError for replicas or workers that differ, StorageError if the previous save failed.
+        with_others: whether all workers save, and compare their states. Raises DivergedError for replicas or workers
+        that differ, StorageError if the previous save failed.
         """
         if step == self.step:
             return
@@ -24,10 +28,21 @@ class Saver:
         run.journal.flush()  # so that no checkpoint is on disk before the lines that led to it
         with run.phase("saving", step):
             values = run.trainer.towers.check_equal(step)
-            self._check_workers_equal(values, step)
+            if with_others:
+                self._check_workers_equal(values, step)
             if run.is_chief:
                 run.checkpoints.save(step, values, run.assembly.about(), self._saved)
         self.step = step
+
+    def rescue(self, step: int) -> None:
+        """Saves what the chief has of a step, once it has parted from the other workers. Raises StorageError.
+
+        For the main thread, and for the watchdog's where the main thread waits for others.
+        """
+        with self._rescuing:
+            if self._run.is_chief and step > self.step:
+                self.save(step, with_others=False)
+            self.wait()
 
     def wait(self) -> None:
         """Returns when no checkpoint is being written. Raises StorageError if the last save failed."""

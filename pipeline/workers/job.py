@@ -34,6 +34,7 @@ class Job:
         with sigterm_held_back():
             self._peers = Peers(topology.workers, self.phases.status) if topology.workers.count > 1 else None
         self.watchdog = Watchdog(asked, self.phases, preemption, self._peers, stop_file)
+        self.rescue: Callable[[], None] = lambda: None  # saves what a broken collective leaves; raises PipelineError
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
@@ -79,7 +80,11 @@ class Job:
         except tf.errors.OpError as error:
             if self._peers is None:
                 raise
-            raise self._cause(error, self._peers) from None
+            cause = self._cause(error, self._peers)
+            self.part(cause)
+            with contextlib.suppress(PipelineError):  # the cause is told, whatever comes of it
+                self.rescue()
+            raise cause from None
 
     def _cause(self, error: tf.errors.OpError, peers: Peers) -> PipelineError:
         """The cause of a broken collective: a worker's farewell, or a silent worker, whichever shows first."""
@@ -108,6 +113,7 @@ class Job:
     def watch(self, log: IO[str], report: Callable[[PipelineError], None], cluster: Cluster) -> None:
         """Shows the towers' progress to the watchdog, which writes to `log`, and calls `report` before it ends us."""
         self.phases.arrived = lambda: cluster.arrived
+        self.watchdog.rescue = lambda: self.rescue()
         self.watchdog.log, self.watchdog.report = log, report
 
     def meet(self, settled: Config, finished: bool = False) -> tuple[Config, bool]:

@@ -24,6 +24,7 @@ from pipeline.workers.peers import Peers
 from pipeline.workers.phases import Phases
 
 LOOK_S = 1.0
+RESCUE_S = 60.0  # for the last save of a process that has parted from lost workers
 GRACE_S = 3.0  # the main thread may still end by itself within this time, with a better reason
 
 
@@ -45,6 +46,7 @@ class Watchdog:
         self.check_owner: Callable[[], None] = lambda: None  # raises PipelineError once another process is the owner
         self.log: IO[str] | None = None  # a file for stacks and places, besides stderr
         self.report: Callable[[PipelineError], None] = lambda error: None  # called with the reason before the end
+        self.rescue: Callable[[], None] = lambda: None  # saves what a waiting main thread has reached
         self.last_word: Callable[[PipelineError], None] = lambda error: None  # the same, after that; takes its time
         self._stop_file = stop_file
         self._asked: float | None = None  # the time when a stop was asked for
@@ -110,18 +112,37 @@ class Watchdog:
         return _stalled(peers.statuses())
 
     def _end(self, error: PipelineError) -> None:
-        """Ends the process, unless it ends by itself within GRACE_S. If a peer is lost, first writes all places."""
+        """Ends the process, unless it ends by itself within GRACE_S, or parts from the others until then to save alone.
+
+        If a peer is lost, first writes all places.
+        """
         if isinstance(error, PeerLostError):
             self.write_places()
         if (peers := self.peers) is not None:
             peers.leave(error)
-        if not self._over.wait(GRACE_S):
+        if not self._over.wait(GRACE_S) and not (self._has_parted(peers) and self._over.wait(RESCUE_S)):
+            if peers is not None:
+                self._rescue()
             with contextlib.suppress(PipelineError):  # a full disk does not keep the process alive
                 self.report(error)
             try:
                 self.last_word(error)
             finally:
                 exit_now(error)
+
+    def _rescue(self) -> None:
+        """Saves in a thread of its own, since a disk may not answer."""
+
+        def work() -> None:
+            with contextlib.suppress(PipelineError):
+                self.rescue()
+
+        saving = threading.Thread(target=work, name="rescue", daemon=True)
+        saving.start()
+        saving.join(RESCUE_S)
+
+    def _has_parted(self, peers: Peers | None) -> bool:
+        return peers is not None and self.peers is None
 
     def write_places(self) -> None:
         """Writes the status of every worker to the log, and the stacks of this one."""

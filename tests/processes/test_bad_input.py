@@ -7,12 +7,15 @@ import struct
 import subprocess
 
 import commands
+import jobs
 import numpy as np
 import pytest
 from pictures import write
-from trainings import training
+from trainings import train, training
 
 from pipeline.errors import ExitCode
+from pipeline.runs.manifests import newest_step
+from pipeline.runs.run_directory import RunDirectory
 
 USAGE, BAD_DATA, DIVERGED, STORAGE = ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.DIVERGED, ExitCode.STORAGE
 
@@ -172,6 +175,29 @@ def test_images_torn_in_mid_training_are_named(image_files, tmp_path):
     assert "; bring the original back; a run that has a checkpoint cannot go on without " in err
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
     assert (tmp_path / "run" / "checkpoints" / f"ckpt-{max(steps)}.manifest.json").exists()
+
+
+def test_images_torn_in_mid_training_of_two_workers_cost_no_step(image_files, tmp_path):
+    """Whichever worker needs them, the chief saves the steps before, though no checkpoint was due."""
+    contents = {path: path.read_bytes() for path in image_files.rglob("*.png")}
+    flags = (*TORN_LATER, f"--source=folder:{image_files}", "--validation_fraction=0.1", "--checkpoint_every=0")
+    run = RunDirectory(tmp_path / "run")
+    with jobs.job(
+        run.path, *flags, "--grad_shards=2", "--steps=1000000", "--steps_per_loop=4", "--log_every=4"
+    ) as live:
+        assert live.until_step(8)
+        for path in list(contents)[::2]:
+            tear_image(path)
+        lines = live.all_end_with(BAD_DATA)
+    assert all("cannot be decoded (" in line for line in lines)
+    step = newest_step(run.checkpoints)
+    assert step >= 8
+    for path, content in contents.items():
+        path.write_bytes(content)
+    last = f"--steps={step + 4}"
+    gone_on = jobs.train(run.path, *flags, "--grad_shards=2", last, "--decay_steps=1000000")
+    alone = train(tmp_path / "alone", *flags, "--grad_shards=2", last, "--decay_steps=1000000")
+    assert gone_on["parameters_sha256"] == alone["parameters_sha256"]
 
 
 def test_an_image_found_torn_at_the_end_leaves_a_checkpoint(image_files, tmp_path):
