@@ -84,6 +84,8 @@ def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace) -> Outco
     environments = [{"TF_CONFIG": json.dumps(one)} for one in tasks]
     commands = [command] * layout.num_workers
     result = _chiefs_last_line(commands, layout.worker_cores, environments, stdin="\n")  # one round after the warm-up
+    if "unavailable" in result:
+        sys.exit(f"MultiWorkerMirroredStrategy: {result['unavailable']}")
     return Outcome(task.images_per_second(result["seconds"]), {})
 
 
