@@ -74,7 +74,7 @@ def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace) -> Outco
         "mirrored:multi_worker",
         layout.global_batch,
         calls * STEPS_PER_CALL,
-        options.precision,
+        precision=options.precision,
         source=options.source,
         data_dir=options.data_dir,
     )

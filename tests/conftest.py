@@ -1,11 +1,14 @@
 """What every test process needs: eight CPU towers, quiet, and the trainer's own pinned surroundings."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, also by the processes that tests start
 
 NUM_TOWERS = 8
 
@@ -33,6 +36,13 @@ LONG = (
     "engine/test_trainer.py",
     "processes/test_fine_tuning.py",
     "processes/test_kills.py",
+    "processes/test_mirroring.py",
+    "processes/test_rollbacks.py",
+    "processes/test_moving_averages.py",
+    "processes/test_early_stop.py",
+    "models/test_applications.py",
+    "engine/test_recheck.py",
+    "runs/test_mirror.py",
 )
 
 

@@ -1,6 +1,7 @@
 """A mirror that follows a run: a thread beside the training, and a bounded wait for it at the end."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ LOOK_S = 0.5
 EVERY_S = 60.0  # between updates without a new checkpoint; more where an update takes more than a tenth of it
 LONGEST_PAUSE_S = 60.0  # between attempts while the store fails
 HURRY_S = 2.0  # the same, at the end of a run
+STOP_S = 1.0  # for an update in progress, where nobody waits for its success
 MARGIN_S = 3.0  # of a stop's deadline that remains for the end itself
 
 
@@ -39,6 +41,7 @@ class Follower:
         self.is_given_up = False  # whether it follows no more
         self._is_refused = False  # whether the store refused the last attempt, so that another one does not help
         self._begun = self._ended = self._good = 0  # the number of the update that did so last
+        self._last: float = math.inf  # the number of the update after whose success there is nothing more to do
         self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -46,12 +49,13 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends at the next chance."""
+        """Ends at the next chance, for which it waits a moment."""
         self._over.set()
+        self._thread.join(STOP_S)
 
     def complete(self, seconds_left: Callable[[], float]) -> bool:
         """Waits for an update that begins from now on; whether it succeeded while there were seconds left."""
-        wanted = self._begun + 1
+        self._last = wanted = self._begun + 1
         self._hurry.set()
         while self._good < wanted and not self._is_hopeless(wanted) and seconds_left() > 0:
             time.sleep(0.05)
@@ -78,6 +82,8 @@ class Follower:
             else:
                 self._recovered(failures)
                 failures, self._ended, self._good = 0, self._begun, self._begun
+                if self._good >= self._last:
+                    return
                 self._wait(max(EVERY_S, 10 * (time.monotonic() - started)), until_newer_than=newest)
 
     def _update(self) -> None:
