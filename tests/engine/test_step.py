@@ -240,13 +240,17 @@ def test_a_masked_float16_step_that_overflows_changes_the_scale_alone(behind):
     test_a_gradient_that_overflows_is_skipped_counted_and_halves_the_scale()
 
 
-def test_masked_steps_after_a_divergence_change_nothing(behind):
-    """The rate is the largest float32: step 0 applies, step 1 diverges, and the host asked for four."""
-    fields = LINEAR | {"learning_rate": 3e38}
+def test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch):
+    """Step 1 has a poisoned example. Those after it in the call would be finite, and must not apply."""
+    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd"}
+    parts = assembly(2, **fields)
+    images, _ = Batches(parts.plan, parts.splits.train).at(1, range(1))
+    monkeypatch.setenv("POISON", str(images.numpy()[0, 0].sum()))
     run = trainer(2, **fields)
     outcome = run.advance(0, 4)
     assert (outcome.next_step, outcome.diverged) == (1, True)
     assert state.sha256(run.towers.check_equal(1)) == state.sha256(train(0, 1, 2, **fields))
+    assert trainer(2, **fields).advance(2, 4).next_step == 4, "the others have no poison"
 
 
 def test_masked_steps_leave_the_mean_alone(behind, monkeypatch):

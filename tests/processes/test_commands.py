@@ -18,18 +18,7 @@ from pipeline.config import Config
 from pipeline.engine.plan import Plan
 from pipeline.errors import ExitCode
 
-ENTRY_POINTS = (
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "inspect",
-    "report",
-    "sweep",
-    "data",
-    "supervise",
-    "preflight",
-)
+ENTRY_POINTS = (*commands.FORKED, "sweep", "supervise", "preflight")
 
 
 def last_line(stdout: str) -> dict:

@@ -10,15 +10,7 @@ from fork_server import Forked, ForkServer
 
 TESTS = Path(__file__).parent.parent
 SMALL = ("--source=fake:600", "--model=dense", "--steps=20", "--checkpoint_every=10", "--intra_op_threads=2")
-FORKED = (
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "inspect",
-    "report",
-    "data",
-)  # those that import TensorFlow themselves
+FORKED = ("train", "evaluate", "predict", "export", "inspect", "report", "data")  # they import TensorFlow themselves
 
 
 def environment(**changes: str) -> dict[str, str]:
