@@ -241,16 +241,16 @@ def test_a_masked_float16_step_that_overflows_changes_the_scale_alone(behind):
 
 
 def test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch):
-    """Step 1 has a poisoned example. Those after it in the call would be finite, and must not apply."""
-    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd"}
+    """Step 2 has a poisoned example. Those after it in the call would be finite, and must not apply."""
+    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd", "average": "0:6"}
     parts = assembly(2, **fields)
-    images, _ = Batches(parts.plan, parts.splits.train).at(1, range(1))
+    images, _ = Batches(parts.plan, parts.splits.train).at(2, range(1))
     monkeypatch.setenv("POISON", str(images.numpy()[0, 0].sum()))
     run = trainer(2, **fields)
-    outcome = run.advance(0, 4)
-    assert (outcome.next_step, outcome.diverged) == (1, True)
-    assert state.sha256(run.towers.check_equal(1)) == state.sha256(train(0, 1, 2, **fields))
-    assert trainer(2, **fields).advance(2, 4).next_step == 4, "the others have no poison"
+    outcome = run.advance(0, 5)
+    assert (outcome.next_step, outcome.diverged) == (2, True)
+    assert state.sha256(run.towers.check_equal(2)) == state.sha256(train(0, 2, 2, **fields))
+    assert trainer(2, **fields).advance(3, 5).next_step == 5, "the others have no poison"
 
 
 def test_masked_steps_leave_the_mean_alone(behind, monkeypatch):
