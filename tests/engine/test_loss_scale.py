@@ -35,3 +35,8 @@ def test_one_step(scale, good, finite, expected):
 
 def test_a_state_without_a_scale_has_none():
     assert loss_scale.read({}) is None
+
+
+def test_a_step_after_a_divergence_changes_nothing():
+    assert after(START, GROW_AFTER - 1, True, going=False) == (START, GROW_AFTER - 1, 0)
+    assert after(START, 17, False, going=False) == (START, 17, 0)

@@ -242,7 +242,7 @@ def test_a_masked_float16_step_that_overflows_changes_the_scale_alone(behind):
 
 def test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch):
     """Step 2 has a poisoned example. Those after it in the call would be finite, and must not apply."""
-    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd", "average": "0:6"}
+    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd", "average": "0:6", "ema": 0.5}
     parts = assembly(2, **fields)
     images, _ = Batches(parts.plan, parts.splits.train).at(2, range(1))
     monkeypatch.setenv("POISON", str(images.numpy()[0, 0].sum()))
