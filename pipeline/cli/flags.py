@@ -9,7 +9,6 @@ from absl import flags
 from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.runs import settings
-from pipeline.storage.files import expand
 from pipeline.text.flag_values import NORMALIZATIONS
 
 _DEFINE: dict[type, Callable] = {
@@ -100,16 +99,9 @@ def execution() -> dict[str, Any]:
 
 def asked() -> Config:
     """The configuration of the parsed flags, neither resolved nor validated."""
-    config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
-    source = "fake" if config.fake_data else sources.normalized(config.source)
-    return dataclasses.replace(config, source=source, fake_data=False)
+    return settings.normalized(Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)}))
 
 
 def configuration() -> Config:
     """The configuration of the parsed flags, validated, with the default of --run_dir filled in."""
-    config = asked()
-    settings.check(config)
-    # The shell leaves the ~ in --run_dir=~/runs to us.
-    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
-    mirror = expand(config.mirror, "mirror") if config.mirror else ""
-    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+    return settings.completed(asked())

@@ -45,6 +45,11 @@ def start(topology: Topology, config: Config) -> None:
         raise UsageError(f"devices were initialized before the trainer could set them up: {error}") from None
 
 
+def threads() -> int:
+    """The threads inside one operation that this process was set up with; 0 if TensorFlow chooses."""
+    return tf.config.threading.get_intra_op_parallelism_threads()
+
+
 def peak_mib(topology: Topology) -> dict[str, int]:
     """The most memory in MiB that was held at a time: by this process, and by TensorFlow on each GPU tower."""
     peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}

@@ -31,6 +31,7 @@ class RunDirectory:
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
+        self.code = path / "code"  # the source text of a model that is a function of a script or a notebook
         self.mirror = path / "mirror.json"  # whose mirror it has
         self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 

@@ -11,6 +11,7 @@ from pipeline.errors import StorageError, UsageError
 from pipeline.models.names import KERAS
 from pipeline.process import messages
 from pipeline.storage import stores
+from pipeline.storage.files import expand
 
 
 def check(config: Config) -> None:
@@ -27,6 +28,25 @@ def check(config: Config) -> None:
         stores.check(config.mirror, "mirror")
     if config.notify:
         messages.check(config.notify, "notify")
+
+
+def completed(asked: Config) -> Config:
+    """The configuration that was asked for, checked, with its source's one spelling and the default of --run_dir.
+
+    Raises UsageError, as `check` does.
+    """
+    config = normalized(asked)
+    check(config)
+    # The shell leaves the ~ in --run_dir=~/runs to us.
+    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
+    mirror = expand(config.mirror, "mirror") if config.mirror else ""
+    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+
+
+def normalized(config: Config) -> Config:
+    """The configuration with the one spelling of its source."""
+    source = "fake" if config.fake_data else sources.normalized(config.source)
+    return dataclasses.replace(config, source=source, fake_data=False)
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
