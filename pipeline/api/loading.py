@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,20 +107,8 @@ class Run:
         checkpoint: latest, best (on validation), or a step. parameters: ema or raw; None for ema where the run has it.
         towers, tower_devices: as the flags. Raises UsageError, StorageError.
         """
-        self._check_code()
         execution = {"towers": towers, "tower_devices": tower_devices}
-        return Predictor(self._directory, str(checkpoint), parameters, execution)
-
-    def _check_code(self) -> None:
-        """Raises UsageError for a model whose source text lies in the run directory, unless it is trusted."""
-        module = self.config.model.partition(":")[0]
-        if ":" not in self.config.model or not (self._directory.code / f"{module}.py").is_file():
-            return
-        if not self._trust_code and importlib.util.find_spec(module) is None:
-            raise UsageError(
-                f"run_dir={self.run_dir} has a model of its own code, {self._directory.code / module}.py; read it, "
-                "then load the run with trust_code=True"
-            )
+        return Predictor(self._directory, str(checkpoint), parameters, execution, self._trust_code)
 
     @property
     def _record(self) -> RunRecord:

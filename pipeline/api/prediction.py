@@ -27,16 +27,21 @@ class Predictor:
     """The model of a checkpoint. Call it with images; it computes what `python -m pipeline.predict` does."""
 
     def __init__(
-        self, directory: RunDirectory, checkpoint: str, parameters: str | None, execution: Mapping[str, Any]
+        self,
+        directory: RunDirectory,
+        checkpoint: str,
+        parameters: str | None,
+        execution: Mapping[str, Any],
+        trust_code: bool,
     ) -> None:
-        """See `Run.predictor`."""
+        """See `Run.predictor`, and `load`."""
         import_tensorflow()
         from pipeline.runs.saved_run import SavedRun
         from pipeline.serving.prediction import Predictor as Computation
 
         saved = SavedRun(directory, parameters)
         restored = saved.restore(checkpoint)
-        with _found_in(str(directory.code.absolute())):
+        with _found_in(str(directory.code.absolute())) if trust_code else contextlib.nullcontext():
             assembly, towers = _assembled(saved, restored, execution)
         self.step = restored.manifest.step
         self.classes: tuple[str, ...] = tuple(assembly.spec.class_names)

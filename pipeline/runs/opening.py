@@ -128,6 +128,7 @@ def _started(
     stop: Preemption,
 ) -> Run:
     """The open run. The state may be large: at the end only the trainer's variables hold it."""
+    directory.check_code(config.model)
     cluster = Cluster(towers, config)
     with stop.sigterm_retaken():
         devices.start(towers, config)
