@@ -106,7 +106,7 @@ def test_imports_between_folders_point_one_way(file):
 
 def test_the_root_holds_the_commands_and_little_else():
     root = {file.removesuffix(".py") for file in FILES if "/" not in file}
-    assert root == {*COMMANDS, "__init__", "config", "errors"}
+    assert root == {*COMMANDS, "__init__", "errors"}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == {
         name for names in LAYERS for name in names if (PACKAGE / name).is_dir()
     }

@@ -38,6 +38,15 @@ class Seen(NamedTuple):
     factor: tf.Tensor  # [] float32: the factor of every example's loss in that step
 
 
+class Evidence(NamedTuple):
+    """What was seen of a rechecked step, as NumPy arrays, and the values that it began with."""
+
+    before: tuple[list[tf.Tensor], list[tf.Tensor]]  # the parameters and statistics
+    own: np.ndarray  # as in `Seen`, with the next two
+    again: np.ndarray
+    factor: np.ndarray
+
+
 def fingerprints(sums: ShardSums) -> tf.Tensor:
     """A hash of the bits of each tensor, [tensors] int64, computed by the device in force, which must be the host."""
     tensors = tf.nest.flatten(sums)

@@ -7,7 +7,6 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,46 +16,16 @@ from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
 from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
+from pipeline.engine.outcome import Gradient, Outcome
 from pipeline.engine.placement import Placement
 from pipeline.engine.progress import Figures, Progress
-from pipeline.engine.recheck import Asked, Recheck, Seen
+from pipeline.engine.recheck import Asked, Evidence, Recheck, Seen
 from pipeline.engine.towers import Placed, Towers
 from pipeline.engine.updates import Updates
 from pipeline.models.variables import seeds_of
 
 Batch = tuple[tf.Tensor, tf.Tensor]  # images [shards, shard_batch, h, w, c] uint8 and labels [shards, shard_batch]
 Watch = Callable[[Sequence[Placed], tf.Tensor], None]  # (the sums of each shard, the factor of every example's loss)
-
-
-class Outcome(NamedTuple):
-    """The outcome of the last step that was computed: tensors in a TensorFlow function, NumPy scalars outside."""
-
-    next_step: tf.Tensor  # [] int64: the global step reached; where a step diverged, that step
-    diverged: tf.Tensor  # [] bool
-    stop: tf.Tensor  # [] bool: whether a worker asked to stop after this step
-    loss: tf.Tensor  # [] float32, mean over the global batch
-    correct: tf.Tensor  # [] int32
-    gradient_norm: tf.Tensor  # [] float32, before clipping
-    learning_rate: tf.Tensor  # [] float32
-    input_seconds: tf.Tensor  # [] float64: the wait for examples, over all steps of a call
-    reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
-    tower_seconds: tf.Tensor  # [towers] float64: see `Towers.seconds_of`, over all steps
-
-
-class Evidence(NamedTuple):
-    """What was seen of a rechecked step, as NumPy arrays, and the values that it began with."""
-
-    before: tuple[list[tf.Tensor], list[tf.Tensor]]  # the parameters and statistics
-    own: np.ndarray  # as in `Seen`, with the next two
-    again: np.ndarray
-    factor: np.ndarray
-
-
-class Gradient(NamedTuple):
-    """The averaged gradient of one step, by parameter, and the step's loss."""
-
-    loss: float
-    by_parameter: dict[str, np.ndarray]
 
 
 class Trainer:
@@ -121,8 +90,8 @@ class Trainer:
             self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
 
     def _reached_by(self, outcome: Outcome) -> Outcome:
-        """The outcome of a call as NumPy scalars, once it has ended."""
-        outcome = Outcome(*(value.numpy() for value in outcome))
+        """The outcome of a call outside of TensorFlow, once the call has ended."""
+        outcome = outcome.as_numpy()
         self._is_in_call = False
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
@@ -171,7 +140,7 @@ class Trainer:
         body = functools.partial(self._next_step, iterators, asked)
         with self.towers.on_host():
             end, figures = tf.while_loop(more, body, self._begin(first), parallel_iterations=1)
-            return self._outcome(first, end, figures)
+            return Outcome.of(first, end, figures)
 
     def _rechecked_traced(
         self, iterators: Sequence[tf.data.Iterator], step: tf.Tensor, shards: Asked, asked: tf.Tensor
@@ -183,7 +152,7 @@ class Trainer:
 
         end, figures = self._next_step(iterators, asked, *self._begin(step), watch)
         with self.towers.on_host():
-            return self._outcome(step, end, figures), seen[0]
+            return Outcome.of(step, end, figures), seen[0]
 
     def _begin(self, first: tf.Tensor) -> tuple[Progress, Figures]:
         """The state of a loop before its first step."""
@@ -216,11 +185,6 @@ class Trainer:
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
             computed = progress.tower_seconds + of_towers[0]
             return Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
-
-    def _outcome(self, first: tf.Tensor, end: Progress, figures: Figures) -> Outcome:
-        reached = first + tf.cast(figures.applied, tf.int64)
-        numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
-        return Outcome(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
 
     def _no_figures(self) -> Figures:
         with self.towers.on(0):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.config import Config
 from pipeline.engine.evaluation import Tally
-from pipeline.engine.trainer import Outcome
+from pipeline.engine.outcome import Outcome
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from pipeline.engine import state
+from pipeline.engine.outcome import Gradient
 from pipeline.engine.plan import Rollback
-from pipeline.engine.trainer import Gradient
 from pipeline.errors import DivergedError
 from pipeline.runs import resume, starting_point
 from pipeline.runs.run import Run

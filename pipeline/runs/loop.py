@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.engine import devices, placement, state
 from pipeline.engine.evaluation import Tally
-from pipeline.engine.trainer import Outcome
+from pipeline.engine.outcome import Outcome
 from pipeline.errors import BadDataError, PreemptedError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler

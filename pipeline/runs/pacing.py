@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.engine.trainer import Outcome
+from pipeline.engine.outcome import Outcome
 from pipeline.monitoring.journal import markdown_table
 from pipeline.monitoring.pace import Look, Pace, Stragglers
 from pipeline.runs.run import Run

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.engine import checks
 from pipeline.engine.checks import Check
-from pipeline.engine.trainer import Evidence, Outcome
+from pipeline.engine.outcome import Outcome
+from pipeline.engine.recheck import Evidence
 from pipeline.errors import DivergedError
 from pipeline.runs.run import Run
 from pipeline.runs.saving import Saver

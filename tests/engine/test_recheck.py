@@ -6,7 +6,8 @@ import tensorflow as tf
 from small_run import topology, trainer
 
 from pipeline.engine import checks, forward, state
-from pipeline.engine.trainer import Evidence, Trainer
+from pipeline.engine.recheck import Evidence
+from pipeline.engine.trainer import Trainer
 
 LAST = 4
 

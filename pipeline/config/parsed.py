@@ -1,0 +1,80 @@
+"""The flags that stand for more than one value, parsed."""
+
+import contextlib
+import dataclasses
+import functools
+import re
+
+from pipeline.augment import Operation, parse
+from pipeline.config.flags import Flags
+from pipeline.errors import UsageError
+from pipeline.text import flag_values
+from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Normalization, Steps
+
+# The properties that hold parsed values, and raise UsageError where that cannot be.
+PARSED = (
+    "size",
+    "rates",
+    "devices",
+    "average_window",
+    "profile_window",
+    "augmentation",
+    "normalization",
+    "frozen",
+    "stop_rule",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed(Flags):
+    """The flags, and the values that some of them stand for. A property raises UsageError for a text that has none."""
+
+    def __post_init__(self) -> None:
+        """Gives --image_size its one spelling, where it has one: 224x224 is 224."""
+        with contextlib.suppress(UsageError):
+            object.__setattr__(self, "image_size", str(flag_values.image_size(str(self.image_size))))
+
+    @functools.cached_property
+    def size(self) -> ImageSize:
+        """--image_size, parsed; (0, 0) for the source's own."""
+        return flag_values.image_size(self.image_size)
+
+    @functools.cached_property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """--piecewise, parsed: the rate from each step on."""
+        return flag_values.rates(self.piecewise)
+
+    @functools.cached_property
+    def average_window(self) -> Steps:
+        """--average, parsed: the steps over which the parameters are averaged."""
+        return flag_values.steps("average", self.average)
+
+    @functools.cached_property
+    def stop_rule(self) -> EarlyStop | None:
+        """--early_stop, parsed; None without it."""
+        return flag_values.early_stop(self.early_stop)
+
+    @functools.cached_property
+    def profile_window(self) -> Steps:
+        """--profile, parsed: the steps that are traced."""
+        return flag_values.steps("profile", self.profile)
+
+    @functools.cached_property
+    def frozen(self) -> re.Pattern[str] | None:
+        """--freeze, compiled; None without it."""
+        return flag_values.pattern("freeze", self.freeze) if self.freeze else None
+
+    @functools.cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """--tower_devices, parsed."""
+        return flag_values.devices(self.tower_devices)
+
+    @functools.cached_property
+    def normalization(self) -> Normalization:
+        """--normalize, parsed."""
+        return flag_values.normalization(self.normalize)
+
+    @functools.cached_property
+    def augmentation(self) -> tuple[Operation, ...]:
+        """--augment, parsed."""
+        return parse(self.augment)

@@ -1,0 +1,96 @@
+"""The rules that the values of flags follow, alone and together."""
+
+import dataclasses
+from typing import Any
+
+from pipeline.augment import mixes
+from pipeline.config.parsed import PARSED, Parsed
+from pipeline.errors import UsageError
+from pipeline.text.spelling import nearest
+
+MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
+LARGEST_FLOAT32 = 3.4028234e38
+
+
+def check(config: Parsed) -> None:
+    """Raises UsageError for the first value that breaks a rule."""
+    for field in dataclasses.fields(config):
+        _check_value(field, getattr(config, field.name))
+    for parsed in PARSED:
+        getattr(config, parsed)
+    for rule in (_shards_divide_the_batch, _schedule_fits, _companions_are_given, _windows_end_in_time):
+        rule(config)
+
+
+def _shards_divide_the_batch(config: Parsed) -> None:
+    if config.grad_shards and config.global_batch % config.grad_shards:
+        raise UsageError(
+            f"global_batch={config.global_batch} does not split into {config.grad_shards} shards; "
+            f"use a multiple of {config.grad_shards}, or other --grad_shards or --towers"
+        )
+    shards = config.grad_shards or 1
+    if mixes(config.augmentation) and config.global_batch % (2 * shards):
+        raise UsageError(
+            f"augment={config.augment} mixes pairs of a shard's examples, and global_batch={config.global_batch} in "
+            f"{shards} shards makes no pairs; use a --global_batch that is a multiple of {2 * shards}"
+        )
+
+
+def _schedule_fits(config: Parsed) -> None:
+    if (config.schedule == "piecewise") != bool(config.piecewise):
+        raise UsageError("--schedule=piecewise and --piecewise=STEP:RATE,... go together; give both or neither")
+    if config.final_rate and config.schedule not in ("cosine", "linear", "onecycle"):
+        raise UsageError(
+            f"final_rate={config.final_rate} is of --schedule=cosine, linear or onecycle, and the schedule is "
+            f"{config.schedule}; leave it out, or use one of them"
+        )
+    if config.final_rate > config.learning_rate:
+        raise UsageError(
+            f"final_rate={config.final_rate} is above learning_rate={config.learning_rate}, from which the rate falls; "
+            "lower --final_rate"
+        )
+    end = config.decay_steps or config.steps
+    if config.schedule not in ("constant", "piecewise") and config.warmup_steps >= end:
+        raise UsageError(
+            f"warmup_steps={config.warmup_steps} leaves no step for the schedule, which ends at step {end}; "
+            "lower --warmup_steps or raise --decay_steps"
+        )
+
+
+def _companions_are_given(config: Parsed) -> None:
+    if config.augment_steps and not config.augment:
+        raise UsageError(
+            f"augment_steps={config.augment_steps} needs --augment, which is not given; give both, or leave it out"
+        )
+    if config.init_sha256 and not config.init_from:
+        raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
+    if config.early_stop and not config.eval_every:
+        raise UsageError(f"early_stop={config.early_stop} needs evaluations; give --eval_every, or leave it out")
+    if config.quiet and config.verbose:
+        raise UsageError("--quiet and --verbose exclude each other; give one of them")
+
+
+def _windows_end_in_time(config: Parsed) -> None:
+    for name, window in (("average", config.average_window), ("profile", config.profile_window)):
+        if window.end > config.steps:
+            raise UsageError(
+                f"{name}={getattr(config, name)} ends after the last of steps={config.steps}; "
+                "lower its END, or raise --steps"
+            )
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    name, rule = field.name, field.metadata
+    if isinstance(value, str) and value != value.strip():
+        raise UsageError(f"{name}='{value}' begins or ends with a space; write it without, as --{name}={value.strip()}")
+    if rule["choices"] and value not in rule["choices"]:
+        raise UsageError(f"{name}={value} is unknown{nearest(value, rule['choices'])}")
+    if isinstance(value, float) and not abs(value) <= LARGEST_FLOAT32:
+        raise UsageError(f"{name}={value} is not a finite number of 32 bits; give one, as --{name}={field.default}")
+    least, most = rule["least"], rule["most"]
+    if most is None and type(value) is int:
+        most = MOST_WHOLE
+    if least is not None and value < least:
+        raise UsageError(f"{name}={value} is too small; the least is {least}")
+    if most is not None and value > most:
+        raise UsageError(f"{name}={value} is too large; the most is {most}")
