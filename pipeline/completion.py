@@ -15,7 +15,7 @@ from pipeline.text.spelling import nearest
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
     *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
-    *("data", "supervise", "preflight", "completion"),
+    *("data", "supervise", "preflight", "doctor", "completion"),
 )
 FILES, DIRECTORIES = "files", "directories"
 
