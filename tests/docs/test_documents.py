@@ -17,7 +17,7 @@ LONGEST = {"README.md": 150, "BUILD_NOTES.md": 200}
 # Flags of other programs that the text speaks of.
 FOREIGN_FLAGS = {
     *("logdir", "gpus-per-task", "gpu-bind", "signal", "requeue", "kill-on-bad-exit", "wait", "distribution", "help"),
-    *("version", "flagfile", "name", "numprocesses"),
+    *("version", "flagfile", "name", "numprocesses", "target", "user"),
 }
 
 
@@ -79,11 +79,14 @@ def test_the_commands_of_a_block_are_all_found():
     block = (
         "PIPELINE_EXTRAS=profile ./launch/train.sh --steps=3 \\\n  --seed=2 & sleep 3; kill -9 $!   # --no\n"
         "source <(.venv/bin/python -m pipeline.completion bash)\n"
+        "pipeline-train --seed=3; $VIRTUAL_ENV/share/tower-pipeline/launch/ssh.sh --hosts=a,b\n"
         "sbatch --array=0-3 --wrap='exec python -m pipeline.sweep … --array'\n"
     )
     assert list(pages.commands_of("a page", block)) == [
         ("a page", "launch/train.sh", ("--steps=3", "--seed=2")),
         ("a page", "pipeline.completion", ("bash",)),
+        ("a page", "pipeline.train", ("--seed=3",)),
+        ("a page", "launch/ssh.sh", ("--hosts=a,b",)),
         ("a page", "pipeline.sweep", ("--array",)),
     ]
 
