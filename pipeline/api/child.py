@@ -93,7 +93,10 @@ class _Child:
         self._feed.close()
 
     def end(self) -> None:
-        """Asks the process to stop, where this one cannot go on with it."""
+        """Asks the process to stop, where this one cannot go on with it; nobody reads then what it writes."""
+        self._stdout.close()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
         self._process.terminate()
         self._process.wait()
 

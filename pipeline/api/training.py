@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import shutil
 import site
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,8 @@ def train(*, model: "str | Callable[..., keras.Model]" = Config.model, **flags: 
     source = model_source.of(model)
     config = arguments.settled({**flags, "model": source.name})
     directory = RunDirectory(Path(config.run_dir))
-    with _beside(directory, source):
-        search = [str(directory.code.absolute())] if source.text else []
-        child.train(config.to_arguments(), [*search, *_callers_path()], screen.here(), config.quiet)
+    with _beside(directory, source), _alone(source) as place:
+        child.train(config.to_arguments(), [*place, *_callers_path()], screen.here(), config.quiet)
     return load(directory.path, trust_code=bool(source.text))
 
 
@@ -55,7 +54,7 @@ _signed(train)
 
 @contextlib.contextmanager
 def _beside(directory: RunDirectory, source: ModelSource) -> Iterator[None]:
-    """Inside, the text of a model lies in the run directory. It stays, unless there came no run of it."""
+    """Inside, the text of a model lies in the run directory: as a record, which stays if there came a run of it."""
     if not source.text:
         yield
         return
@@ -68,8 +67,18 @@ def _beside(directory: RunDirectory, source: ModelSource) -> Iterator[None]:
         yield
     finally:
         if not directory.config.exists():
-            shutil.rmtree(directory.code / "__pycache__", ignore_errors=True)
             _remove(made)
+
+
+@contextlib.contextmanager
+def _alone(source: ModelSource) -> Iterator[list[str]]:
+    """The directory in which a training finds a model's text, and nothing that lay in its run directory before."""
+    if not source.text:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as place:
+        Path(place, source.file).write_text(source.text)
+        yield [place]
 
 
 def _remove(made: list[Path]) -> None:

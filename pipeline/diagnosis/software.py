@@ -64,7 +64,7 @@ def packages() -> Iterator[Finding]:
         ExitCode.USAGE if faults else ExitCode.DONE,
     )
     there = [extra for extra, rules in extras.items() if not any(_fault(*rule) for rule in rules)]
-    yield Finding("extras", ", ".join(there) + f" (of {', '.join(extras)})" if extras else "")
+    yield Finding("extras", (", ".join(there) or "none") + (f" of {', '.join(extras)}" if extras else ""))
 
 
 def _requirements() -> tuple[list[tuple[str, str]], dict[str, list[tuple[str, str]]]]:

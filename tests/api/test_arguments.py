@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import pipeline
 from pipeline import config as configuration
-from pipeline.api import arguments
+from pipeline.api import arguments, training
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
@@ -65,3 +66,11 @@ def test_every_flag_is_in_the_signature_with_its_default():
         name: value for name, value in vars(Config()).items() if name not in ("dry_run", "repeat")
     }
     assert shown["steps"].annotation is int and shown["source"].annotation is str
+
+
+def test_the_child_finds_what_the_caller_finds_and_not_this_pythons_own_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = [entry for entry in sys.path if "site-packages" in entry or entry.endswith((".zip", "lib-dynload"))]
+    assert own
+    monkeypatch.setattr(sys, "path", [*own, "", str(tmp_path / "none"), "/usr", *own])
+    assert training._callers_path() == [str(tmp_path), "/usr"]

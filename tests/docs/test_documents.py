@@ -17,7 +17,7 @@ LONGEST = {"README.md": 150, "BUILD_NOTES.md": 200}
 # Flags of other programs that the text speaks of.
 FOREIGN_FLAGS = {
     *("logdir", "gpus-per-task", "gpu-bind", "signal", "requeue", "kill-on-bad-exit", "wait", "distribution", "help"),
-    *("version", "flagfile", "name", "numprocesses", "target", "user"),
+    *("version", "flagfile", "name", "numprocesses"),
 }
 
 

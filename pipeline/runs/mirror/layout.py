@@ -18,7 +18,7 @@ from pipeline.storage.reading import MOST_SMALL_BYTES, parse_json
 from pipeline.storage.stores import NotThereError, RefusedError, Store
 
 CHECKPOINTS = "checkpoints/"
-_MIRRORED = re.compile(r"(config\.flags|metrics\.jsonl|placement\.txt|code/\w+\.py|(tensorboard|logs)/.+)")
+_MIRRORED = re.compile(r"(config\.flags|metrics\.jsonl|placement\.txt|(tensorboard|logs)/.+)")
 
 
 class TakenOverError(Exception):
@@ -116,7 +116,7 @@ class Mirror:
     def files(self) -> list[Path]:
         """The files in the run directory that are mirrored besides checkpoints; the history comes last."""
         directory = self.directory
-        found = [directory.config, directory.placement, *sorted(directory.code.glob("*.py"))]
+        found = [directory.config, directory.placement]
         for parent in (directory.logs, directory.tensorboard):
             found += sorted(Path(where) / name for where, _, names in os.walk(parent) for name in names)
         return [path for path in (*found, directory.metrics) if path.is_file() and not path.is_symlink()]
