@@ -114,6 +114,14 @@ def test_what_can_be_imported_keeps_its_name():
     assert model_source.of(collections.OrderedDict) == ("collections:OrderedDict", "")
 
 
+def test_the_main_module_is_not_imported_again(monkeypatch):
+    main = types.ModuleType("__main__")
+    main.__dict__.update(program("def part(x): return x + 1\ndef net(a, b): return part(a)"))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    there = elsewhere(main.net)
+    assert "__main__" not in there.text and there.model(1, 0) == 2 and there.model is not main.net
+
+
 def test_keras_is_imported_from_its_public_modules():
     there = elsewhere(
         program("""

@@ -37,7 +37,7 @@ def test_lines_stay_and_what_follows_a_return_moves_however_it_arrives(size):
 
 def test_nothing_is_shown_of_a_quiet_one_and_a_line_without_end_is():
     shown = Told()
-    Feed(shown, quiet=True).write((WRITTEN + RESULT).encode())
+    Feed(shown, quiet=True).write(f"{WRITTEN}{RESULT}\rstep 4".encode())
     assert shown.told == []
     feed = Feed(shown, quiet=False)
     feed.write(b"Killed")

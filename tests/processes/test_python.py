@@ -112,7 +112,7 @@ def test_nobodys_code_runs_because_it_lies_in_a_run_directory(notebook):
     assert sys.path == path
 
 
-def test_a_run_is_read_as_its_files_have_it(finished_run):
+def test_a_run_is_read_as_its_files_have_it(finished_run, monkeypatch):
     run = pipeline.load(finished_run)
     assert (run.run_dir, run.status, run.config.global_batch) == (finished_run, "finished", 100)
     lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
@@ -125,6 +125,9 @@ def test_a_run_is_read_as_its_files_have_it(finished_run):
     assert run.history("train").empty
     with pytest.raises(UsageError, match="split=tset is unknown; known: train, validation, test"):
         run.history("tset")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match=r"needs pandas; pip install pandas, or use \.events"):
+        run.history()
     with pytest.raises(UsageError, match="holds no run"):
         pipeline.load(finished_run / "checkpoints")
 
