@@ -201,7 +201,10 @@ def events_at_the_end_of(pid: int, run: RunDirectory) -> list[dict]:
     """The lines of a run, once the process has ended."""
     descriptor = os.pidfd_open(pid)
     try:
-        assert select.select([descriptor], [], [], trainings.DEADLINE_S)[0]
+        ended = bool(select.select([descriptor], [], [], trainings.DEADLINE_S)[0])
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+        assert ended
     finally:
         os.close(descriptor)
     return run.history().events
