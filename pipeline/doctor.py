@@ -1,23 +1,26 @@
 """Entry point: python -m pipeline.doctor. Tells what is there for a training, and the remedy for what is wrong.
 
-Its text names no user, no host and no secret, and so can be pasted into a report.
+Its text names no user, no host and no secret, and so can be pasted into a report. It needs no package besides this one,
+since one that is missing may be what is wrong.
 """
 
+import importlib.util
 from pathlib import Path
 
-from absl.flags import DEFINE_string
-
-from pipeline.cli import command, flags
 from pipeline.diagnosis import findings, machine, network, places, software
 from pipeline.diagnosis.findings import Finding
 from pipeline.errors import ExitCode, most_telling
 from pipeline.process.exits import pass_on
 from pipeline.storage.files import expand
 
+RUNS = "runs"
+
 
 def define_flags() -> None:
     """Defines the flag of this command."""
-    DEFINE_string("run_dir", "runs", "The directory that runs are to lie in: its disk is looked at.")
+    from absl.flags import DEFINE_string
+
+    DEFINE_string("run_dir", RUNS, "The directory that runs are to lie in: its disk is looked at.")
 
 
 def main() -> None:
@@ -25,7 +28,13 @@ def main() -> None:
 
     A remark is about what only some trainings need.
     """
-    found = _findings(Path(expand(flags.value("run_dir"), "run_dir")))
+    from pipeline.cli import flags
+
+    _tell(Path(expand(flags.value("run_dir"), "run_dir")))
+
+
+def _tell(run_dir: Path) -> None:
+    found = _findings(run_dir)
     print("\n".join(findings.lines(found)))
     count = {verdict: sum(one.verdict == verdict for one in found) for verdict in ("problem", "remark")}
     verdict = f"{count['problem']} problem(s)" if count["problem"] else "ready to train"
@@ -43,6 +52,10 @@ def _findings(run_dir: Path) -> list[Finding]:
 
 def run() -> None:
     """The console command."""
+    if importlib.util.find_spec("absl") is None:  # the flags' own package
+        _tell(Path(RUNS))
+    from pipeline.cli import command
+
     command.run(main, define_flags, usage="python -m pipeline.doctor [--run_dir=R]", own_topic="doctor")
 
 

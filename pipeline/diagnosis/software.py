@@ -20,6 +20,7 @@ from pipeline.process import environment
 DISTRIBUTION = "tower-pipeline"
 PYTHONS = ((3, 10), (3, 13))  # the first and the last one
 TRIAL_S = 180
+_INSTALL = "pip install the wheel with what it needs, or in a checkout start ./launch/train.sh, which makes .venv"
 _LEFT_OUT = "test"  # an extra of developers
 
 
@@ -60,7 +61,7 @@ def packages() -> Iterator[Finding]:
     yield Finding(
         "packages",
         f"{len(needed) - len(faults)} of {len(needed)} as needed",
-        f"{'; '.join(faults)}: pip install --upgrade {DISTRIBUTION}" if faults else "",
+        f"{', '.join(faults)}: {_INSTALL}" if faults else "",
         ExitCode.USAGE if faults else ExitCode.DONE,
     )
     there = [extra for extra, rules in extras.items() if not any(_fault(*rule) for rule in rules)]
@@ -72,7 +73,7 @@ def _requirements() -> tuple[list[tuple[str, str]], dict[str, list[tuple[str, st
     try:
         texts = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:  # not installed: a folder on PYTHONPATH
-        texts = ["absl-py", "keras>=3.12,<4", "numpy", "pillow", "tensorflow>=2.21,<2.22", "tqdm"]
+        texts = ["absl-py", "jinja2", "keras>=3.12,<4", "numpy", "pillow", "tensorflow>=2.21,<2.22", "tqdm"]
     needed: list[tuple[str, str]] = []
     extras: dict[str, list[tuple[str, str]]] = {}
     for text in texts:
@@ -99,6 +100,8 @@ def _fault(name: str, rule: str) -> str:
 
 def tensorflow() -> tuple[Finding, int]:
     """Whether TensorFlow can be imported and computes, and the number of GPUs that it sees; -1 if it does not work."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return _broken("it is not installed", "install the packages"), -1
     command = [sys.executable, "-m", "pipeline.diagnosis.trial"]
     path = str(Path(pipeline.__file__).resolve().parents[1])
     try:
@@ -134,9 +137,10 @@ def _reason(code: int, stderr: str) -> tuple[str, str]:
     if code == -signal.SIGKILL:
         return "it was killed, as for want of memory", "give this machine, or its container, more memory"
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), f"exit code {code}")
-    if "No module named 'tensorflow'" in last:
-        return "it is not installed", f"pip install {DISTRIBUTION}"
-    return last.strip(), f"mend what it says, or reinstall: pip install --force-reinstall {DISTRIBUTION}"
+    return (
+        last.strip(),
+        "mend what it says, or install it again: pip install --force-reinstall 'tensorflow>=2.21,<2.22'",
+    )
 
 
 def _broken(reason: str, remedy: str) -> Finding:

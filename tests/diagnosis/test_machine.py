@@ -71,7 +71,7 @@ def test_gpus_that_tensorflow_does_not_see_are_a_problem(two_gpus, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     found = machine.gpus(0, two_gpus)
     assert found.code == ExitCode.USAGE and found.fault.startswith("TensorFlow sees 0 of 2 GPUs, ")
-    assert "pip install 'tower-pipeline[gpu]'" in found.fault
+    assert "pip install 'tensorflow[and-cuda]>=2.21,<2.22'" in found.fault
     assert machine.gpus(-1, two_gpus).verdict == "ok"  # TensorFlow itself is the problem
 
 

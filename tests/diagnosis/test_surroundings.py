@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import subprocess
 import sys
 
+import commands
 import pytest
 
 from pipeline.diagnosis import findings, network, places, software
@@ -72,11 +74,22 @@ def test_a_tensorflow_that_does_not_work_is_told_by_its_last_words(monkeypatch, 
     assert "No such file or directory" in software.tensorflow()[0].fault
 
 
+def test_a_python_without_any_package_is_told_what_it_lacks(tmp_path):
+    command = [sys.executable, "-S", "-m", "pipeline.doctor"]
+    told = subprocess.run(command, env=commands.environment(), cwd=tmp_path, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (64, "")
+    lines = told.stdout.splitlines()
+    assert next(line for line in lines if line.startswith("usage: absl-py is missing, ")).endswith(
+        "tqdm is missing: pip install the wheel with what it needs, or in a checkout start ./launch/train.sh, which "
+        "makes .venv"
+    )
+    assert "usage: TensorFlow does not work here: it is not installed; install the packages" in lines
+
+
 @pytest.mark.parametrize(
     ("code", "stderr", "remedy"),
     [
         (-signal.SIGKILL, "", "it was killed, as for want of memory; give this machine, or its container, more memory"),
-        (1, "ModuleNotFoundError: No module named 'tensorflow'\n", "it is not installed; pip install tower-pipeline"),
         (3, "", "exit code 3; mend what it says"),
     ],
 )
