@@ -111,7 +111,8 @@ def gpus(seen: int, root: Path = Path("/")) -> Finding:
     elif 0 <= seen < len(visible):
         fault = (
             f"TensorFlow sees {seen} of {len(visible)} GPUs, and trainings would leave the others idle; install CUDA's "
-            "libraries: pip install 'tensorflow[and-cuda]>=2.21,<2.22' (in a checkout: PIPELINE_EXTRAS=gpu ./launch/train.sh)"
+            "libraries: pip install 'tensorflow[and-cuda]>=2.21,<2.22', or in a checkout PIPELINE_EXTRAS=gpu "
+            "./launch/train.sh"
         )
     else:
         return Finding("GPUs", found)
