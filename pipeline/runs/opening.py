@@ -23,6 +23,7 @@ from pipeline.runs.notices import Notices
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
+from pipeline.runs.tracking import Tracking
 from pipeline.text import tables
 from pipeline.workers import discovery, slurm
 from pipeline.workers.cluster import Cluster
@@ -68,6 +69,7 @@ def _opened_by_chief(
         mirror = Following(asked, directory, checkpoints) if asked.mirror else None
         if mirror:
             mirror.restore(towers, stop)
+        trackers = Tracking(directory, asked.track)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         finished = history.finished(config.steps, config.early_stop)
@@ -79,7 +81,7 @@ def _opened_by_chief(
         if finished:
             _show_finished(directory, history, asked.quiet)
         run = None if finished else _started(config, towers, directory, checkpoints, history, job, stop)
-        with mirror.during(job) if mirror else contextlib.nullcontext():
+        with mirror.during(job) if mirror else contextlib.nullcontext(), trackers.during(job):
             yield run
 
 

@@ -32,6 +32,7 @@ class RunDirectory:
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
         self.mirror = path / "mirror.json"  # whose mirror it has
+        self.tracking = path / "tracking.json"  # the name by which trackers know it
         self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 
     @classmethod

@@ -1,0 +1,105 @@
+"""The trackers of a run: followed beside a training, or brought up to date after it. It needs no TensorFlow."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from pipeline import tracking
+from pipeline.errors import PipelineError, StorageError
+from pipeline.process import standard_error
+from pipeline.process.follower import Follower, Task
+from pipeline.runs import beside, naming
+from pipeline.runs.run_directory import RunDirectory
+from pipeline.tracking.sender import Alone, Sender
+from pipeline.tracking.tracker import Tracked
+
+if TYPE_CHECKING:
+    from pipeline.workers.job import Job
+
+EVERY_S = 2.0  # between updates
+END_S = 30.0  # that the end of a run waits for its trackers
+MARGIN_S = 3.0  # of a stop's deadline that remains for the end itself
+
+
+class Tracking:
+    """The trackers of a run, each with a thread of its own."""
+
+    def __init__(self, directory: RunDirectory, track: str):
+        """track: as --track takes it. Raises StorageError if the run's name cannot be read."""
+        self._directory, self._names = directory, tracking.names(track)
+        self._alone = Alone(directory.path)
+        naming.read(directory.tracking, "track")
+
+    @contextlib.contextmanager
+    def during(self, job: "Job") -> Iterator[None]:
+        """Follows the work inside. At its end, parts from the other workers and waits for the trackers, for a while.
+
+        A tracker that fails costs a line on stderr, never the run. A lost peer ends the work at once.
+        """
+        followers = self._followers() if self._names else {}
+
+        def complete(error: PipelineError | None) -> None:
+            left = min(END_S, (job.seconds_left - MARGIN_S) / 2)  # the other half is for a mirror
+            for line in _incomplete(followers, left):
+                standard_error.tell(f"{line}; {self._remedy}")
+
+        try:
+            with beside.following(job, list(followers.values()), complete) if followers else contextlib.nullcontext():
+                yield
+        finally:
+            self._alone.release()
+
+    def complete(self) -> None:
+        """Brings the trackers up to date. Raises StorageError if one of them cannot be, in a while."""
+        self._alone.take()
+        followers = self._followers()
+        for follower in followers.values():
+            follower.hurry()
+            follower.start()
+        failed = _incomplete(followers, END_S)
+        for follower in followers.values():
+            follower.stop()
+        self._alone.release()
+        if failed:
+            raise StorageError(f"{'; '.join(failed)}; the same command sends the rest")
+
+    @property
+    def _remedy(self) -> str:
+        return f"python -m pipeline.track --run_dir={self._directory.path} --track=… sends the rest"
+
+    def _followers(self) -> dict[str, Follower]:
+        run = self._tracked()
+        return {name: Follower(Task(f"track={name}", self._update(name, run), EVERY_S)) for name in self._names}
+
+    def _tracked(self) -> Tracked:
+        """The run, with a name from now on. Raises StorageError."""
+        config = self._directory.recorded()
+        assert config is not None, "the run is recorded before it is tracked"
+        name = naming.read(self._directory.tracking, "track")
+        if not name:
+            name = naming.new()
+            self._directory.write(self._directory.tracking, naming.text(name))
+        return Tracked(name, self._directory.path, config)
+
+    def _update(self, name: str, run: Tracked) -> Callable[[], None]:
+        """What brings a tracker up to date. Its package is imported by the first call, in the follower's thread."""
+        senders: list[Sender] = []
+
+        def update() -> None:
+            self._alone.take()
+            if not senders:
+                senders.append(Sender(tracking.made(name), run))
+            senders[0].update()
+
+        return update
+
+
+def _incomplete(followers: dict[str, Follower], seconds: float) -> list[str]:
+    """A line for each tracker that is not up to date in this time."""
+    end = time.monotonic() + seconds
+    for follower in followers.values():
+        follower.hurry()
+    done = {name: follower.complete(lambda: end - time.monotonic()) for name, follower in followers.items()}
+    why = {name: follower.why or f"it took longer than {seconds:.0f} s" for name, follower in followers.items()}
+    return [f"track={name} is not complete ({why[name]})" for name, is_done in done.items() if not is_done]
