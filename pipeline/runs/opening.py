@@ -18,6 +18,7 @@ from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
 from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.exposing import Exposing
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
 from pipeline.runs.run import Run
@@ -43,8 +44,10 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
     is_chief = towers.workers.is_chief
     open_run = _opened_by_chief if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
+    figures = Exposing(asked if is_chief else dataclasses.replace(asked, metrics_port=0), job)
     parts = (asked, towers, directory, job, stop)
-    with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
+    with job.joined(), notices.of_end(), job.explaining_failures(), figures.served(), open_run(*parts) as run:
+        figures.run = run
         if run is None:
             notices.nothing_was_done()
             yield None
