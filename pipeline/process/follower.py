@@ -1,5 +1,6 @@
 """Work that is done again and again beside the training: in a thread that never holds it up, with retries."""
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -26,6 +27,7 @@ class Task:
     subject: str  # what is kept up to date, as mirror=ADDRESS
     update: Callable[[], None]  # brings it up to date; raises GivenUpError, and any other error for a further attempt
     every_s: float  # between updates without news; more where an update takes more than a tenth of it
+    finish: Callable[[], None] = lambda: None  # completes the last update, and raises like it; also called at a stop
     newest: Callable[[], int] = lambda: 0  # rises with news that should not wait that long
     refusals: tuple[type[Exception], ...] = ()  # after which another attempt does not help at the end of a run
 
@@ -75,6 +77,8 @@ class Follower:
             self._begun += 1
             try:
                 self._task.update()
+                if self._begun >= self._last:
+                    self._task.finish()
             except GivenUpError as error:
                 self._give_up(error)
                 return
@@ -88,6 +92,8 @@ class Follower:
                 if self._good >= self._last:
                     return
                 self._wait(max(self._task.every_s, 10 * (time.monotonic() - started)), until_newer_than=newest)
+        with contextlib.suppress(Exception):
+            self._task.finish()
 
     def _wait(self, seconds: float, until_newer_than: int | None = None) -> None:
         """Waits for this time, or until there is news, or as short as the end of a run demands."""

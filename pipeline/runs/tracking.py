@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline import tracking
@@ -70,7 +70,7 @@ class Tracking:
 
     def _followers(self) -> dict[str, Follower]:
         run = self._tracked()
-        return {name: Follower(Task(f"track={name}", self._update(name, run), EVERY_S)) for name in self._names}
+        return {name: Follower(self._task(name, run)) for name in self._names}
 
     def _tracked(self) -> Tracked:
         """The run, with a name from now on. Raises StorageError."""
@@ -82,8 +82,8 @@ class Tracking:
             self._directory.write(self._directory.tracking, naming.text(name))
         return Tracked(name, self._directory.path, config)
 
-    def _update(self, name: str, run: Tracked) -> Callable[[], None]:
-        """What brings a tracker up to date. Its package is imported by the first call, in the follower's thread."""
+    def _task(self, name: str, run: Tracked) -> Task:
+        """What brings a tracker up to date. Its package is imported by the first update, in the follower's thread."""
         senders: list[Sender] = []
 
         def update() -> None:
@@ -92,7 +92,11 @@ class Tracking:
                 senders.append(Sender(tracking.made(name), run))
             senders[0].update()
 
-        return update
+        def close() -> None:
+            for sender in senders:
+                sender.close()
+
+        return Task(f"track={name}", update, EVERY_S, close)
 
 
 def _incomplete(followers: dict[str, Follower], seconds: float) -> list[str]:

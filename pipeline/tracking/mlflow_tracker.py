@@ -92,6 +92,9 @@ class MlflowTracker(Tracker):
             self._client.log_artifact(self._id, str(path), None if below == "." else below)
         self._client.set_terminated(self._id, STATUS[status], int(1000 * last["time"]))
 
+    def close(self) -> None:
+        """Does nothing: all that was sent is there."""
+
     def publish(self, run: Tracked) -> None:
         """Sends each new export, then registers it: an export that is registered is whole."""
         for export in run.exports():

@@ -41,6 +41,11 @@ class Sender:
             self._is_open = False
             raise
 
+    def close(self) -> None:
+        """Closes the tracker after the last update; another one may follow nevertheless."""
+        self._is_open = False
+        self._tracker.close()
+
     @property
     def _began(self) -> float:
         """The time when the run began, in Unix seconds."""

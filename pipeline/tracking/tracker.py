@@ -88,5 +88,9 @@ class Tracker(abc.ABC):
         """
 
     @abc.abstractmethod
+    def close(self) -> None:
+        """Ends, once all is sent, so that `open` may come again. Whoever is killed does not get here."""
+
+    @abc.abstractmethod
     def publish(self, run: Tracked) -> None:
         """Adds the run's exports, as far as they are not there yet."""

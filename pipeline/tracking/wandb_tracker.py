@@ -29,11 +29,12 @@ class WandbTracker(Tracker):
 
     def __init__(self) -> None:
         self._run: Any = None  # wandb's own
+        self._exit_code = 1
         self._earlier: list[Path] = []  # the files of earlier launches
 
     def open(self, run: Tracked, began: float) -> set[tuple[str, int]]:
         """Begins new files. Those of earlier launches stay until the new ones have their points."""
-        self._finish(0)
+        self.close()
         self._earlier = sorted(run.path.glob(f"wandb/offline-run-*-{run.key}"))
         settings = wandb.Settings(
             mode="offline",
@@ -62,16 +63,17 @@ class WandbTracker(Tracker):
         self._earlier = []
 
     def tell(self, run: Tracked, status: str, last: Event) -> None:
-        """Writes the values of the last line to the summary, and closes the files."""
+        """Writes the values of a launch's last line to the summary."""
         if status == UNFINISHED:
             return
         self._run.summary.update({name: value for name, value in last.items() if name != "event"} | {"status": status})
-        self._finish(int(status != FINISHED))
+        self._exit_code = int(status != FINISHED)
 
     def publish(self, run: Tracked) -> None:
         """Leaves exports where they are."""
 
-    def _finish(self, exit_code: int) -> None:
+    def close(self) -> None:
+        """Writes all that is missing, and closes the files."""
         if self._run is not None:
-            self._run.finish(exit_code=exit_code)
+            self._run.finish(exit_code=self._exit_code)
             self._run = None

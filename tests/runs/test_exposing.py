@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from small_run import INTRA_OP_THREADS
 
+import pipeline
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.process.preemption import Preemption
@@ -76,7 +77,7 @@ def test_the_figures_are_those_of_the_run(launch):
     assert page["pipeline_worker_step_seconds", "0", "compute"] == last["pace"]["compute"][0]
     assert page["pipeline_worker_lag_seconds", "0"] == 0
     assert page["pipeline_memory_peak_bytes", "host"] >= page["pipeline_memory_bytes", "host"] > 1 << 20
-    assert page["pipeline_run_info", "0.1.0", "fake:60", FLAGS["model"], str(run_dir)] == 1
+    assert page["pipeline_run_info", pipeline.__version__, "fake:60", FLAGS["model"], str(run_dir)] == 1
     assert page["pipeline_rollbacks_total",] == page["pipeline_rechecks_total",] == 0
 
 
