@@ -26,7 +26,8 @@ class Task:
 
     subject: str  # what is kept up to date, as mirror=ADDRESS
     update: Callable[[], None]  # brings it up to date; raises GivenUpError, and any other error for a further attempt
-    every_s: float  # between updates without news; more where an update takes more than a tenth of it
+    every_s: float  # between updates without news
+    rest: float = 10.0  # the same, at least, as a multiple of what the update before took
     finish: Callable[[], None] = lambda: None  # completes the last update, and raises like it; also called at a stop
     newest: Callable[[], int] = lambda: 0  # rises with news that should not wait that long
     refusals: tuple[type[Exception], ...] = ()  # after which another attempt does not help at the end of a run
@@ -91,7 +92,9 @@ class Follower:
                 self._succeeded()
                 if self._good >= self._last:
                     return
-                self._wait(max(self._task.every_s, 10 * (time.monotonic() - started)), until_newer_than=newest)
+                self._wait(
+                    max(self._task.every_s, self._task.rest * (time.monotonic() - started)), until_newer_than=newest
+                )
         with contextlib.suppress(Exception):
             self._task.finish()
 
@@ -107,7 +110,7 @@ class Follower:
             self._hurry.wait(min(left, LOOK_S)) if not self._hurry.is_set() else self._over.wait(min(left, LOOK_S))
 
     def _failed(self, error: Exception) -> None:
-        self.why = " ".join(str(error).split())[:MOST_TEXT] or type(error).__name__
+        self.why = one_line(error)
         self._is_refused = isinstance(error, self._task.refusals)
         if self._failures == 1 and not self._hurry.is_set():  # at the end, what is missing is told then
             subject = self._task.subject
@@ -122,3 +125,8 @@ class Follower:
     def _give_up(self, error: Exception) -> None:
         self.why, self.is_given_up = str(error), True
         standard_error.tell(f"{self._task.subject} is left alone: {self.why}; the run goes on without it")
+
+
+def one_line(error: Exception) -> str:
+    """What an error of any library says, as far as a line takes it."""
+    return " ".join(str(error).split())[:MOST_TEXT] or type(error).__name__

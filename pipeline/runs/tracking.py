@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline import tracking
 from pipeline.errors import PipelineError, StorageError
 from pipeline.process import standard_error
-from pipeline.process.follower import Follower, Task
+from pipeline.process.follower import Follower, Task, one_line
 from pipeline.runs import beside, naming
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.tracking.sender import Alone, Sender
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pipeline.workers.job import Job
 
 EVERY_S = 2.0  # between updates
+REST = 2.0  # the same, at least, as a multiple of what the update before took
 END_S = 30.0  # that the end of a run waits for its trackers
+ATTEMPTS = 3  # of the command
+PAUSE_S = 1.0  # between them
 MARGIN_S = 3.0  # of a stop's deadline that remains for the end itself
 
 
@@ -29,7 +32,8 @@ class Tracking:
         """track: as --track takes it. Raises StorageError if the run's name cannot be read."""
         self._directory, self._names = directory, tracking.names(track)
         self._alone = Alone(directory.path)
-        naming.read(directory.tracking, "track")
+        if self._names:
+            naming.read(directory.tracking, "track")
 
     @contextlib.contextmanager
     def during(self, job: "Job") -> Iterator[None]:
@@ -51,18 +55,15 @@ class Tracking:
             self._alone.release()
 
     def complete(self) -> None:
-        """Brings the trackers up to date. Raises StorageError if one of them cannot be, in a while."""
-        self._alone.take()
-        followers = self._followers()
-        for follower in followers.values():
-            follower.hurry()
-            follower.start()
-        failed = _incomplete(followers, END_S)
-        for follower in followers.values():
-            follower.stop()
-        self._alone.release()
+        """Brings the trackers up to date, however long that takes. Raises StorageError if one of them fails."""
+        run = self._tracked()
+        try:
+            failed = {name: why for name in self._names if (why := _attempted(self._task(name, run)))}
+        finally:
+            self._alone.release()
         if failed:
-            raise StorageError(f"{'; '.join(failed)}; the same command sends the rest")
+            lines = [f"track={name} is not complete ({why})" for name, why in failed.items()]
+            raise StorageError(f"{'; '.join(lines)}; the same command sends the rest")
 
     @property
     def _remedy(self) -> str:
@@ -96,7 +97,23 @@ class Tracking:
             for sender in senders:
                 sender.close()
 
-        return Task(f"track={name}", update, EVERY_S, close)
+        return Task(f"track={name}", update, EVERY_S, REST, close)
+
+
+def _attempted(task: Task) -> str:
+    """Does a task, in some attempts. Returns "", or why it failed. Raises PipelineError."""
+    why = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE_S if attempt else 0)
+        try:
+            task.update()
+            task.finish()
+            return ""
+        except PipelineError:
+            raise
+        except Exception as error:  # each tracker has its own
+            why = one_line(error)
+    return why
 
 
 def _incomplete(followers: dict[str, Follower], seconds: float) -> list[str]:

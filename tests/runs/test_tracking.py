@@ -121,6 +121,8 @@ def test_the_name_of_a_run_goes_into_its_mirror_and_damage_to_it_is_told(tmp_pat
 @pytest.mark.parametrize("answers", [True, False], ids=["a server that never answers", "no server"])
 def test_a_tracker_that_is_away_costs_a_line_and_nothing_else(tmp_path, monkeypatch, capfd, answers):
     monkeypatch.setattr(tracking, "END_S", 1.0)
+    monkeypatch.setattr(tracking, "PAUSE_S", 0.0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if not answers:
