@@ -14,6 +14,8 @@ from pipeline.monitoring.history import FINISHED, UNFINISHED, Event
 from pipeline.process import environment
 from pipeline.tracking.tracker import Point, Tracked, Tracker
 
+_EARLIER = "earlier-"  # what the names of files begin with that are to be removed
+
 environment.set_default("WANDB_ERROR_REPORTING", "false")  # to another host
 
 import wandb  # noqa: E402 (it reads that variable)
@@ -35,7 +37,9 @@ class WandbTracker(Tracker):
     def open(self, run: Tracked, began: float) -> set[tuple[str, int]]:
         """Begins new files. Those of earlier launches stay until the new ones have their points."""
         self.close()
-        self._earlier = sorted(run.path.glob(f"wandb/offline-run-*-{run.key}"))
+        for path in run.path.glob(f"wandb/offline-run-*-{run.key}"):
+            path.rename(path.with_name(f"{_EARLIER}{path.name}"))  # a name has a second, which the new ones may share
+        self._earlier = list(run.path.glob(f"wandb/{_EARLIER}*"))
         settings = wandb.Settings(
             mode="offline",
             root_dir=str(run.path),

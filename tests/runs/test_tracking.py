@@ -42,6 +42,12 @@ def train(run_dir, work=loop.train, **fields) -> RunDirectory:
     return RunDirectory(run_dir)
 
 
+def offline(directory: RunDirectory, steps: int) -> list[tuple[int, dict[str, float]]]:
+    """The numbers in the offline files, once they have this many steps: another process writes them."""
+    object_server.until(lambda: len(wandb_files.points(directory.path)) >= steps)
+    return wandb_files.points(directory.path)
+
+
 def expected(directory: RunDirectory) -> list[tuple[int, dict[str, float]]]:
     """The numbers in metrics.jsonl, by step."""
     found: dict[int, dict[str, float]] = {}
@@ -64,7 +70,7 @@ def test_a_run_in_several_launches_is_one_whole_run_offline(tmp_path):
         train(tmp_path / "run", fail, track="wandb")
     name = naming.read(tmp_path / "run" / "tracking.json", "track")
     directory = train(tmp_path / "run", track="wandb")
-    assert wandb_files.points(directory.path) == expected(directory)
+    assert offline(directory, 4) == expected(directory)
     assert [step for step, _ in expected(directory)] == [1, 2, 3, 4]
     assert wandb_files.settings(directory.path)["steps"] == "4"
     assert naming.read(directory.tracking, "track") == name and list(directory.path.glob(f"wandb/*-{name}"))
@@ -77,7 +83,7 @@ def test_the_run_is_the_same_with_and_without_and_can_be_tracked_later(tmp_path)
     assert len(hashes) == 1 and not before.tracking.exists()
     for _ in range(2):
         Tracking(before, "wandb").complete()
-        assert wandb_files.points(before.path) == expected(before)
+        assert offline(before, 4) == expected(before)
 
 
 def test_what_a_rollback_replaces_was_never_sent(tmp_path):
@@ -91,11 +97,11 @@ def test_what_a_rollback_replaces_was_never_sent(tmp_path):
     track = Tracking(directory, "wandb")
     told(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     track.complete()
-    assert [step for step, _ in wandb_files.points(directory.path)] == [1, 2, 3, 4]
+    assert [step for step, _ in offline(directory, 4)] == [1, 2, 3, 4]
     result = {"event": "result", "step": 6, "time": 9.0}
     told(1.0, 2.0, 3.0, 4.0, 50.0, 60.0, last=json.dumps(result) + "\n")
     track.complete()
-    assert [values["train/loss"] for _, values in wandb_files.points(directory.path)] == [1, 2, 3, 4, 50, 60]
+    assert [values["train/loss"] for _, values in offline(directory, 6)] == [1, 2, 3, 4, 50, 60]
 
 
 def test_a_run_is_tracked_by_one_process_at_a_time(tmp_path):
@@ -106,7 +112,7 @@ def test_a_run_is_tracked_by_one_process_at_a_time(tmp_path):
         loop.train(run)
 
     directory = train(tmp_path / "run", second, track="wandb")
-    assert wandb_files.points(directory.path) == expected(directory)
+    assert offline(directory, 4) == expected(directory)
     Tracking(directory, "wandb").complete()  # it is free again
 
 

@@ -33,12 +33,14 @@ def settings(run_dir: Path) -> dict:
 def _records(directory: Path) -> Iterator[wandb_internal_pb2.Record]:
     [path] = directory.glob("run-*.wandb")
     content, position, parts = path.read_bytes(), _HEADER, b""
-    assert content[:4] == b":W&B"
+    assert content[:4] in (b":W&B", b"")
     while position + _HEADER <= len(content):
         if _BLOCK - position % _BLOCK < _HEADER:  # too little for a piece: the rest of the block is empty
             position += _BLOCK - position % _BLOCK
             continue
         _checksum, length, kind = struct.unpack_from("<IHB", content, position)
+        if position + _HEADER + length > len(content):  # it is being written
+            return
         parts += content[position + _HEADER : position + _HEADER + length]
         position += _HEADER + length
         if kind in _LAST:
