@@ -13,7 +13,7 @@ from pipeline.tracking.points import points, settled
 from pipeline.tracking.tail import Tail
 from pipeline.tracking.tracker import Point, Tracked, Tracker
 
-MOST_POINTS = 1000  # that are sent at once
+MOST_POINTS = 500  # that are sent at once, but for those of the last line; MLflow takes 1,000
 
 
 class Sender:
