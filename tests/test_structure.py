@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 COMMANDS = sorted(
     (
-        *("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "data"),
+        *("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "data", "track"),
         *("supervise", "preflight", "doctor", "completion"),
     )
 )
@@ -26,6 +26,7 @@ LAYERS = [
     {"models", "sources"},
     {"engine"},
     {"workers", "monitoring"},
+    {"tracking"},
     {"runs"},
     {"serving", "experiments", "reporting", "datasets", "diagnosis"},
     {"cli", "api"},

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.runs import settings
 from pipeline.text.flag_values import NORMALIZATIONS
@@ -34,6 +34,7 @@ def _help(field: dataclasses.Field) -> str:
     known = {
         "{models}": " | ".join(models.REGISTRY),
         "{normalizations}": ", ".join(NORMALIZATIONS),
+        "{trackers}": ", ".join(tracking.TRACKERS),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]

@@ -34,6 +34,7 @@ class RunDirectory:
         self.logs = path / "logs"
         self.code = path / "code"  # the source text of a model that is a function of a script or a notebook
         self.mirror = path / "mirror.json"  # whose mirror it has
+        self.tracking = path / "tracking.json"  # the name by which trackers know it
         self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 
     @classmethod

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline import config as configuration
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
@@ -26,6 +26,8 @@ def check(config: Config) -> None:
         )
     if config.mirror:
         stores.check(config.mirror, "mirror")
+    if config.track:
+        tracking.check(config.track)
     if config.notify:
         messages.check(config.notify, "notify")
 
