@@ -18,7 +18,14 @@ from pipeline.storage.files import expand
 from pipeline.text.spelling import nearest
 
 ACTIONS = {"check": ("SOURCE",), "convert": ("SOURCE", "tfrecord:DIR")}  # and the words that follow each
-OF_SOURCES = ("data_dir", "validation_fraction", "record_image_key", "record_label_key", "class_names")
+OF_SOURCES = (
+    "data_dir",
+    "data_cache_mib",
+    "validation_fraction",
+    "record_image_key",
+    "record_label_key",
+    "class_names",
+)
 
 
 def define_flags() -> None:

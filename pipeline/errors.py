@@ -4,6 +4,7 @@ The codes follow sysexits.h where it has a name for the case. By 75 and 76 a sup
 """
 
 import enum
+import re
 from collections.abc import Sequence
 
 
@@ -14,7 +15,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 64  # a flag is wrong: a restart does not help
     BAD_DATA = 65  # an input is wrong: a restart does not help
     DIVERGED = 70  # a loss or gradient is not finite
-    STORAGE = 74  # the run directory cannot be read or written
+    STORAGE = 74  # the run directory, or a store that files lie in, cannot be read or written
     PREEMPTED = 75  # saved: resume me
     PEER_LOST = 76  # another worker is gone: restart me
 
@@ -45,9 +46,15 @@ class DivergedError(PipelineError):
 
 
 class StorageError(PipelineError):
-    """The run directory, or a file in it, cannot be used."""
+    """The run directory, a file in it, or a store that files lie in, cannot be used."""
 
     code = ExitCode.STORAGE
+
+    @classmethod
+    def told_in(cls, text: str) -> "StorageError | None":
+        """The error whose traceback stands in a text, as TensorFlow tells what its callers of Python raised."""
+        found = re.search(rf"^{cls.__module__}\.{cls.__name__}: (.*)$", text, re.MULTILINE)
+        return cls(found[1]) if found else None
 
 
 class PreemptedError(PipelineError):

@@ -31,8 +31,11 @@ class Flags:
 
     # fmt: off
     source: str = flag("digits", "{sources}.", topic="data")
-    data_dir: str = flag("", "The directory of TFDS data sets and of the digits cache (default: "
+    data_dir: str = flag("", "The directory of TFDS data sets and of caches (default: "
         "~/tensorflow_datasets and ~/.cache/pipeline).", topic="data", role=EXECUTION)
+    data_cache_mib: int = flag(4096, "Most MiB that tfrecord and tar files of object storage take on this machine's "
+        "disk, in --data_dir (0: none; each picture is read from the store each time).", topic="data", role=EXECUTION,
+        least=0, most=2**30)
     fake_data: bool = flag(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = flag(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.engine import devices, placement, state
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.outcome import Outcome
-from pipeline.errors import BadDataError, PreemptedError
+from pipeline.errors import BadDataError, PreemptedError, StorageError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
@@ -62,7 +62,8 @@ class Loop:
         if self.cadence.saves(step):
             self._saver.save(step)
         if self.cadence.evaluates(step) and not self._scorer.is_validated(step):
-            is_best = self._scorer.validate(step)
+            with self._keeping():
+                is_best = self._scorer.validate(step)
             self._stop_agreed |= is_best is None
             if is_best:
                 self._saver.save(step)
@@ -81,12 +82,17 @@ class Loop:
     @contextlib.contextmanager
     def _training(self, step: int, phase: str) -> Iterator[None]:
         """Times a call of the trainer. If an example cannot be read, saves the last good state before it raises."""
+        with self._keeping(), self._run.phase(phase, step), self._profiler.call(step):
+            yield
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """If an example cannot be read inside, or a store that it lies in, saves the last good state."""
         try:
-            with self._run.phase(phase, step), self._profiler.call(step):
-                yield
-        except BadDataError as error:
+            yield
+        except (BadDataError, StorageError) as error:
             self._run.job.part(error)
-            self._saver.rescue(error.step or 0)
+            self._saver.rescue(self._run.trainer.reached)
             raise
 
     def after_call(self, first: int, outcome: Outcome) -> int:
