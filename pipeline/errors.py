@@ -50,12 +50,6 @@ class StorageError(PipelineError):
 
     code = ExitCode.STORAGE
 
-    @classmethod
-    def told_in(cls, text: str) -> "StorageError | None":
-        """The error whose traceback stands in a text, as TensorFlow tells what its callers of Python raised."""
-        found = re.search(rf"^{cls.__module__}\.{cls.__name__}: (.*)$", text, re.MULTILINE)
-        return cls(found[1]) if found else None
-
 
 class PreemptedError(PipelineError):
     """The process was asked to stop, and everything is saved."""
@@ -72,6 +66,13 @@ class PeerLostError(PipelineError):
 def kind_of(code: int) -> type[PipelineError] | None:
     """The error class with this exit code; None if no PipelineError has it."""
     return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
+
+
+def told_in(text: str) -> PipelineError | None:
+    """The error whose traceback stands in a text, as TensorFlow tells what Python raised inside of it."""
+    found = re.search(rf"^{re.escape(__name__)}\.(\w+): (.*)$", text, re.MULTILINE)
+    kinds = {kind.__name__: kind for kind in PipelineError.__subclasses__()}
+    return kinds[found[1]](found[2]) if found and found[1] in kinds else None
 
 
 def error_line(code: int, message: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from pipeline.errors import PipelineError, StorageError, UsageError
+from pipeline.errors import PipelineError, UsageError, told_in
 
 # The wording of TensorFlow's executor, of its kernel registry (no kernel for any device here), and of its placer (no
 # kernel for this device).
@@ -31,7 +31,7 @@ def explained(batch_flag: str, find_broken: Callable[[], None] = lambda: None) -
         yield
     except tf.errors.OpError as error:
         explanation = (
-            StorageError.told_in(error.message)
+            told_in(error.message)
             or _memory_error(error, batch_flag)
             or _kernel_error(error.message)
             or _determinism_error(error)
