@@ -36,7 +36,6 @@ class BadDataError(PipelineError):
     """An input file is missing or unreadable, or its content is impossible."""
 
     code = ExitCode.BAD_DATA
-    step: int | None = None  # the step that needs the broken example, if it is an example
 
 
 class DivergedError(PipelineError):

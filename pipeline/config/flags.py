@@ -167,6 +167,8 @@ class Flags:
         choices=("told", "required"))
     checkpoint_every: int = flag(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
+    checkpoint_minutes: float = flag(0.0, "Minutes without a checkpoint after which one is saved, by the chief's "
+        "clock, besides --checkpoint_every (0: only by steps).", topic="run", role=EXECUTION, least=0)
     on_divergence: str = flag("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "
         "goes back to the last checkpoint of --checkpoint_every, and on with later examples.", topic="run",
         role=EXECUTION, choices=("stop", "rollback"))
