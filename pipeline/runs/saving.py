@@ -96,8 +96,8 @@ class Saver:
     def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
         """Raises DivergedError naming the workers whose state is not the chief's."""
         if self._run.cluster.alone:
-            return  # without a hash of the state, which takes time
-        if wrong := self._run.cluster.unequal(state.sha256(values)):
+            return  # without a fingerprint of the state, which takes time
+        if wrong := self._run.cluster.unequal(state.fingerprint(values)):
             raise DivergedError(
                 f"at step {step} the state of {', '.join(wrong)} is not equal to that of worker 0; "
                 "resume from the last checkpoint, and suspect that machine's memory"
