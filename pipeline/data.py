@@ -88,6 +88,8 @@ def _directory(target: str) -> Path:
     kind, _, path = target.partition(":")
     if kind != "tfrecord" or not path:
         raise UsageError(f"'{target}' is no form to convert to; write tfrecord:DIR")
+    if "://" in path:
+        raise UsageError(f"'{target}' is no directory of this machine; convert to one, then copy it to the store")
     return Path(os.path.normpath(expand(path, "tfrecord")))
 
 

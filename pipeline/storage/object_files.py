@@ -91,7 +91,9 @@ class ObjectFiles:
     def _stored(self, entry: Mapping[str, Any]) -> Stored:
         said = next((f"{key}={entry[key]}" for key in _VERSIONS if entry.get(key)), "")
         version = int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big") >> 2
-        return Stored(self._files.unstrip_protocol(entry["name"]), int(entry["size"]), version)
+        if type(entry["size"]) is not int:
+            raise StoreError(f"{entry['name']} has no known size")
+        return Stored(self._files.unstrip_protocol(entry["name"]), entry["size"], version)
 
 
 def _options(protocol: str, timeout_s: float) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from pipeline.config import Config
 from pipeline.errors import BadDataError, StorageError, UsageError
 from pipeline.sources import tfrecord
 from pipeline.storage import block_cache, remote_files, stores
+from pipeline.storage.object_files import ObjectFiles
+from pipeline.storage.stores import ChangedError
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,16 @@ def test_another_object_is_indexed_anew_and_seen_while_it_is_read(server, local,
         before.train.original(0)
     after = opened(config(spec))
     assert len(after.train) + len(after.validation) + len(after.test) == 20
+
+
+def test_an_object_that_changes_between_listing_and_reading_is_not_read(server):
+    files, address = ObjectFiles("s3", timeout_s=5), f"s3://{BUCKET}/changing"
+    server.client.put_object(Bucket=BUCKET, Key="changing", Body=b"123")
+    [found] = files.find(address)
+    server.client.put_object(Bucket=BUCKET, Key="changing", Body=b"456")
+    with pytest.raises(ChangedError):
+        files.read(found, 0, 3)
+    assert files.read(files.find(f"{address}*")[0], 1, 3) == b"56"
 
 
 def test_a_store_that_fails_for_a_while_is_asked_again(server, config):
