@@ -34,7 +34,7 @@ class Flags:
     data_dir: str = flag("", "The directory of TFDS data sets and of caches (default: "
         "~/tensorflow_datasets and ~/.cache/pipeline).", topic="data", role=EXECUTION)
     data_cache_mib: int = flag(4096, "Most MiB that tfrecord and tar files of object storage take on this machine's "
-        "disk, in --data_dir (0: none; each picture is read from the store each time).", topic="data", role=EXECUTION,
+        "disk, in --data_dir (0: none; the store is asked for each picture each time).", topic="data", role=EXECUTION,
         least=0, most=2**30)
     fake_data: bool = flag(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = flag(0.0833333, "Share of the training examples held out for validation (and for "

@@ -24,21 +24,23 @@ class BlockCache:
     """Blocks by name. For several threads and processes, whose bounds should be equal."""
 
     def __init__(self, directory: Path, most_bytes: int):
-        """directory: its own; blocks that were kept there under another bound are removed. most_bytes: 0: keep none."""
+        """The cache in a directory of its own, where blocks that were kept under another bound are removed.
+
+        most_bytes: less than a block's turn the cache off; then its methods are not to be called.
+        """
         places = most_bytes // _ROOM
         self._sets, self._ways = max(1, places // WAYS), min(WAYS, places)
         self._directory = directory / f"{self._sets}x{self._ways}"
+        self.is_on = places > 0
         self._known: set[str] = set()
         self._told = threading.Lock()
         with contextlib.suppress(OSError):
             for other in directory.iterdir():
-                if other != self._directory:
+                if self.is_on and other != self._directory:
                     shutil.rmtree(other, ignore_errors=True)
 
     def read(self, name: str, size: int, start: int, end: int) -> bytes | None:
         """The bytes from `start` to `end` of a block of `size` bytes; None if it is not there, or damaged."""
-        if not self._ways:
-            return None
         try:
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -57,8 +59,6 @@ class BlockCache:
 
     def write(self, name: str, content: bytes) -> None:
         """Keeps a block, if the disk lets it. The oldest ones of its set give way."""
-        if not self._ways:
-            return
         path = self._path(name)
         part = path.with_name(f".part-{os.getpid()}-{threading.get_ident()}-{name}")
         try:

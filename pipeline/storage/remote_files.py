@@ -20,7 +20,7 @@ from pipeline.storage.stores import ChangedError, NotThereError, RefusedError, S
 
 START_S = 60.0  # for a store that fails before training starts
 LONGEST_PAUSE_S = 4.0
-WINDOW = 8 << 20  # bytes that are read at once where a file is read in order
+WINDOW = 4 << 20  # bytes that are read at once where a file is read in order
 THREADS = 32
 _STRIPES = 1024  # locks, of which each block has one, so that it is read once by a process
 
@@ -60,7 +60,12 @@ class RemoteFiles:
         return io.BufferedReader(_Ordered(file, lambda start, end: self._read(file, start, end, START_S)), WINDOW)
 
     def _read(self, file: Stored, start: int, end: int, patience_s: float) -> bytes:
-        """The bytes of a file, block by block; blocks beside each other that are not in the cache come together."""
+        """The bytes of a file: just these without a cache, else block by block.
+
+        Blocks beside each other that are not in the cache come together.
+        """
+        if not self._cache.is_on:
+            return self._fetch(file, start, end, patience_s)
         inside = {  # of each block, the bytes that are asked for
             n: (max(start - n * BLOCK, 0), min(end - n * BLOCK, BLOCK)) for n in range(start // BLOCK, -(-end // BLOCK))
         }
@@ -78,15 +83,17 @@ class RemoteFiles:
                 size = _size(file, first)
                 if (kept := self._cache.read(_name(file, first), size, 0, size)) is not None:
                     return [kept]
-            start, end = first * BLOCK, min((last + 1) * BLOCK, file.size)
-            try:
-                content = self._patiently(lambda: self._files.read(file, start, end), file.path, patience_s)
-            except (ChangedError, NotThereError):
-                raise BadDataError(f"{file.path} changed since the start; start the same command again") from None
+            content = self._fetch(file, first * BLOCK, min((last + 1) * BLOCK, file.size), patience_s)
             blocks = [content[place : place + BLOCK] for place in range(0, len(content), BLOCK)]
             for n, block in enumerate(blocks, start=first):
                 self._cache.write(_name(file, n), block)
             return blocks
+
+    def _fetch(self, file: Stored, start: int, end: int, patience_s: float) -> bytes:
+        try:
+            return self._patiently(lambda: self._files.read(file, start, end), file.path, patience_s)
+        except (ChangedError, NotThereError):
+            raise BadDataError(f"{file.path} changed since the start; start the same command again") from None
 
     def _patiently(self, attempt: Callable[[], _T], address: str, patience_s: float) -> _T:
         """What `attempt` returns once it succeeds. Raises StorageError for a store that refuses, or fails too long."""
