@@ -7,38 +7,40 @@ class; in JSON as {"label": ...}. Only headers and labels are read when the inde
 import contextlib
 import os
 import tarfile
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import classes, packed_files, shards
+from pipeline.sources import classes, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import open_regular, parse_json
+from pipeline.storage.reading import parse_json
 
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
 
 def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+    files = shard_files.of(argument, config)
     found = {
-        split: shards.indexed(paths, index_of, "tar", config) for split, paths in shards.find("tar", argument).items()
+        split: shards.indexed(files, paths, index_of, "tar", config)
+        for split, paths in shards.find(files, "tar", argument).items()
     }
-    return packed_files.splits(f"tar:{argument}", found, config, examine)
+    return packed_files.splits(f"tar:{argument}", files, found, config, examine)
 
 
-def index_of(path: str) -> Index:
-    """The index of one file. Raises BadDataError for one that is cut off, and for an example without picture or label.
+def index_of(path: str, file: IO[bytes]) -> Index:
+    """The index of an open file. Raises BadDataError for a cut-off one, and an example without picture or label.
 
-    Labels are numbers of the file's own texts, unless all of them are whole numbers.
+    path: for messages. Labels are numbers of the file's own texts, unless all of them are whole numbers.
     """
     pictures: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, int | str] = {}
     try:
-        with open_regular(Path(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in filter(tarfile.TarInfo.isreg, archive):
                 _sort(path, archive, member, pictures, labels)
                 if member.offset_data + member.size > size:
