@@ -60,7 +60,8 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
-    evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
+    config = assembly.config
+    evaluator = Evaluator(assembly.model, towers, config.eval_batch, multi_label=config.multi_label)
     tally = evaluator.tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
     step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)

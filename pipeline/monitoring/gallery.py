@@ -3,8 +3,8 @@
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.engine.evaluation import Mistake, Tally
 from pipeline.engine.state import Values
+from pipeline.engine.tally import Mistake, Tally
 from pipeline.monitoring import pictures
 from pipeline.monitoring.journal import Journal
 from pipeline.monitoring.pictures import Caption
@@ -12,26 +12,28 @@ from pipeline.sources.base import Source
 
 
 def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:
-    """Shows the accuracy of each class, the confusion matrix, and the most confident mistakes."""
+    """Shows the accuracy of each class, the confusion matrix where a label is one class, and the worst mistakes."""
     by_class = tally.by_class(source.class_names)
     journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in by_class.items()})
-    matrix = pictures.confusion(tally.confusion, source.class_names)
-    journal.pictures(split, step, {"errors/confusion": matrix, "errors/examples": mistakes(tally, source)})
+    shown = {"errors/examples": mistakes(tally, source)}
+    if not tally.multi_label:
+        shown = {"errors/confusion": pictures.confusion(tally.confusion, source.class_names), **shown}
+    journal.pictures(split, step, shown)
 
 
 def mistakes(tally: Tally, source: Source) -> Image.Image:
     """The examples of a tally's mistakes, each with its class and the predicted class."""
-    wrong = int(tally.confusion.sum() - tally.confusion.trace())
-    title = f"{wrong:,} of {tally.scores.examples:,} taken for another class"
+    what = "with a wrong label" if tally.multi_label else "taken for another class"
+    title = f"{tally.wrong:,} of {tally.examples:,} {what}"
     if not tally.mistakes:
         return pictures.captioned([], [], title)
     raw, _ = source.fetch(tf.constant([mistake.example for mistake in tally.mistakes], tf.int64))
-    captions = [_captions(mistake, source.class_names) for mistake in tally.mistakes]
+    captions = [_captions(mistake, tally.answers(source.class_names)) for mistake in tally.mistakes]
     return pictures.captioned(source.decode(raw).numpy(), captions, f"{title}; the most confident:")
 
 
-def _captions(mistake: Mistake, class_names: tuple[str, ...]) -> list[Caption]:
-    true, predicted = (pictures.shortened(class_names[number]) for number in (mistake.label, mistake.predicted))
+def _captions(mistake: Mistake, answers: tuple[str, ...]) -> list[Caption]:
+    true, predicted = (pictures.shortened(answers[number]) for number in (mistake.label, mistake.predicted))
     return [
         Caption(f"is {true}"),
         Caption(f"taken for {predicted}", pictures.WRONG),

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from markupsafe import Markup
 
-from pipeline.engine.evaluation import Evaluator, Mistake, Scores
+from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.tally import Mistake, Scores
 from pipeline.reporting import charts
 from pipeline.runs import saved_run
 from pipeline.runs.run_directory import RunDirectory
@@ -38,17 +39,19 @@ class Scored:
     step: int
     scores: Scores
     class_names: tuple[str, ...]
-    confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted ones across
+    confusion: np.ndarray  # as in `Tally`
     pictures: tuple[Picture, ...]  # the most confident first
 
     @property
     def matrix(self) -> Markup | None:
-        """The confusion matrix as a chart; None for too many classes."""
-        return charts.matrix(self.confusion, self.class_names)
+        """The confusion matrix as a chart; None for too many classes, and for examples of several labels."""
+        return charts.matrix(self.confusion, self.class_names) if self.confusion.ndim == 2 else None
 
     @property
     def worst_pairs(self) -> list[tuple[str, str, int]]:
-        """The most frequent mistakes: true class, predicted class, how often."""
+        """The most frequent mistakes: true class, predicted class, how often; none for examples of several labels."""
+        if self.confusion.ndim == 3:
+            return []
         wrong = self.confusion * (1 - np.eye(len(self.class_names), dtype=np.int64))
         order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
         pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
@@ -65,19 +68,21 @@ def score(directory: RunDirectory, which: str, split: str, execution: Mapping[st
     assembly, towers = saved.assemble(restored, execution)
     saved_run.check_examples(assembly.spec, assembly.splits.spec)
     source = assembly.evaluated(split)
-    tally = Evaluator(assembly.model, towers, assembly.config.eval_batch).tally(source)
+    config = assembly.config
+    tally = Evaluator(assembly.model, towers, config.eval_batch, multi_label=config.multi_label).tally(source)
     assert tally is not None  # no stop can be asked for here
     names = source.class_names
     with towers.on_host():
-        pictures = _pictures(source, tally.mistakes[:MOST_PICTURES])
+        pictures = _pictures(source, tally.mistakes[:MOST_PICTURES], tally.answers(names))
     return Scored(split, restored.manifest.step, tally.scores, names, tally.confusion, pictures)
 
 
-def _pictures(source: Source, mistakes: Sequence[Mistake]) -> tuple[Picture, ...]:
+def _pictures(source: Source, mistakes: Sequence[Mistake], names: Sequence[str]) -> tuple[Picture, ...]:
+    """names: those of the answers."""
     if not mistakes:
         return ()
     raw, _ = source.fetch(tf.constant([mistake.example for mistake in mistakes], tf.int64))
-    images, names = source.decode(raw), source.class_names
+    images = source.decode(raw)
     return tuple(
         Picture(_data_uri(image), source.where(m.example), names[m.label], names[m.predicted], m.confidence)
         for image, m in zip(images, mistakes, strict=True)

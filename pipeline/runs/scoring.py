@@ -2,7 +2,8 @@
 
 import math
 
-from pipeline.engine.evaluation import Evaluator, Tally
+from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.tally import Tally
 from pipeline.monitoring import gallery
 from pipeline.monitoring.history import best_step
 from pipeline.runs.run import Run
@@ -13,8 +14,9 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        towers, ema = run.trainer.towers, run.config.ema > 0
-        self._evaluator = Evaluator(run.assembly.model, towers, run.config.eval_batch, run.cluster.gather, ema)
+        config, towers = run.config, run.trainer.towers
+        how = config.eval_batch, run.cluster.gather, config.ema > 0, config.multi_label
+        self._evaluator = Evaluator(run.assembly.model, towers, *how)
         self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:

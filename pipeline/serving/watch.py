@@ -106,7 +106,8 @@ class _Scorer:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
         self._initial, self._source = assembly.initial(), assembly.evaluated(self._split)
-        return Evaluator(assembly.model, self._towers, assembly.config.eval_batch)
+        config = assembly.config
+        return Evaluator(assembly.model, self._towers, config.eval_batch, multi_label=config.multi_label)
 
 
 class _Watch:

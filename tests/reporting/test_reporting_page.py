@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Config
-from pipeline.engine.evaluation import Scores
+from pipeline.engine.tally import Scores
 from pipeline.reporting import comparison, page
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.scored import Picture, Scored
