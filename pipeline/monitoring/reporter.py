@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pipeline.config import Config
-from pipeline.engine.tally import Tally
 from pipeline.engine.outcome import Outcome
+from pipeline.engine.tally import Tally
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
