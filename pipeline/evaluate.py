@@ -65,7 +65,8 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     tally = evaluator.tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
     step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
-    print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
+    loss = f"loss {scores.loss:.4f}{', without the class weights' if config.class_weights else ''}"
+    print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, {loss}, {scores.examples} examples")
     show_classes(by_class)
     print(json.dumps({"event": split, "step": step, **scores._asdict(), "accuracy_by_class": by_class}))
 

@@ -43,14 +43,19 @@ class Scored:
     pictures: tuple[Picture, ...]  # the most confident first
 
     @property
+    def multi_label(self) -> bool:
+        """Whether the examples have any number of labels; then there is no confusion matrix."""
+        return self.confusion.ndim == 3
+
+    @property
     def matrix(self) -> Markup | None:
         """The confusion matrix as a chart; None for too many classes, and for examples of several labels."""
-        return charts.matrix(self.confusion, self.class_names) if self.confusion.ndim == 2 else None
+        return charts.matrix(self.confusion, self.class_names) if not self.multi_label else None
 
     @property
     def worst_pairs(self) -> list[tuple[str, str, int]]:
         """The most frequent mistakes: true class, predicted class, how often; none for examples of several labels."""
-        if self.confusion.ndim == 3:
+        if self.multi_label:
             return []
         wrong = self.confusion * (1 - np.eye(len(self.class_names), dtype=np.int64))
         order = np.argsort(-wrong, axis=None, kind="stable")[:WORST_PAIRS]
