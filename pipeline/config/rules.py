@@ -66,6 +66,11 @@ def _companions_are_given(config: Parsed) -> None:
         raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
     if config.early_stop and not config.eval_every:
         raise UsageError(f"early_stop={config.early_stop} needs evaluations; give --eval_every, or leave it out")
+    if config.class_weights == config.sampling == "balanced":
+        raise UsageError(
+            "class_weights=balanced and sampling=balanced both make up for classes of different sizes, and together "
+            "would make small classes weigh most; give one of them"
+        )
     if config.quiet and config.verbose:
         raise UsageError("--quiet and --verbose exclude each other; give one of them")
 

@@ -35,6 +35,8 @@ def test_weights_of_a_file_are_divided_by_their_mean_over_the_examples(tmp_path)
     weights = class_weights.of(f"{tmp_path}/weights", LABELS, NAMES)
     np.testing.assert_array_equal(weights, np.float32(np.array([1, 0.5, 3]) / (11.5 / 8)))
     assert weights[LABELS].mean() == pytest.approx(1)
+    evenly = class_weights.of(f"{tmp_path}/weights", LABELS, NAMES, evenly=True)
+    np.testing.assert_array_equal(evenly, np.float32(np.array([1, 0.5, 3]) / 1.5))
     several = class_weights.of(f"{tmp_path}/weights", SEVERAL, NAMES)
     np.testing.assert_array_equal(several, np.float32([np.array([1, 0.5, 3]) / 1.5] * 2))
 

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_run import assembly, topology, train, trainer
+from small_run import assembly, config, topology, train, trainer
 
 from pipeline.engine import checks, state
 from pipeline.engine.batches import Batches
+from pipeline.errors import UsageError
+from pipeline.sources import fingerprints
 
 RECIPE = {
     "model": "models_for_tests:linear",
     "optimizer": "sgd",
     "multi_label": True,
-    "class_weights": "balanced",
     "sampling": "balanced",
     "label_smoothing": 0.1,
     "augment": "mixup:0.4,cutmix:1",
@@ -30,14 +31,13 @@ def test_any_number_of_towers_and_a_resume_end_on_the_same_bits(straight):
     assert state.sha256(train(2, 3, towers=2, values=halfway, **RECIPE)) == state.sha256(straight)
 
 
-@pytest.mark.parametrize("without", ["class_weights", "sampling", "label_smoothing", "augment"])
-def test_each_part_of_the_recipe_counts(straight, without):
-    fewer = {name: value for name, value in RECIPE.items() if name != without}
-    assert state.sha256(train(0, 3, towers=1, **fewer)) != state.sha256(straight)
+@pytest.mark.parametrize("other", [{"sampling": "once"}, {"label_smoothing": 0.0}, {"augment": ""}])
+def test_each_part_of_the_recipe_counts(straight, other):
+    assert state.sha256(train(0, 3, towers=1, **{**RECIPE, **other})) != state.sha256(straight)
 
 
 def test_the_loss_of_a_step_by_hand():
-    fields = {**RECIPE, "augment": ""}
+    fields = {**RECIPE, "augment": "", "sampling": "once", "class_weights": "balanced"}
     parts = assembly(1, **fields)
     images, labels = Batches(parts.plan, parts.splits.train, multi_label=True).at(4, range(8))
     pixels, has = images.numpy().reshape(16, -1) / 255, labels.numpy().reshape(16, 10)
@@ -74,3 +74,19 @@ def test_pairs_of_several_labels_are_mixed_like_their_images():
                 [share] = set(((row - second)[differ] / (first - second)[differ]).tolist())
                 assert 0 <= share <= 1
                 np.testing.assert_array_equal(row[~differ], first[~differ])
+
+
+def test_weights_of_a_file_are_part_of_the_data(tmp_path):
+    prints = []
+    for weights in ("1\n" * 10, "2\n" * 10, "1\n" * 9 + "2\n"):
+        (tmp_path / "weights").write_text(weights)
+        parts = assembly(1, class_weights=f"{tmp_path}/weights", source="fake:120")
+        prints.append(parts.spec.fingerprint)
+    assert prints[0] == prints[1] != prints[2]  # all 1 and all 2 are the same weights
+    assert fingerprints.differences(prints[0], prints[2]) == "class weights in train"
+    assert assembly(1, source="fake:120").spec.fingerprint == prints[0].partition("; train class weights")[0]
+
+
+def test_balanced_twice_is_refused():
+    with pytest.raises(UsageError, match="class_weights=balanced and sampling=balanced both make up for classes of"):
+        config(class_weights="balanced", sampling="balanced")
