@@ -14,6 +14,8 @@ from pipeline.engine.hardware import conditions
 from pipeline.engine.plan import Plan, Rollback
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
+from pipeline.metrics import names
+from pipeline.metrics.names import Names
 from pipeline.models.variables import trained_of
 from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
 
@@ -41,6 +43,11 @@ class Assembly:
     def spec(self) -> ExampleSpec:
         """The facts about the examples that the model depends on: their shape, classes and number."""
         return self._recorded_spec or self.splits.spec
+
+    @property
+    def metrics(self) -> Names:
+        """The metrics of evaluations. Raises UsageError for one that the examples do not have."""
+        return names.settled(self.config.metric_names, len(self.spec.class_names))
 
     @cached_property
     def model(self) -> keras.Model:

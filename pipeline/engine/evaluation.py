@@ -3,15 +3,19 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.engine import chunked_map, failures, forward, packing
+from pipeline.engine import answers, chunked_map, failures, forward, packing
+from pipeline.engine.answers import Answers, Kept, in_order
 from pipeline.engine.towers import Towers
+from pipeline.metrics import calibration, counts, names
+from pipeline.metrics.intervals import Interval, wilson
+from pipeline.metrics.summary import Metrics, summarize
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
 
@@ -45,6 +49,7 @@ class Tally:
     shard_losses: np.ndarray  # [shards] float32: sums over the examples of each shard
     confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted classes across
     mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
+    metrics: Metrics | None = None  # where any are asked for
 
     @property
     def scores(self) -> Scores:
@@ -52,6 +57,17 @@ class Tally:
         examples = int(self.confusion.sum())
         loss = sum(self.shard_losses.astype(np.float64).tolist())
         return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Loss, accuracy, and one number for each metric, by name."""
+        metrics = self.metrics.values if self.metrics else {}
+        return {"loss": self.scores.loss, "accuracy": self.scores.accuracy, **metrics}
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The 95 % interval of the accuracy."""
+        return wilson(int(self.confusion.trace()), self.scores.examples)
 
     def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
         """The accuracy on each class, in the order of the classes; a class without examples is left out."""
@@ -68,6 +84,13 @@ class _Verdicts(NamedTuple):
     confidence: np.ndarray  # [num_towers, shard_batch] float32
 
 
+class Round(NamedTuple):
+    """The judgements on the next shards of the towers."""
+
+    verdicts: _Verdicts
+    answers: Answers
+
+
 class Evaluator:
     """Slices a split into fixed shards, which the towers of all workers take in turn, and adds their counts in order.
 
@@ -81,12 +104,14 @@ class Evaluator:
         shard_batch: int,
         gather: Gather = lambda own: [own],
         ema: bool = False,
+        metrics: names.Names = (),
     ):
         """gather: returns every worker's bytes on each worker, in order; by default there is one worker.
 
-        ema: the moving averages are evaluated.
+        ema: the moving averages are evaluated. metrics: what a tally holds beside loss and accuracy, as
+        `names.settled` gives it.
         """
-        self._ema = ema
+        self._ema, self._metrics, self._kept = ema, metrics, Kept.of(metrics)
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
@@ -101,25 +126,56 @@ class Evaluator:
 
         All workers must call it. Where `stop` returns True on one of them, all get None.
         """
-        verdicts = self._verdicts(source, stop)
-        parts = self._gather(b"" if verdicts is None else packing.pack(verdicts._asdict()))
+        rounds = self._rounds_until(stop, source)
+        parts = self._gather(b"" if rounds is None else packing.pack(_stacked(rounds)))
         if not all(parts):
             return None
-        workers = [_Verdicts(**packing.unpack(part)) for part in parts]
-        return _tally(_Verdicts(*map(_in_order, zip(*workers, strict=True))), source)
+        assert rounds is not None  # else its own part were empty
+        workers = [packing.unpack(part) for part in parts]
+        whole = {name: in_order([worker[name] for worker in workers]) for name in workers[0]}
+        ranks = whole.pop("ranks").reshape(-1)[: len(source)]
+        verdicts = _Verdicts(**whole)
+        tally = _tally(verdicts, source)
+        if not self._metrics:
+            return tally
+        return dataclasses.replace(tally, metrics=self._measure(tally, verdicts, ranks, rounds, source))
 
-    def _verdicts(self, source: Source, stop: Callable[[], bool]) -> _Verdicts | None:
-        """The verdicts of this worker's towers on their part of a split: fields are [num_rounds, num_towers, ...]."""
-        num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
-        datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
+    def rounds(self, source: Source, kept: Kept) -> Iterator[Round]:
+        """The judgements of this worker's towers on their next shards, round by round, in the order of the split."""
+        datasets = [self._dataset(source, self._num_rounds(source), tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
-        rounds = []
-        for number in range(num_rounds):
+        for number in range(self._num_rounds(source)):
+            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
+                judged = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._judge(iterators, kept))
+            yield judged
+
+    def _num_rounds(self, source: Source) -> int:
+        return -(-len(source) // (self._shard_batch * self._num_towers))
+
+    def _rounds_until(self, stop: Callable[[], bool], source: Source) -> list[Round] | None:
+        """All rounds, or None as soon as `stop` returns True."""
+        rounds, judged = self.rounds(source, self._kept), []
+        for _ in range(self._num_rounds(source)):
             if stop():
                 return None
-            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
-                rounds.append(_Verdicts(*(value.numpy() for value in self._judge(iterators))))
-        return _Verdicts(*map(np.stack, zip(*rounds, strict=True)))
+            judged.append(next(rounds))
+        return judged
+
+    def _measure(
+        self, tally: Tally, verdicts: _Verdicts, ranks: np.ndarray, rounds: Sequence[Round], source: Source
+    ) -> Metrics:
+        """The metrics, on every worker the same. The arrays hold the whole split; `rounds` are this worker's."""
+        labels, predicted, confidence = (part.reshape(-1)[: len(source)] for part in verdicts[1:])
+        calibrated = names.CALIBRATION in self._metrics
+        own = [judged.answers.probabilities for judged in rounds] if self._kept.probabilities else []
+        return summarize(
+            self._metrics,
+            len(source),
+            counts.of_confusion(tally.confusion),
+            answers.rankings(own, lambda number: labels == number, len(source), self._gather) if own else (),
+            {name: int((ranks < names.top_k(name)).sum()) for name in self._metrics if names.top_k(name)},
+            calibration.calibrate(confidence, labels == predicted) if calibrated else None,
+        )
 
     def _find_broken(self, source: Source, number: int) -> None:
         """Raises BadDataError naming the first example of a round that cannot be decoded."""
@@ -139,8 +195,8 @@ class Evaluator:
 
         return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), chunk)
 
-    def _judge_round(self, iterators: Sequence[tf.data.Iterator]) -> _Verdicts:
-        """The verdicts on the next shard of every tower."""
+    def _judge_round(self, iterators: Sequence[tf.data.Iterator], kept: Kept) -> Round:
+        """The judgements on the next shard of every tower."""
         shards = []
         for tower, iterator in enumerate(iterators):
             parameters, statistics = self._towers.read(tower, self._ema)
@@ -149,27 +205,29 @@ class Evaluator:
                 logits = forward.evaluate(self._model, parameters, statistics, images)
                 loss = tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32))
                 predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
-                shards.append(_Verdicts(loss, labels, predicted, tf.reduce_max(tf.nn.softmax(logits), axis=-1)))
+                probabilities = tf.nn.softmax(logits)
+                verdicts = _Verdicts(loss, labels, predicted, tf.reduce_max(probabilities, axis=-1))
+                shards.append(Round(verdicts, answers.answer(kept, logits, labels, probabilities)))
         with self._towers.on_host():
-            return _Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+            return tf.nest.map_structure(lambda *parts: tf.stack(parts), *shards)
 
 
-def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
-    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
-    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
-    return rounds.reshape(-1, *rounds.shape[3:])
+def _stacked(rounds: Sequence[Round]) -> dict[str, np.ndarray]:
+    """What workers send each other of all rounds, each [num_rounds, num_towers, ...]: the verdicts and the ranks."""
+    verdicts = _Verdicts(*map(np.stack, zip(*(judged.verdicts for judged in rounds), strict=True)))
+    return {**verdicts._asdict(), "ranks": np.stack([judged.answers.ranks for judged in rounds])}
 
 
 def _tally(verdicts: _Verdicts, source: Source) -> Tally:
     """Counts the verdicts on all shards of a split. They come in order, with the padding at their end."""
     labels, predicted, confidence = (v.reshape(-1)[: len(source)] for v in verdicts[1:])
     classes = len(source.class_names)
-    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
+    cells = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
     wrong = np.flatnonzero(labels != predicted)
     kept = wrong[np.lexsort((wrong, -confidence[wrong]))][:MISTAKES_KEPT]
     columns = (confidence[kept], kept, labels[kept], predicted[kept])
     mistakes = tuple(Mistake(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
-    return Tally(verdicts.loss, counts.reshape(classes, classes), mistakes)
+    return Tally(verdicts.loss, cells.reshape(classes, classes), mistakes)
 
 
 def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:

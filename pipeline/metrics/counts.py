@@ -1,6 +1,7 @@
 """Metrics of counts: right and wrong predictions by class, and the pairs of classes that are confused most."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,12 +105,21 @@ def worst_pairs(confusion: Whole, most: int) -> list[Pair]:
     ]
 
 
-def condensed(confusion: Whole, most: int) -> tuple[list[int], Whole]:
-    """The part of a confusion matrix that holds the worst pairs, of at most so many classes, and all others as one.
+class Condensed(NamedTuple):
+    """The part of a confusion matrix that holds the worst pairs, and all other classes as one, the last."""
 
-    Returns the classes, those of a pair side by side, and their matrix, [len + 1, len + 1]: its last row and column are
-    sums over all other classes, so that every example still counts once.
-    """
+    classes: list[int]  # those of a pair side by side
+    confusion: Whole  # [len(classes) + 1, len(classes) + 1]: every example still counts once
+    accuracies: Real  # [len(classes) + 1]: a share that is right; 0 without examples
+
+    def names(self, class_names: Sequence[str]) -> list[str]:
+        """The names of the classes, and one for the others."""
+        others = len(class_names) - len(self.classes)
+        return [*(class_names[number] for number in self.classes), f"{others:,} other{'s' * (others != 1)}"]
+
+
+def condensed(confusion: Whole, most: int) -> Condensed:
+    """The part of a confusion matrix, [classes, classes], that holds the worst pairs, of at most so many classes."""
     chosen: dict[int, None] = {}
     for pair in worst_pairs(confusion, most * most):
         new = {pair.label: None, pair.predicted: None}
@@ -120,4 +130,5 @@ def condensed(confusion: Whole, most: int) -> tuple[list[int], Whole]:
     group[classes] = range(len(classes))
     matrix = np.zeros([len(classes) + 1] * 2, np.int64)
     np.add.at(matrix, (group[:, None], group[None, :]), confusion)
-    return classes, matrix
+    right = np.bincount(group, weights=confusion.diagonal(), minlength=len(matrix))
+    return Condensed(classes, matrix, right / np.maximum(matrix.sum(axis=1), 1))

@@ -10,7 +10,7 @@ from pipeline.metrics import counts as counted
 from pipeline.metrics import names
 from pipeline.metrics.calibration import Calibration
 from pipeline.metrics.counts import Counts, Real
-from pipeline.metrics.intervals import wilson
+from pipeline.metrics.intervals import Interval, wilson
 from pipeline.metrics.ranking import Ranking
 
 MACRO, WEIGHTED, MICRO = "macro", "weighted", "micro"
@@ -50,6 +50,11 @@ class Metrics:
             **({names.CALIBRATION: self.calibration.error} if self.calibration else {}),
         }
 
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % intervals of the shares of examples."""
+        return {name: wilson(hits, self.examples) for name, hits in self.top.items()}
+
     def of_class(self, number: int) -> dict[str, Any]:
         """A class's metrics and number of examples, with 95 % intervals of recall and precision."""
         right, support = int(self.counts.true_positives[number]), int(self.counts.support[number])
@@ -63,7 +68,8 @@ class Metrics:
 
     def as_dict(self, class_names: Sequence[str]) -> dict[str, Any]:
         """All of it, as nested dictionaries: `metrics` by name, and `by_class` where one has a value for each class."""
-        top = {name: {"value": h / self.examples, "interval": wilson(h, self.examples)} for name, h in self.top.items()}
+        intervals = self.intervals
+        top = {n: {"value": hits / self.examples, "interval": intervals[n]} for n, hits in self.top.items()}
         calibration = {names.CALIBRATION: self.calibration.as_dict()} if self.calibration else {}
         by_class = {name: self.of_class(number) for number, name in enumerate(class_names)} if self.by_class else {}
         return {"metrics": {**top, **self.averages, **calibration}, **({"by_class": by_class} if by_class else {})}

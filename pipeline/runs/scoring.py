@@ -14,7 +14,8 @@ class Scorer:
     def __init__(self, run: Run):
         self._run = run
         towers, ema = run.trainer.towers, run.config.ema > 0
-        self._evaluator = Evaluator(run.assembly.model, towers, run.config.eval_batch, run.cluster.gather, ema)
+        assembly, batch = run.assembly, run.config.eval_batch
+        self._evaluator = Evaluator(assembly.model, towers, batch, run.cluster.gather, ema, assembly.metrics)
         self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:
@@ -63,4 +64,4 @@ class Scorer:
             return
         with run.trainer.towers.on_host():
             gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
-        run.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})
+        run.journal.scalars(split, step, tally.values)

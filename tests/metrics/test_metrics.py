@@ -142,13 +142,16 @@ def test_a_condensed_confusion_matrix_holds_the_worst_pairs_and_every_example_on
     random = np.random.RandomState(2)
     confusion = np.diag(random.randint(40, 50, 1000)) + random.binomial(1, 0.001, (1000, 1000))
     confusion[700, 30], confusion[30, 700], confusion[5, 999] = 25, 24, 23
-    classes, matrix = counts.condensed(confusion, 20)
+    classes, matrix, accuracies = counts.condensed(confusion, 20)
     assert classes[:4] == [700, 30, 5, 999] and len(set(classes)) == len(classes) <= 20
     np.testing.assert_array_equal(matrix[:-1, :-1], confusion[np.ix_(classes, classes)])
     others = np.delete(np.arange(1000), classes)
     np.testing.assert_array_equal(matrix[:-1, -1], confusion[np.ix_(classes, others)].sum(axis=1))
     np.testing.assert_array_equal(matrix[-1, :-1], confusion[np.ix_(others, classes)].sum(axis=0))
     assert matrix.sum() == confusion.sum() and matrix[-1, -1] == confusion[np.ix_(others, others)].sum()
+    assert accuracies[0] == confusion[700, 700] / confusion[700].sum()
+    assert accuracies[-1] == confusion.diagonal()[others].sum() / confusion[others].sum()
+    assert counts.condensed(np.diag([3, 0, 2]), 20).accuracies.tolist() == [1]
 
 
 def test_names():

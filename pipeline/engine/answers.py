@@ -1,0 +1,78 @@
+"""The answers of a model that metrics need beside verdicts: kept on the towers, brought together over the workers."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.engine import packing
+from pipeline.metrics import names
+from pipeline.metrics.ranking import Ranking, rank_class
+
+BLOCK_BYTES = 1 << 25  # of the scores that are brought together at once
+
+
+class Kept(NamedTuple):
+    """The answers that are kept of each example."""
+
+    ranks: bool = False
+    probabilities: bool = False
+
+    @classmethod
+    def of(cls, metrics: names.Names) -> "Kept":
+        """What these metrics need."""
+        return cls(any(map(names.top_k, metrics)), any(name in metrics for name in names.OF_SCORES))
+
+
+class Answers(NamedTuple):
+    """The answers to one shard, or with a leading dimension to those of the towers, padding included.
+
+    What is not kept is of length 0.
+    """
+
+    ranks: np.ndarray  # [shard_batch] int32: the number of classes that stand before the label
+    probabilities: np.ndarray  # [shard_batch, classes] float32
+
+
+def answer(kept: Kept, logits: tf.Tensor, labels: tf.Tensor, probabilities: tf.Tensor) -> Answers:
+    """The answers on a tower: logits and probabilities [shard_batch, classes], labels [shard_batch]."""
+    ranks = _ranks(logits, labels) if kept.ranks else tf.zeros([0], tf.int32)
+    return Answers(ranks, probabilities if kept.probabilities else tf.zeros([0, 0]))
+
+
+def _ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """`metrics.ranking.ranks` of the logits, in which no class's score is rounded to 0 as in probabilities."""
+    own = tf.gather(logits, labels, batch_dims=1)[:, None]
+    lower = tf.range(tf.shape(logits)[1])[None] < labels[:, None]
+    return tf.reduce_sum(tf.cast((logits > own) | ((logits == own) & lower), tf.int32), axis=1)
+
+
+def rankings(
+    rounds: Sequence[np.ndarray],
+    is_of_class: Callable[[int], np.ndarray],
+    num_examples: int,
+    gather: Callable[[bytes], list[bytes]],
+) -> list[Ranking]:
+    """The ranking of each class, from the probabilities of all workers. All workers must call it.
+
+    rounds: of this worker, [num_towers, shard_batch, classes] float32 each. is_of_class: of a class, which examples of
+    the split are, [examples] bool. Scores are brought together class by class, in blocks: so a worker holds its own
+    examples' alone, and one block.
+    """
+    classes = rounds[0].shape[-1]
+    width = max(1, BLOCK_BYTES // (4 * num_examples))
+    found: list[Ranking] = []
+    for first in range(0, classes, width):
+        own = np.stack([probabilities[..., first : first + width] for probabilities in rounds])
+        parts = [packing.unpack(part)["own"] for part in gather(packing.pack({"own": own}))]
+        block = in_order(parts).reshape(-1, own.shape[-1])[:num_examples]
+        found += [rank_class(is_of_class(first + i), block[:, i]) for i in range(block.shape[1])]
+    return found
+
+
+def in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
+    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
+    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
+    return rounds.reshape(math.prod(rounds.shape[:3]), *rounds.shape[3:])
