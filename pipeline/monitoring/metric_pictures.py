@@ -11,7 +11,7 @@ from pipeline.monitoring import pictures
 from pipeline.monitoring.pictures import FAINT, INK, MARGIN, PAPER, RIGHT, WRONG
 
 MOST_WHOLE = 60  # classes of a matrix that is drawn whole, with names; of more classes, the worst are drawn
-WORST_CLASSES, WORST_PAIRS = 30, 20
+WORST_CLASSES, WORST_PAIRS = 24, 20
 LINE = 18  # pixels of a line of text
 SIDE = 360  # pixels of the calibration's square
 
