@@ -22,6 +22,8 @@ def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: So
     matrix = metric_pictures.confusion(tally.confusion, source.class_names)
     journal.pictures(split, step, {"errors/confusion": matrix, "errors/examples": mistakes(tally, source)})
     if tally.metrics:
+        low, high = tally.accuracy_interval
+        journal.points(split, step, {"metrics/accuracy_low": low, "metrics/accuracy_high": high})
         _show_metrics(journal, split, step, tally.metrics, source.class_names)
 
 

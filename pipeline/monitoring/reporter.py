@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pipeline.config import Config
 from pipeline.engine.evaluation import Tally
 from pipeline.engine.outcome import Outcome
+from pipeline.monitoring import scorecard
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
@@ -59,6 +60,11 @@ class Reporter:
         rows = {
             "test accuracy": f"{tally.scores.accuracy:.2%} ({wrong:,} of {tally.scores.examples:,} wrong)",
             "test loss": f"{tally.scores.loss:.4f}",
+            **(
+                {f"test {name}": scorecard.share(v) for name, v in tally.metrics.values.items()}
+                if tally.metrics
+                else {}
+            ),
             "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),
