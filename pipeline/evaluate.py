@@ -51,7 +51,6 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     """Prints the scores for people, and as the last line their JSON."""
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
-    from pipeline.engine.evaluation import Evaluator
     from pipeline.monitoring import scorecard
     from pipeline.monitoring.journal import plain
     from pipeline.runs.saved_run import SavedRun, check_examples
@@ -60,8 +59,7 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
-    evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch, metrics=assembly.metrics)
-    tally = evaluator.tally(assembly.evaluated(split))
+    tally = assembly.evaluator(towers).tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
     step, class_names = restored.manifest.step, assembly.spec.class_names
     print("\n".join(scorecard.lines(split, step, tally, class_names)))

@@ -31,6 +31,19 @@ class Verdict(NamedTuple):
 
     name: str
     probabilities: dict[str, float]  # by class, in the order of the classes
+    multi_label: bool = False  # whether the image has any number of classes, each with a probability of its own
+
+    @property
+    def classes(self) -> list[str]:
+        """The predicted classes: the likeliest, or of a multi-label model all that are likelier than not."""
+        if not self.multi_label:
+            return [self.likeliest[0][0]]
+        return [name for name, probability in self.probabilities.items() if probability > 0.5]
+
+    @property
+    def answer(self) -> dict[str, str | list[str]]:
+        """The predicted classes as a field of JSON."""
+        return {"classes": self.classes} if self.multi_label else {"class": self.classes[0]}
 
     @property
     def likeliest(self) -> list[tuple[str, float]]:
@@ -63,7 +76,6 @@ def predict_split(words: list[str]) -> None:
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
-    from pipeline.engine.evaluation import Evaluator
     from pipeline.runs.saved_run import SavedRun, check_examples
     from pipeline.serving import prediction_files, split_predictions
 
@@ -73,15 +85,16 @@ def predict_split(words: list[str]) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
-    source, names = assembly.evaluated(flags.value("split")), assembly.spec.class_names
-    batches = split_predictions.batches(Evaluator(assembly.model, towers, assembly.config.eval_batch), source)
+    source = assembly.evaluated(flags.value("split"))
+    batches = split_predictions.batches(assembly.evaluator(towers), source)
+    layout = prediction_files.Layout(source.class_names, assembly.config.multi_label)
     if not output:
-        write = prediction_files.json_lines(sys.stdout, names)
+        write = prediction_files.json_lines(sys.stdout, layout)
         for batch in batches:
             write(batch)
         return
     right = 0
-    with storage_errors(output), replacing(output) as new, prediction_files.opened(new, names) as write:
+    with storage_errors(output), replacing(output) as new, prediction_files.opened(new, layout) as write:
         for batch in batches:
             write(batch)
             right += sum(map(operator.eq, batch.labels, batch.predicted))
@@ -127,7 +140,8 @@ def predict_files(words: list[str]) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape, assembly.config.eval_crop)
-    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
+    multi_label = assembly.config.multi_label
+    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch, multi_label)
     with standard_error.kept() as lines:
         predictions = predictor(images, flags.value("skip_unreadable"))
     for line in images.remarks(lines, bool(predictions.refused)):
@@ -138,7 +152,7 @@ def predict_files(words: list[str]) -> None:
         raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
     rows = zip(predictions.indices, predictions.probabilities.tolist(), strict=True)
     classes, names = assembly.spec.class_names, images.names
-    verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True))) for i, row in rows]
+    verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True)), multi_label) for i, row in rows]
     drawn = draw(images, predictions.indices, verdicts) if flags.value("draw") else []
     show = show_json if flags.value("format") == "json" else show_table
     show(verdicts, drawn)
@@ -159,22 +173,23 @@ def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) 
 
 
 def show_table(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """Prints a line for each image: its name, its class, and the likeliest classes with their probabilities."""
-    rows = [(verdict.name, verdict.likeliest) for verdict in verdicts]
-    width = max(map(len, ["image", *(name for name, _ in rows)]))
-    class_width = max(map(len, ["class", *(likeliest[0][0] for _, likeliest in rows)]))
-    print(f"{'image':<{width}}  {'class':<{class_width}}  likeliest")
-    for name, likeliest in rows:
+    """Prints a line for each image: its name, its classes, and the likeliest classes with their probabilities."""
+    heading = "classes" if verdicts[0].multi_label else "class"
+    rows = [(verdict.name, ", ".join(verdict.classes) or "none", verdict.likeliest) for verdict in verdicts]
+    width = max(map(len, ["image", *(name for name, *_ in rows)]))
+    class_width = max(map(len, [heading, *(predicted for _, predicted, _ in rows)]))
+    print(f"{'image':<{width}}  {heading:<{class_width}}  likeliest")
+    for name, predicted, likeliest in rows:
         classes = ", ".join(f"{label} {probability:.2%}" for label, probability in likeliest)
-        print(f"{name:<{width}}  {likeliest[0][0]:<{class_width}}  {classes}")
+        print(f"{name:<{width}}  {predicted:<{class_width}}  {classes}")
     if drawn:
         print(f"drawn: {len(drawn)} images in {Path(drawn[0]).parent}")
 
 
 def show_json(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """Prints a JSON object for each image: file, class, the probability of every class, and the drawn image, if any."""
+    """Prints a JSON object for each image: file, class or classes, all probabilities, and the drawn image, if any."""
     for i, verdict in enumerate(verdicts):
-        answer = {"file": verdict.name, "class": verdict.likeliest[0][0], "probabilities": verdict.probabilities}
+        answer = {"file": verdict.name, **verdict.answer, "probabilities": verdict.probabilities}
         print(json.dumps(answer | ({"drawn": drawn[i]} if drawn else {})))
 
 

@@ -30,16 +30,15 @@ class Counts(NamedTuple):
 
 
 def of_confusion(confusion: Whole) -> Counts:
-    """The counts in a confusion matrix, [classes, classes]: true classes down, predicted classes across."""
+    """The counts in a confusion matrix, [classes, classes]: true classes down, predicted classes across.
+
+    Of examples with any number of labels it is [classes, 2, 2]: for each class, without and with the label down,
+    without and with the prediction across.
+    """
+    if confusion.ndim == 3:
+        return Counts(confusion[:, 1, 1], confusion[:, 0, 1], confusion[:, 1, 0])
     right = confusion.diagonal()
     return Counts(right, confusion.sum(axis=0) - right, confusion.sum(axis=1) - right)
-
-
-def of_labels(labels: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> Counts:
-    """The counts of examples that may have several labels; both are [examples, classes]."""
-    return Counts(
-        (labels & predicted).sum(axis=0), (~labels & predicted).sum(axis=0), (labels & ~predicted).sum(axis=0)
-    )
 
 
 def ratio(name: str, counts: Counts) -> Real:
@@ -92,7 +91,12 @@ class Pair(NamedTuple):
 
 
 def worst_pairs(confusion: Whole, most: int) -> list[Pair]:
-    """The most frequent mistakes, at most so many; equally frequent ones in the order of their classes."""
+    """The most frequent mistakes, at most so many; equally frequent ones in the order of their classes.
+
+    There are none of examples with several labels, whose confusion matrix is [classes, 2, 2].
+    """
+    if confusion.ndim == 3:
+        return []
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     rows, columns = np.nonzero(wrong)

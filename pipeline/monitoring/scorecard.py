@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.engine.evaluation import Tally
+from pipeline.engine.tally import Tally
 from pipeline.metrics.counts import worst_pairs
 from pipeline.metrics.intervals import Interval
 from pipeline.metrics.summary import Metrics
@@ -32,6 +32,11 @@ def lines(split: str, step: int, tally: Tally, class_names: Sequence[str]) -> li
         "examples"
         for p in pairs
     ]
+
+
+def rows(tally: Tally) -> dict[str, str]:
+    """The metrics by name, for the table at the end of a run."""
+    return {f"test {name}": share(value) for name, value in tally.metrics.values.items()} if tally.metrics else {}
 
 
 def _interval(interval: Interval) -> str:

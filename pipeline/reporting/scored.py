@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from markupsafe import Markup
 
-from pipeline.engine.evaluation import Evaluator, Mistake, Scores
+from pipeline.engine.tally import Mistake, Scores
 from pipeline.metrics.counts import condensed, worst_pairs
 from pipeline.metrics.intervals import Interval, wilson
 from pipeline.metrics.summary import Metrics
@@ -43,13 +43,18 @@ class Scored:
     step: int
     scores: Scores
     class_names: tuple[str, ...]
-    confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted ones across
+    confusion: np.ndarray  # as in `Tally`
     pictures: tuple[Picture, ...]  # the most confident first
     metrics: Metrics | None = None
 
     @property
     def matrix(self) -> Markup | None:
-        """The confusion matrix as a chart: of too many classes, of those of the worst pairs, and all others as one."""
+        """The confusion matrix as a chart: of too many classes, of those of the worst pairs, and all others as one.
+
+        None for examples of several labels.
+        """
+        if self.confusion.ndim == 3:
+            return None
         if not self.is_condensed:
             return charts.matrix(self.confusion, self.class_names)
         part = condensed(self.confusion, CONDENSED_CLASSES)
@@ -70,7 +75,7 @@ class Scored:
     @property
     def accuracy_interval(self) -> Interval:
         """The 95 % interval of the accuracy."""
-        return wilson(int(self.confusion.trace()), self.scores.examples)
+        return wilson(round(self.scores.accuracy * self.scores.examples), self.scores.examples)
 
     @property
     def averages(self) -> list[tuple[str, str, str]]:
@@ -102,19 +107,20 @@ def score(directory: RunDirectory, which: str, split: str, execution: Mapping[st
     assembly, towers = saved.assemble(restored, execution)
     saved_run.check_examples(assembly.spec, assembly.splits.spec)
     source = assembly.evaluated(split)
-    tally = Evaluator(assembly.model, towers, assembly.config.eval_batch, metrics=assembly.metrics).tally(source)
+    tally = assembly.evaluator(towers).tally(source)
     assert tally is not None  # no stop can be asked for here
     names = source.class_names
     with towers.on_host():
-        pictures = _pictures(source, tally.mistakes[:MOST_PICTURES])
+        pictures = _pictures(source, tally.mistakes[:MOST_PICTURES], tally.answers(names))
     return Scored(split, restored.manifest.step, tally.scores, names, tally.confusion, pictures, tally.metrics)
 
 
-def _pictures(source: Source, mistakes: Sequence[Mistake]) -> tuple[Picture, ...]:
+def _pictures(source: Source, mistakes: Sequence[Mistake], names: Sequence[str]) -> tuple[Picture, ...]:
+    """names: those of the answers."""
     if not mistakes:
         return ()
     raw, _ = source.fetch(tf.constant([mistake.example for mistake in mistakes], tf.int64))
-    images, names = source.decode(raw), source.class_names
+    images = source.decode(raw)
     return tuple(
         Picture(_data_uri(image), source.where(m.example), names[m.label], names[m.predicted], m.confidence)
         for image, m in zip(images, mistakes, strict=True)

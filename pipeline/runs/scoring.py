@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.engine.evaluation import Evaluator, Tally
+from pipeline.engine.tally import Tally
 from pipeline.monitoring import gallery
 from pipeline.monitoring.history import best_step
 from pipeline.runs.run import Run
@@ -13,9 +13,7 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        towers, ema = run.trainer.towers, run.config.ema > 0
-        assembly, batch = run.assembly, run.config.eval_batch
-        self._evaluator = Evaluator(assembly.model, towers, batch, run.cluster.gather, ema, assembly.metrics)
+        self._evaluator = run.assembly.evaluator(run.trainer.towers, run.cluster.gather, run.config.ema > 0)
         self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:

@@ -1,7 +1,8 @@
 """Files of predictions, written batch by batch: .csv, .jsonl and .parquet, with the same columns.
 
-They are example, where, label, predicted, confidence, and the probability of each class. Probabilities are those of
-float32 to the bit: 9 digits are enough for that.
+They are example, where, label, predicted, confidence, and the probability of each class. Of examples with any number of
+labels they are example, where, labels, predicted, and the probabilities; labels and predicted are lists, in .csv joined
+by |. Probabilities are those of float32 to the bit: 9 digits are enough for that.
 """
 
 import contextlib
@@ -19,77 +20,97 @@ from pipeline.storage.files import storage_errors
 
 PREFIX = "probability_"  # of a class's column
 
+Classes = list[str] | list[list[str]]  # one of each example, or any number
+
 
 class Batch(NamedTuple):
     """Predictions of consecutive examples of a split."""
 
     examples: range  # their indices
     where: list[str]  # where a person finds each
-    labels: list[str]
-    predicted: list[str]
+    labels: Classes
+    predicted: Classes
     probabilities: np.ndarray  # [examples, classes] float32
 
+
+class Layout(NamedTuple):
+    """The columns of a file."""
+
+    class_names: Sequence[str]
+    multi_label: bool
+
     @property
-    def confidence(self) -> np.ndarray:
-        """The probability of each predicted class: [examples] float32."""
-        return self.probabilities.max(axis=1)
+    def names(self) -> tuple[str, ...]:
+        """The columns before the probabilities."""
+        if self.multi_label:
+            return "example", "where", "labels", "predicted"
+        return "example", "where", "label", "predicted", "confidence"
+
+    def columns(self, batch: Batch) -> list[Any]:
+        """These columns of a batch. Confidence is the probability of the predicted class, [examples] float32."""
+        columns = [batch.examples, batch.where, batch.labels, batch.predicted]
+        return columns if self.multi_label else [*columns, batch.probabilities.max(axis=1)]
 
 
 Write = Callable[[Batch], None]
-Form = Callable[[Path, Sequence[str]], contextlib.AbstractContextManager[Write]]
+Form = Callable[[Path, Layout], contextlib.AbstractContextManager[Write]]
 
 
-def json_lines(file: TextIO, class_names: Sequence[str]) -> Write:
+def json_lines(file: TextIO, layout: Layout) -> Write:
     """Writes an object a line."""
 
     def write(batch: Batch) -> None:
-        columns = (batch.examples, batch.where, batch.labels, batch.predicted, batch.confidence.tolist())
+        columns = [c.tolist() if isinstance(c, np.ndarray) else c for c in layout.columns(batch)]
         for row, probabilities in zip(zip(*columns, strict=True), batch.probabilities.tolist(), strict=True):
-            values = dict(zip(_COLUMNS, row, strict=True))
-            values["probabilities"] = dict(zip(class_names, probabilities, strict=True))
+            values = dict(zip(layout.names, row, strict=True))
+            values["probabilities"] = dict(zip(layout.class_names, probabilities, strict=True))
             file.write(json.dumps(values) + "\n")
 
     return write
 
 
-_COLUMNS = ("example", "where", "label", "predicted", "confidence")
-
-
 @contextlib.contextmanager
-def _jsonl(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+def _jsonl(path: Path, layout: Layout) -> Iterator[Write]:
     with open(path, "w", encoding="utf-8") as file:
-        yield json_lines(file, class_names)
+        yield json_lines(file, layout)
 
 
 @contextlib.contextmanager
-def _csv(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+def _csv(path: Path, layout: Layout) -> Iterator[Write]:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *(PREFIX + name for name in class_names)])
+        writer.writerow([*layout.names, *(PREFIX + name for name in layout.class_names)])
 
         def write(batch: Batch) -> None:
-            numbers = np.column_stack([batch.confidence, batch.probabilities]).tolist()
-            columns = (batch.examples, batch.where, batch.labels, batch.predicted)
-            for row, values in zip(zip(*columns, strict=True), numbers, strict=True):
-                writer.writerow([*row, *(f"{value:.9g}" for value in values)])
+            columns = [map(_cell, column) for column in layout.columns(batch)]
+            for row, probabilities in zip(zip(*columns, strict=True), batch.probabilities.tolist(), strict=True):
+                writer.writerow([*row, *(f"{probability:.9g}" for probability in probabilities)])
 
         yield write
 
 
+def _cell(value: Any) -> Any:
+    """A value of a column in .csv."""
+    if isinstance(value, list):
+        return "|".join(value)
+    return f"{value:.9g}" if isinstance(value, np.float32) else value
+
+
 @contextlib.contextmanager
-def _parquet(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+def _parquet(path: Path, layout: Layout) -> Iterator[Write]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds: list[Any] = [pa.int64(), pa.string(), pa.string(), pa.string(), pa.float32()]
-    fields = [*zip(_COLUMNS, kinds, strict=True), *((PREFIX + name, pa.float32()) for name in class_names)]
-    schema = pa.schema(fields)
+    classes = pa.list_(pa.string()) if layout.multi_label else pa.string()
+    kinds = [pa.int64(), pa.string(), classes, classes, pa.float32()][: len(layout.names)]
+    probabilities = [(PREFIX + name, pa.float32()) for name in layout.class_names]
+    schema = pa.schema([*zip(layout.names, kinds, strict=True), *probabilities])
     with parquet.ParquetWriter(path, schema) as writer:
 
         def write(batch: Batch) -> None:
-            columns = [list(batch.examples), batch.where, batch.labels, batch.predicted, batch.confidence]
-            arrays = [*columns, *np.ascontiguousarray(batch.probabilities.T)]
-            writer.write_table(pa.table([pa.array(a, f.type) for a, f in zip(arrays, schema, strict=True)], schema))
+            columns = [*layout.columns(batch), *np.ascontiguousarray(batch.probabilities.T)]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_table(pa.table(arrays, schema=schema))
 
         yield write
 
@@ -113,7 +134,7 @@ def check(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(output: Path, class_names: Sequence[str]) -> Iterator[Write]:
+def opened(output: Path, layout: Layout) -> Iterator[Write]:
     """Writes to a new file of the form that the name ends with. Raises StorageError."""
-    with storage_errors(output), FORMS[output.suffix](output, class_names) as write:
+    with storage_errors(output), FORMS[output.suffix](output, layout) as write:
         yield write

@@ -106,7 +106,7 @@ class _Scorer:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
         self._initial, self._source = assembly.initial(), assembly.evaluated(self._split)
-        return Evaluator(assembly.model, self._towers, assembly.config.eval_batch, metrics=assembly.metrics)
+        return assembly.evaluator(self._towers)
 
 
 class _Watch:

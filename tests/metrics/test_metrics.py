@@ -67,14 +67,14 @@ def test_several_labels_an_example():
     found = summary.summarize(
         names.BY_CLASS,
         EXAMPLES,
-        counts.of_labels(labels, scores >= 0.5),
+        counts.of_confusion(theirs.multilabel_confusion_matrix(labels, scores > 0.5)),
         [ranking.rank_class(labels[:, c], scores[:, c]) for c in range(CLASSES)],
     )
     for name in names.OF_COUNTS:
         score = getattr(theirs, f"{name}_score")
         for kind in ("macro", "weighted", "micro"):
-            assert found.averages[name][kind] == pytest.approx(score(labels, scores >= 0.5, average=kind), rel=1e-13)
-        np.testing.assert_allclose(found.by_class[name], score(labels, scores >= 0.5, average=None), rtol=1e-14)
+            assert found.averages[name][kind] == pytest.approx(score(labels, scores > 0.5, average=kind), rel=1e-13)
+        np.testing.assert_allclose(found.by_class[name], score(labels, scores > 0.5, average=None), rtol=1e-14)
     assert found.values["auroc"] == pytest.approx(theirs.roc_auc_score(labels, scores))
     assert found.values["average_precision"] == pytest.approx(theirs.average_precision_score(labels, scores))
 

@@ -10,7 +10,8 @@ from PIL import Image
 from small_run import assembly
 from told_run import curves
 
-from pipeline.engine.evaluation import Evaluator, Mistake, Tally
+from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.tally import Mistake, Tally
 from pipeline.metrics.calibration import calibrate
 from pipeline.metrics.counts import of_confusion
 from pipeline.metrics.summary import summarize
@@ -27,7 +28,8 @@ def source(images) -> InMemory:
 
 
 def tally(confusion, mistakes=()) -> Tally:
-    return Tally(np.zeros(1, np.float32), np.array(confusion), tuple(mistakes))
+    counts = np.array(confusion)
+    return Tally(np.zeros(1, np.float32), counts, tuple(mistakes), int(counts.sum() - counts.trace()))
 
 
 def test_each_class_has_its_accuracy_and_a_class_without_examples_has_none(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Config
-from pipeline.engine.evaluation import Scores
+from pipeline.engine.tally import Scores
 from pipeline.metrics.counts import of_confusion
 from pipeline.metrics.summary import summarize
 from pipeline.reporting import comparison, page
@@ -132,7 +132,7 @@ def test_metrics_and_many_classes(tmp_path):
     counts[7, 110] = 3
     names = tuple(f"kind {i}" for i in range(120))
     metrics = summarize(("top2", "f1"), 1083, of_confusion(counts), (), {"top2": 1080})
-    scored = Scored("test", 20, Scores(0.1, 0.9, 1083), names, counts, (), metrics)
+    scored = Scored("test", 20, Scores(0.1, 1080 / 1083, 1083), names, counts, (), metrics)
     text = Page(page.render([view(tmp_path / "run", [*TRAINED, RESULT], scored=scored)])).text
     for words in (
         "The 95% interval of the accuracy is 99.19% to 99.91%.",

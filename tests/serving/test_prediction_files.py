@@ -12,7 +12,7 @@ from small_run import assembly
 from pipeline.engine.evaluation import Evaluator
 from pipeline.errors import UsageError
 from pipeline.serving import prediction_files, split_predictions
-from pipeline.serving.prediction_files import PREFIX
+from pipeline.serving.prediction_files import PREFIX, Batch, Layout
 
 FIELDS = {"model": "models_for_tests:linear", "optimizer": "sgd", "source": "fake:300"}
 
@@ -51,7 +51,7 @@ def test_predictions_are_those_of_an_evaluation_on_any_number_of_towers(parts):
 def test_all_files_hold_the_same(parts, tmp_path):
     batches, names = predicted(parts, 2), tuple('0,"\n23456789')[:10]  # a name with a comma, a quote, a line's end
     for suffix in prediction_files.FORMS:
-        with prediction_files.opened(tmp_path / f"all{suffix}", names) as write:
+        with prediction_files.opened(tmp_path / f"all{suffix}", Layout(names, False)) as write:
             for batch in batches:
                 write(batch)
     table = parquet.read_table(tmp_path / "all.parquet").to_pylist()
@@ -68,6 +68,23 @@ def test_all_files_hold_the_same(parts, tmp_path):
         for k, name in enumerate(names):
             assert a[PREFIX + name] == b["probabilities"][name] == np.float32(c[PREFIX + name]) == exact[i, k]
     assert list(table[0]) == list(rows[0])
+
+
+def test_lists_of_classes(tmp_path):
+    some = np.array([[0.9, 0.2, 0.75], [0.1, 0.3, 0.5]], np.float32)
+    batch = Batch(range(4, 6), ["x", "y"], [["a", "c"], []], [["a"], ["b"]], some)
+    for suffix in prediction_files.FORMS:
+        with prediction_files.opened(tmp_path / f"all{suffix}", Layout("abc", True)) as write:
+            write(batch)
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [(line["labels"], line["predicted"]) for line in lines] == [(["a", "c"], ["a"]), ([], ["b"])]
+    for line, row in zip(lines, parquet.read_table(tmp_path / "all.parquet").to_pylist(), strict=True):
+        assert all(row[name] == line[name] for name in ("example", "where", "labels", "predicted"))
+        assert [row[PREFIX + name] for name in "abc"] == list(line["probabilities"].values())
+    assert (tmp_path / "all.csv").read_text() == (
+        "example,where,labels,predicted,probability_a,probability_b,probability_c\n"
+        "4,x,a|c,a,0.899999976,0.200000003,0.75\n5,y,,b,0.100000001,0.300000012,0.5\n"
+    )
 
 
 @pytest.mark.parametrize(

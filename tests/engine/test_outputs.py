@@ -5,10 +5,11 @@ import pytest
 import sklearn.metrics as theirs
 from small_run import assembly
 
-from pipeline.engine import answers
-from pipeline.engine.answers import Kept
+from pipeline.engine import outputs
 from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.outputs import Kept
 from pipeline.metrics import names
+from pipeline.sources.labels import NO_CLASS
 from pipeline.sources.memory import InMemory
 
 NUM_EXAMPLES, CLASSES = 103, 10
@@ -36,7 +37,7 @@ def evaluator(parts, towers: int, shard_batch: int = 10, metrics=ALL) -> Evaluat
 
 def probabilities(parts, split) -> np.ndarray:
     rounds = evaluator(parts, 2).rounds(split, Kept(probabilities=True))
-    return np.concatenate([r.answers.probabilities.reshape(-1, CLASSES) for r in rounds])[:NUM_EXAMPLES]
+    return np.concatenate([r.outputs.probabilities.reshape(-1, CLASSES) for r in rounds])[:NUM_EXAMPLES]
 
 
 def test_metrics_are_those_of_scikit_learn_on_the_same_probabilities(parts, split):
@@ -58,7 +59,7 @@ def test_metrics_are_those_of_scikit_learn_on_the_same_probabilities(parts, spli
 @pytest.mark.parametrize("block", [1 << 25, 4 * 3 * NUM_EXAMPLES, 1])
 def test_the_same_metrics_on_any_number_of_towers_and_in_any_blocks(parts, split, block, monkeypatch):
     first = evaluator(parts, 1).tally(split).metrics.as_dict(split.class_names)
-    monkeypatch.setattr(answers, "BLOCK_BYTES", block)
+    monkeypatch.setattr(outputs, "BLOCK_BYTES", block)
     for towers in (3, 8):
         found = evaluator(parts, towers).tally(split).metrics.as_dict(split.class_names)
         assert repr(found) == repr(first)  # to the bit; nan, of classes without examples, equals nan
@@ -71,6 +72,29 @@ def test_metrics_change_no_score_and_are_left_out_where_none_is_asked_for(parts,
     assert only == ("f1", with_.metrics.values["f1"])
 
 
+def test_metrics_of_several_labels_are_those_of_scikit_learn_on_any_number_of_towers(parts, split):
+    random = np.random.RandomState(1)
+    several = random.rand(NUM_EXAMPLES, CLASSES) < np.linspace(0.05, 0.7, CLASSES)
+    rows = np.where(several, np.arange(CLASSES), NO_CLASS).astype(np.int32)  # gaps, which are no classes
+    images = split.decode(split.fetch(np.arange(NUM_EXAMPLES))[0]).numpy()
+    source = InMemory(images, rows, tuple("0123456789"), "examples")
+    asked = names.settled(("all",), CLASSES, multi_label=True)
+    found = []
+    for towers in (1, 3):
+        on = assembly(towers, model="models_for_tests:linear", optimizer="sgd").towers(parts.initial())
+        evaluator = Evaluator(parts.model, on, 10, multi_label=True, metrics=asked)
+        found.append(evaluator.tally(source).metrics)
+        rounds = [judged.outputs.probabilities for judged in evaluator.rounds(source, Kept(probabilities=True))]
+        scores = np.concatenate([r.reshape(-1, CLASSES) for r in rounds])[:NUM_EXAMPLES]
+    values, predicted = found[0].values, scores > 0.5
+    for name in names.OF_COUNTS:
+        reference = getattr(theirs, f"{name}_score")(several, predicted, average="macro", zero_division=0)
+        assert values[name] == pytest.approx(reference, rel=1e-14)
+    assert values["auroc"] == pytest.approx(theirs.roc_auc_score(several, scores), rel=1e-14)
+    assert values["average_precision"] == pytest.approx(theirs.average_precision_score(several, scores), rel=1e-13)
+    assert repr(found[1].as_dict("0123456789")) == repr(found[0].as_dict("0123456789"))
+
+
 def test_classes_are_ranked_by_logits_where_probabilities_are_all_0(parts):
     """Brightness 255 gives logits of hundreds: all probabilities but one are 0 in float32."""
     [kernel] = parts.initial().values()
@@ -79,6 +103,6 @@ def test_classes_are_ranked_by_logits_where_probabilities_are_all_0(parts):
     source = InMemory(images, np.arange(CLASSES, dtype=np.int32), tuple("0123456789"), "examples")
     sure = Evaluator(parts.model, assembly(1, model="models_for_tests:linear", optimizer="sgd").towers(values), 10)
     [judged] = sure.rounds(source, Kept(ranks=True, probabilities=True))
-    assert (judged.answers.probabilities == 0).sum() > 5 * CLASSES
+    assert (judged.outputs.probabilities == 0).sum() > 5 * CLASSES
     order = np.argsort(-kernel.sum(axis=0, dtype=np.float64))
-    assert judged.answers.ranks[0, order].tolist() == list(range(CLASSES))
+    assert judged.outputs.ranks[0, order].tolist() == list(range(CLASSES))

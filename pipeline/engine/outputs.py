@@ -1,4 +1,4 @@
-"""The answers of a model that metrics need beside verdicts: kept on the towers, brought together over the workers."""
+"""What metrics need of a model's outputs beside verdicts: kept by the towers, brought together over the workers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.engine import packing
+from pipeline.engine.losses import Loss
 from pipeline.metrics import names
 from pipeline.metrics.ranking import Ranking, rank_class
 
@@ -15,7 +16,7 @@ BLOCK_BYTES = 1 << 25  # of the scores that are brought together at once
 
 
 class Kept(NamedTuple):
-    """The answers that are kept of each example."""
+    """The outputs that are kept of each example."""
 
     ranks: bool = False
     probabilities: bool = False
@@ -26,8 +27,8 @@ class Kept(NamedTuple):
         return cls(any(map(names.top_k, metrics)), any(name in metrics for name in names.OF_SCORES))
 
 
-class Answers(NamedTuple):
-    """The answers to one shard, or with a leading dimension to those of the towers, padding included.
+class Outputs(NamedTuple):
+    """The outputs for one shard, or with a leading dimension for those of the towers, padding included.
 
     What is not kept is of length 0.
     """
@@ -36,10 +37,13 @@ class Answers(NamedTuple):
     probabilities: np.ndarray  # [shard_batch, classes] float32
 
 
-def answer(kept: Kept, logits: tf.Tensor, labels: tf.Tensor, probabilities: tf.Tensor) -> Answers:
-    """The answers on a tower: logits and probabilities [shard_batch, classes], labels [shard_batch]."""
+def keep(kept: Kept, loss: Loss, logits: tf.Tensor, labels: tf.Tensor) -> Outputs:
+    """The outputs that are kept, on a tower: logits [shard_batch, classes], labels as the loss takes them.
+
+    Examples of several labels have no ranks.
+    """
     ranks = _ranks(logits, labels) if kept.ranks else tf.zeros([0], tf.int32)
-    return Answers(ranks, probabilities if kept.probabilities else tf.zeros([0, 0]))
+    return Outputs(ranks, loss.probabilities(logits) if kept.probabilities else tf.zeros([0, 0]))
 
 
 def _ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
