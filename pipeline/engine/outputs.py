@@ -42,15 +42,21 @@ def keep(kept: Kept, loss: Loss, logits: tf.Tensor, labels: tf.Tensor) -> Output
 
     Examples of several labels have no ranks.
     """
-    ranks = _ranks(logits, labels) if kept.ranks else tf.zeros([0], tf.int32)
-    return Outputs(ranks, loss.probabilities(logits) if kept.probabilities else tf.zeros([0, 0]))
+    places = ranks(logits, labels) if kept.ranks else tf.zeros([0], tf.int32)
+    return Outputs(places, loss.probabilities(logits) if kept.probabilities else tf.zeros([0, 0]))
 
 
-def _ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """`metrics.ranking.ranks` of the logits, in which no class's score is rounded to 0 as in probabilities."""
+def ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The number of classes that stand before each label: [n, classes] float32, [n] int32 -> [n] int32.
+
+    Of equal logits, that of the lower class stands first. So the label is among the K likeliest classes where its rank
+    is below K. With a NaN among the logits it is never. Probabilities would not do: they are rounded to 0 where logits
+    still differ.
+    """
     own = tf.gather(logits, labels, batch_dims=1)[:, None]
     lower = tf.range(tf.shape(logits)[1])[None] < labels[:, None]
-    return tf.reduce_sum(tf.cast((logits > own) | ((logits == own) & lower), tf.int32), axis=1)
+    before = (logits > own) | ((logits == own) & lower) | tf.reduce_any(tf.math.is_nan(logits), axis=1, keepdims=True)
+    return tf.reduce_sum(tf.cast(before, tf.int32), axis=1)
 
 
 def rankings(

@@ -1,4 +1,4 @@
-"""Metrics of the order in which scores put examples, or classes. They need the score of every example."""
+"""Metrics of the order in which scores put the examples of a class. They need the score of every example."""
 
 import math
 from typing import NamedTuple
@@ -37,14 +37,3 @@ def rank_class(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float32])
     return Ranking(
         doubled / (2 * positives * negatives) if negatives else math.nan, math.fsum(terms.tolist()) / positives
     )
-
-
-def ranks(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """The number of classes that stand before each label: [examples, classes], [examples] -> [examples] int32.
-
-    Of equal scores, that of the lower class stands first. So rank 0 is a right prediction, and the label is among the
-    K likeliest classes where its rank is below K.
-    """
-    own = np.take_along_axis(scores, labels[:, None].astype(np.int64), axis=1)
-    lower = np.arange(scores.shape[1]) < labels[:, None]
-    return ((scores > own) | ((scores == own) & lower)).sum(axis=1, dtype=np.int32)

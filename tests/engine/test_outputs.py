@@ -95,6 +95,20 @@ def test_metrics_of_several_labels_are_those_of_scikit_learn_on_any_number_of_to
     assert repr(found[1].as_dict("0123456789")) == repr(found[0].as_dict("0123456789"))
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_a_rank_says_whether_the_label_is_among_the_likeliest_classes(k):
+    random = np.random.RandomState(3)
+    labels, logits = random.randint(0, CLASSES, 200, np.int32), random.randn(200, CLASSES).astype(np.float32)
+    hits = outputs.ranks(logits, labels).numpy() < k
+    assert hits.mean() == theirs.top_k_accuracy_score(labels, logits, k=k, labels=range(CLASSES))
+
+
+def test_of_equal_logits_the_lower_class_stands_first_and_with_a_nan_none_does():
+    logits = np.array([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [0.3, 0.3, 0.3], [0.1, np.nan, 0.3]], np.float32)
+    for label, expected in enumerate([[2, 0, 0, 3], [0, 1, 1, 3], [1, 2, 2, 3]]):
+        assert outputs.ranks(logits, np.full(4, label, np.int32)).numpy().tolist() == expected
+
+
 def test_classes_are_ranked_by_logits_where_probabilities_are_all_0(parts):
     """Brightness 255 gives logits of hundreds: all probabilities but one are 0 in float32."""
     [kernel] = parts.initial().values()

@@ -98,19 +98,6 @@ def test_scores_that_have_no_ranking_give_nan():
     assert all(map(math.isnan, ranking.rank_class(some, np.array([0.1, np.nan, 0.3, 0.4], np.float32))))
 
 
-@pytest.mark.parametrize("k", [1, 2, 5])
-def test_the_label_among_the_likeliest_classes(k):
-    labels, scores = drawn(3)
-    hits = ranking.ranks(scores, labels) < k
-    assert hits.mean() == theirs.top_k_accuracy_score(labels, scores, k=k, labels=range(CLASSES))
-
-
-def test_of_equal_scores_the_lower_class_stands_first():
-    scores = np.array([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [0.3, 0.3, 0.3]], np.float32)
-    for label, ranks in enumerate([[2, 0, 0], [0, 1, 1], [1, 2, 2]]):
-        assert ranking.ranks(scores, np.full(3, label, np.int32)).tolist() == ranks
-
-
 @pytest.mark.parametrize("rounded", [False, True])
 def test_calibration_error(rounded):
     labels, scores = drawn(4, rounded=rounded)
