@@ -17,7 +17,7 @@ OF_ONE_START = (
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
-ALIKE = ("steps", "early_stop", "best_by", "on_divergence", "max_rollbacks", "recheck_every")
+ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_rollbacks", "recheck_every")
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 LATER = (
@@ -189,6 +189,8 @@ class Flags:
         "accuracy or loss on validation.", topic="run", role=LENGTH)
     best_by: str = flag("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
         topic="run", role=EXECUTION, choices=tuple(BETTER))
+    metrics: str = flag("", "Comma list of what every evaluation gives beside loss and accuracy: topK (as top5), "
+        "precision, recall, f1, auroc, average_precision, calibration_error; or all.", topic="run", role=EXECUTION)
     eval_batch: int = flag(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = flag(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)

@@ -12,12 +12,15 @@ import numpy.typing as npt
 from pipeline import models, sources
 from pipeline.config import Config
 from pipeline.engine import class_weights, optimizers, state
+from pipeline.engine.evaluation import Evaluator, Gather
 from pipeline.engine.hardware import conditions
 from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy
 from pipeline.engine.plan import Plan, Rollback
 from pipeline.engine.sampling import Balanced
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
+from pipeline.metrics import names
+from pipeline.metrics.names import Names
 from pipeline.models.variables import trained_of
 from pipeline.sources import fingerprints
 from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
@@ -71,6 +74,11 @@ class Assembly:
         evenly = config.sampling == "balanced"
         return class_weights.of(config.class_weights, train.labels, train.class_names, evenly)
 
+    @property
+    def metrics(self) -> Names:
+        """The metrics of evaluations. Raises UsageError for one that the examples do not have."""
+        return names.settled(self.config.metric_names, len(self.spec.class_names), self.config.multi_label)
+
     @cached_property
     def model(self) -> keras.Model:
         """The model, with its initial values."""
@@ -105,6 +113,14 @@ class Assembly:
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""
         return Towers(self.topology, self.config.variables, values)
+
+    def evaluator(self, towers: Towers, gather: Gather = lambda own: [own], ema: bool = False) -> Evaluator:
+        """The evaluator of the model on these towers, with the metrics that the configuration asks for.
+
+        gather, ema: as `Evaluator` takes them.
+        """
+        config, metrics = self.config, self.metrics
+        return Evaluator(self.model, towers, config.eval_batch, gather, ema, config.multi_label, metrics)
 
     def about(self) -> dict[str, Any]:
         """The fields of a manifest that describe the run, in types of JSON.

@@ -1,21 +1,33 @@
 """Exact evaluation: every example of a split counts once, and the result does not depend on the number of towers."""
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.engine import chunked_map, failures, forward, losses, packing, verdicts
+from pipeline.engine import chunked_map, failures, forward, losses, measuring, outputs, packing, verdicts
+from pipeline.engine.outputs import Kept, Outputs
 from pipeline.engine.tally import Scores, Tally
 from pipeline.engine.towers import Towers
 from pipeline.engine.verdicts import Verdicts
+from pipeline.metrics import names
+from pipeline.metrics.ranking import Ranking
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
 
 Gather = Callable[[bytes], list[bytes]]
+
+
+class Round(NamedTuple):
+    """The judgements on the next shards of the towers, padding included."""
+
+    verdicts: Verdicts
+    outputs: Outputs
 
 
 class Evaluator:
@@ -32,12 +44,16 @@ class Evaluator:
         gather: Gather = lambda own: [own],
         ema: bool = False,
         multi_label: bool = False,
+        metrics: names.Names = (),
     ):
         """gather: returns every worker's bytes on each worker, in order; by default there is one worker.
 
         ema: the moving averages are evaluated. multi_label: examples have any number of labels.
+        metrics: what a tally holds beside loss and accuracy, as `names.settled` gives it.
         """
+        self.multi_label = multi_label
         self._ema, self._loss = ema, losses.plain(multi_label)
+        self._metrics, self._kept = metrics, Kept.of(metrics)
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
@@ -52,25 +68,47 @@ class Evaluator:
 
         All workers must call it. Where `stop` returns True on one of them, all get None.
         """
-        own = self._verdicts(source, stop)
-        parts = self._gather(b"" if own is None else packing.pack(own._asdict()))
+        rounds = self._rounds_until(stop, source)
+        parts = self._gather(b"" if rounds is None else packing.pack(_stacked(rounds)))
         if not all(parts):
             return None
-        workers = [Verdicts(**packing.unpack(part)) for part in parts]
-        return Tally.of(Verdicts(*map(_in_order, zip(*workers, strict=True))), len(source), len(source.class_names))
+        assert rounds is not None  # else its own part were empty
+        workers = [packing.unpack(part) for part in parts]
+        whole = {name: outputs.in_order([worker[name] for worker in workers]) for name in workers[0]}
+        ranks = whole.pop("ranks").reshape(-1)[: len(source)]
+        judged = Verdicts(**whole)
+        tally = Tally.of(judged, len(source), len(source.class_names))
+        if not self._metrics:
+            return tally
+        rankings = self._rankings(judged, rounds, source) if self._kept.probabilities else ()
+        return dataclasses.replace(tally, metrics=measuring.measure(self._metrics, tally, judged, ranks, rankings))
 
-    def _verdicts(self, source: Source, stop: Callable[[], bool]) -> Verdicts | None:
-        """The verdicts of this worker's towers on their part of a split: fields are [num_rounds, num_towers, ...]."""
-        num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
-        datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
+    def rounds(self, source: Source, kept: Kept) -> Iterator[Round]:
+        """The judgements of this worker's towers on their next shards, round by round, in the order of the split."""
+        datasets = [self._dataset(source, self._num_rounds(source), tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
-        rounds = []
-        for number in range(num_rounds):
+        for number in range(self._num_rounds(source)):
+            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
+                judged = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._judge(iterators, kept))
+            yield judged
+
+    def _num_rounds(self, source: Source) -> int:
+        return -(-len(source) // (self._shard_batch * self._num_towers))
+
+    def _rounds_until(self, stop: Callable[[], bool], source: Source) -> list[Round] | None:
+        """All rounds, or None as soon as `stop` returns True."""
+        rounds, judged = self.rounds(source, self._kept), []
+        for _ in range(self._num_rounds(source)):
             if stop():
                 return None
-            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
-                rounds.append(Verdicts(*(value.numpy() for value in self._judge(iterators))))
-        return Verdicts(*map(np.stack, zip(*rounds, strict=True)))
+            judged.append(next(rounds))
+        return judged
+
+    def _rankings(self, judged: Verdicts, rounds: Sequence[Round], source: Source) -> list[Ranking]:
+        """The ranking of each class, on every worker. judged: all verdicts. rounds: this worker's."""
+        labels = source.labels if self.multi_label else judged.labels.reshape(-1, 1)[: len(source)]
+        own = [shards.outputs.probabilities for shards in rounds]
+        return outputs.rankings(own, lambda number: (labels == number).any(axis=1), len(source), self._gather)
 
     def _find_broken(self, source: Source, number: int) -> None:
         """Raises BadDataError naming the first example of a round that cannot be decoded."""
@@ -94,23 +132,24 @@ class Evaluator:
 
         return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), chunk)
 
-    def _judge_round(self, iterators: Sequence[tf.data.Iterator]) -> Verdicts:
-        """The verdicts on the next shard of every tower."""
+    def _judge_round(self, iterators: Sequence[tf.data.Iterator], kept: Kept) -> Round:
+        """The judgements on the next shard of every tower."""
         shards = []
         for tower, iterator in enumerate(iterators):
             parameters, statistics = self._towers.read(tower, self._ema)
             images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 logits = forward.evaluate(self._model, parameters, statistics, images)
-                shards.append(verdicts.judge(self._loss, logits, labels, tf.cast(mask, tf.float32)))
+                judged = verdicts.judge(self._loss, logits, labels, tf.cast(mask, tf.float32))
+                shards.append(Round(judged, outputs.keep(kept, self._loss, logits, labels)))
         with self._towers.on_host():
-            return Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+            return tf.nest.map_structure(lambda *parts: tf.stack(parts), *shards)
 
 
-def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
-    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
-    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
-    return rounds.reshape(math.prod(rounds.shape[:3]), *rounds.shape[3:])
+def _stacked(rounds: Sequence[Round]) -> dict[str, np.ndarray]:
+    """What workers send each other of all rounds, each [num_rounds, num_towers, ...]: the verdicts and the ranks."""
+    stacked = Verdicts(*map(np.stack, zip(*(judged.verdicts for judged in rounds), strict=True)))
+    return {**stacked._asdict(), "ranks": np.stack([judged.outputs.ranks for judged in rounds])}
 
 
 def probabilities(

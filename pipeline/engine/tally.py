@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.engine.verdicts import Verdicts
+from pipeline.metrics.intervals import Interval, wilson
+from pipeline.metrics.summary import Metrics
 
 
 class Scores(NamedTuple):
@@ -39,6 +41,7 @@ class Tally:
     confusion: np.ndarray
     mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
     wrong: int  # examples with a mistake
+    metrics: Metrics | None = None  # where any are asked for
 
     @classmethod
     def of(cls, verdicts: Verdicts, examples: int, classes: int) -> "Tally":
@@ -71,6 +74,17 @@ class Tally:
         """Loss and accuracy. The losses of the shards are added in float64, in their order."""
         loss = sum(self.shard_losses.astype(np.float64).tolist())
         return Scores(loss / self.examples, (self.examples - self.wrong) / self.examples, self.examples)
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The 95 % interval of the accuracy."""
+        return wilson(self.examples - self.wrong, self.examples)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Loss, accuracy, and one number for each metric, by name."""
+        metrics = self.metrics.values if self.metrics else {}
+        return {"loss": self.scores.loss, "accuracy": self.scores.accuracy, **metrics}
 
     def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
         """The accuracy on each class, in the order of the classes; a class without examples is left out.

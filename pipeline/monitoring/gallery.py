@@ -1,24 +1,46 @@
 """A model in TensorBoard: its scores class by class, its mistakes, its parameters."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from pipeline.engine.state import Values
 from pipeline.engine.tally import Mistake, Tally
-from pipeline.monitoring import pictures
+from pipeline.metrics.summary import Metrics
+from pipeline.monitoring import metric_pictures, pictures
 from pipeline.monitoring.journal import Journal
 from pipeline.monitoring.pictures import Caption
 from pipeline.sources.base import Source
 
 
 def show_tally(journal: Journal, split: str, step: int, tally: Tally, source: Source) -> None:
-    """Shows the accuracy of each class, the confusion matrix where a label is one class, and the worst mistakes."""
+    """Shows the accuracy and metrics of classes, the worst mistakes, of one label the confusion matrix."""
     by_class = tally.by_class(source.class_names)
     journal.points(split, step, {f"per_class_accuracy/{name}": accuracy for name, accuracy in by_class.items()})
     shown = {"errors/examples": mistakes(tally, source)}
     if not tally.multi_label:
-        shown = {"errors/confusion": pictures.confusion(tally.confusion, source.class_names), **shown}
+        shown = {"errors/confusion": metric_pictures.confusion(tally.confusion, source.class_names), **shown}
     journal.pictures(split, step, shown)
+    if tally.metrics:
+        low, high = tally.accuracy_interval
+        journal.points(split, step, {"metrics/accuracy_low": low, "metrics/accuracy_high": high})
+        _show_metrics(journal, split, step, tally.metrics, source.class_names)
+
+
+def _show_metrics(journal: Journal, split: str, step: int, metrics: Metrics, class_names: Sequence[str]) -> None:
+    """Shows the metrics of each class that have a value, and the calibration. `Journal.scalars` shows the averages."""
+    points = {
+        f"per_class_{metric}/{name}": float(value)
+        for metric, values in metrics.by_class.items()
+        for name, value in zip(class_names, values, strict=True)
+        if not np.isnan(value)
+    }
+    if points:
+        journal.points(split, step, points)
+    if metrics.calibration:
+        journal.pictures(split, step, {"errors/calibration": metric_pictures.calibration(metrics.calibration)})
 
 
 def mistakes(tally: Tally, source: Source) -> Image.Image:

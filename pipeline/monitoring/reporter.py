@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pipeline.config import Config
 from pipeline.engine.outcome import Outcome
 from pipeline.engine.tally import Tally
+from pipeline.monitoring import scorecard
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
@@ -60,6 +61,7 @@ class Reporter:
         rows = {
             "test accuracy": f"{scored.accuracy:.2%} ({tally.wrong:,} of {scored.examples:,} wrong)",
             "test loss": f"{scored.loss:.4f}{unweighted}",
+            **scorecard.rows(tally),
             "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),

@@ -2,7 +2,6 @@
 
 import math
 
-from pipeline.engine.evaluation import Evaluator
 from pipeline.engine.tally import Tally
 from pipeline.monitoring import gallery
 from pipeline.monitoring.history import best_step
@@ -14,9 +13,7 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        config, towers = run.config, run.trainer.towers
-        how = config.eval_batch, run.cluster.gather, config.ema > 0, config.multi_label
-        self._evaluator = Evaluator(run.assembly.model, towers, *how)
+        self._evaluator = run.assembly.evaluator(run.trainer.towers, run.cluster.gather, run.config.ema > 0)
         self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:
@@ -65,4 +62,4 @@ class Scorer:
             return
         with run.trainer.towers.on_host():
             gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
-        run.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})
+        run.journal.scalars(split, step, tally.values)
