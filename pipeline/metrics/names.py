@@ -36,26 +36,32 @@ def parse(text: str) -> Names:
     return names
 
 
+def check_task(names: Sequence[str], multi_label: bool) -> None:
+    """Raises UsageError for a metric that data with one label an example, or with several, does not have."""
+    wrong = [name for name in names if multi_label and (name == CALIBRATION or top_k(name))]
+    if wrong:
+        raise UsageError(
+            f"metrics={wrong[0]} is of data with one label an example, and --multi_label data has several; "
+            f"use {', '.join(BY_CLASS)}"
+        )
+
+
 def settled(names: Sequence[str], num_classes: int, multi_label: bool = False) -> Names:
     """The metrics to compute for data of these classes, in the order of KNOWN: `all` becomes those that it has.
 
     Raises UsageError for a metric that such data does not have.
     """
-    if multi_label:
-        if wrong := [name for name in names if name == CALIBRATION or top_k(name)]:
-            raise UsageError(
-                f"metrics={wrong[0]} is of data with one label an example, and this data has several; "
-                f"use {', '.join(BY_CLASS)}"
-            )
-        return BY_CLASS if ALL in names else tuple(sorted(names, key=_place))
+    check_task(names, multi_label)
     if large := [name for name in names if top_k(name) > num_classes]:
         raise UsageError(
             f"metrics={large[0]} takes the {top_k(large[0])} likeliest classes, and the data has {num_classes}; "
             f"use a K of {num_classes} at most"
         )
-    if ALL in names:
-        return (*((f"top{USUAL_K}",) if num_classes > USUAL_K else ()), *BY_CLASS, CALIBRATION)
-    return tuple(sorted(names, key=_place))
+    if ALL not in names:
+        return tuple(sorted(names, key=_place))
+    if multi_label:
+        return BY_CLASS
+    return (*((f"top{USUAL_K}",) if num_classes > USUAL_K else ()), *BY_CLASS, CALIBRATION)
 
 
 def _place(name: str) -> tuple[int, int]:

@@ -28,8 +28,7 @@ def lines(split: str, step: int, tally: Tally, class_names: Sequence[str]) -> li
     told += _classes(tally, class_names)
     pairs = worst_pairs(tally.confusion, SHOWN_PAIRS)
     return told + [
-        f"  {class_names[p.label]} taken for {class_names[p.predicted]}: {p.examples:,} times, {p.share:.2%} of its "
-        "examples"
+        f"  {class_names[p.label]} taken for {class_names[p.predicted]}: {p.examples:,}, {p.share:.2%} of its examples"
         for p in pairs
     ]
 

@@ -162,7 +162,12 @@ def test_names():
             False,
             "metrics=top11 takes the 11 likeliest classes, and the data has 10; use a K of 10 at most",
         ),
-        ("f1,top5", 10, True, "metrics=top5 is of data with one label an example, and this data has several; use prec"),
+        (
+            "f1,top5",
+            10,
+            True,
+            "metrics=top5 is of data with one label an example, and --multi_label data has several; use prec",
+        ),
     ],
 )
 def test_metrics_that_the_data_does_not_have_are_refused(text, classes, several, line):
