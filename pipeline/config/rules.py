@@ -68,6 +68,11 @@ def _companions_are_given(config: Parsed) -> None:
     if config.early_stop and not config.eval_every:
         raise UsageError(f"early_stop={config.early_stop} needs evaluations; give --eval_every, or leave it out")
     metrics.check_task(config.metric_names, config.multi_label)
+    if config.class_weights == config.sampling == "balanced":
+        raise UsageError(
+            "class_weights=balanced and sampling=balanced both make up for classes of different sizes, and together "
+            "would make small classes weigh most; give one of them"
+        )
     if config.quiet and config.verbose:
         raise UsageError("--quiet and --verbose exclude each other; give one of them")
 

@@ -67,10 +67,12 @@ class Assembly:
 
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float32] | None:
-        if not self.config.class_weights:
+        config = self.config
+        if not config.class_weights:
             return None
         train = self.splits.train
-        return class_weights.of(self.config.class_weights, train.labels, train.class_names)
+        evenly = config.sampling == "balanced"
+        return class_weights.of(config.class_weights, train.labels, train.class_names, evenly)
 
     @property
     def metrics(self) -> Names:

@@ -15,13 +15,15 @@ from pipeline.storage.reading import read_small
 BALANCED = "balanced"
 
 
-def of(value: str, labels: Labels, class_names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """The weights that `value`, balanced or a file, gives the classes: the mean over the training examples is 1.
+def of(value: str, labels: Labels, class_names: tuple[str, ...], evenly: bool = False) -> npt.NDArray[np.float32]:
+    """The weights that `value`, balanced or a file, gives the classes: the mean over the examples of steps is 1.
 
-    labels: of the training examples, n of them. Of one label each, [classes]: balanced weights are n / (classes *
-    examples of the class), as in scikit-learn; those of a file are divided by their mean over the examples.
-    Of any number of labels, [2, classes], for the examples without and with each class: balanced weights are n / (2 *
-    examples without it) and n / (2 * examples with it); those of a file are divided by their mean over the classes.
+    labels: of the training examples, n of them. Of one label each, the weights are [classes]: balanced ones are n /
+    (classes * examples of the class), as in scikit-learn; those of a file are divided by their mean over the examples,
+    or over the classes where each is drawn `evenly`.
+    Of any number of labels, they are [2, classes], for the examples without and with each class: balanced ones are n /
+    (2 * examples without it) and n / (2 * examples with it); those of a file are divided by their mean over the
+    classes.
     Raises BadDataError for a file that does not give each class a weight, and for balanced classes without examples.
     """
     counts = np.bincount(labels[labels != NO_CLASS].ravel(), minlength=len(class_names)).astype(np.float64)
@@ -32,7 +34,7 @@ def of(value: str, labels: Labels, class_names: tuple[str, ...]) -> npt.NDArray[
             return (len(labels) / (2 * np.stack([len(labels) - counts, counts]))).astype(np.float32)
         return (len(labels) / (len(counts) * counts)).astype(np.float32)
     weights = _read(value, class_names)
-    shares = np.full(len(counts), 1 / len(counts)) if multi_label else counts / len(labels)
+    shares = np.full(len(counts), 1 / len(counts)) if multi_label or evenly else counts / len(labels)
     mean = math.fsum(weights * shares)
     if not mean:
         raise BadDataError(f"class_weights={value} gives weight 0 to all training examples; raise one")
