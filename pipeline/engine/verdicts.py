@@ -17,8 +17,8 @@ class Verdicts(NamedTuple):
     """The verdicts of the towers on their next shards, padding included, as NumPy arrays or tensors."""
 
     loss: np.ndarray  # [num_towers] float32: sums over the examples
-    labels: np.ndarray  # [num_towers, shard_batch] int32: the right answers
-    predicted: np.ndarray  # [num_towers, shard_batch] int32: the given answers
+    labels: np.ndarray  # [num_towers, shard_batch] int32 or int64: the right answers
+    predicted: np.ndarray  # [num_towers, shard_batch] int32 or int64: the given answers
     confidence: np.ndarray  # [num_towers, shard_batch] float32: the probability of the given answer
     # [num_towers, classes, 2, 2] float32: the examples without and with the label down, without and with the prediction
     # across; for examples of one label [num_towers, 0, 2, 2].
@@ -59,10 +59,10 @@ def _furthest_off(probabilities: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tenso
     says = probabilities > 0.5
     of_answer = tf.where(says, probabilities, 1 - probabilities)
     off = tf.where(says == (labels > 0.5), -of_answer, of_answer)
-    chosen = tf.argmax(off, axis=-1, output_type=tf.int32)
-    classes = tf.constant(labels.shape[-1], tf.int32)
+    chosen = tf.argmax(off, axis=-1)  # of 64 bits: GPUs compute with whole numbers of 32 bits on the host
+    no = tf.constant(labels.shape[-1], tf.int64)
 
     def answer(yes: tf.Tensor) -> tf.Tensor:
-        return chosen + tf.where(tf.gather(yes, chosen, batch_dims=1), 0, classes)
+        return tf.where(tf.gather(yes, chosen, batch_dims=1), chosen, chosen + no)
 
     return answer(labels > 0.5), answer(says), tf.gather(of_answer, chosen, batch_dims=1)
