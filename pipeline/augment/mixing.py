@@ -36,7 +36,7 @@ def apply(
 
 def shares(labels: tf.Tensor, classes: int) -> tf.Tensor:
     """Labels [n] as distributions [n, classes] float32. Labels [n, classes] float32 stay as they are."""
-    return labels if labels.shape.rank == 2 else tf.one_hot(labels, classes)
+    return labels if len(labels.shape) == 2 else tf.one_hot(labels, classes)
 
 
 def _share(alpha: float, draw: tf.Tensor) -> tf.Tensor:

@@ -51,7 +51,7 @@ def convert(splits: Splits, directory: Path, shard_examples: int, done: Callable
         sync(directory.parent)
 
 
-def flags_of(directory: Path, multi_label: bool) -> list[str]:
+def flags_of(directory: Path, multi_label: bool = False) -> list[str]:
     """The flags with which a training reads the converted data."""
     pattern = os.path.join(glob.escape(str(directory)), "*.tfrecord")
     flags = [f"--source=tfrecord:{pattern}", f"--class_names={directory / CLASS_NAMES}"]

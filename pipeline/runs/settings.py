@@ -17,7 +17,6 @@ def check(config: Config) -> None:
     """Raises UsageError for the first value that breaks a rule, or for a name that no registry knows."""
     config.validate()
     sources.check(config.source)
-    sources.check_flags(config)
     models.check(config.model)
     if config.normalize and config.model.startswith(KERAS):
         raise UsageError(

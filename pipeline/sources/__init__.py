@@ -70,14 +70,6 @@ def check(spec: str) -> None:
         raise UsageError(f"source={spec}: '{argument}' is not a number of training examples; use one, as {name}:6000")
 
 
-def check_flags(config: Config) -> None:
-    """Raises UsageError for a flag that the kind of source does not have."""
-    name = config.source.partition(":")[0]
-    for flag, kinds in _FLAGS_OF.items():
-        if getattr(config, flag) and name not in kinds:
-            raise UsageError(f"--{flag} is of --source={', '.join(kinds)}, and not of {name}; leave it out")
-
-
 def _is_text(spec: str) -> bool:
     """Whether the spec can be written to a file; a path whose bytes are not UTF-8 cannot."""
     try:
@@ -109,8 +101,10 @@ def open_splits(config: Config, examine: bool = True) -> Splits:
     Raises UsageError or BadDataError, each naming what is wrong with the flags or the data.
     """
     check(config.source)
-    check_flags(config)
     name, _, argument = config.source.partition(":")
+    for flag, kinds in _FLAGS_OF.items():
+        if getattr(config, flag) and name not in kinds:
+            raise UsageError(f"--{flag} is of --source={', '.join(kinds)}, and not of {name}; leave it out")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
     how = {} if examine or name not in OF_PICTURES else {"examine": False}
     splits = module.open_splits(argument or KINDS[name].default, config, **how)
