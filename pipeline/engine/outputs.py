@@ -54,9 +54,10 @@ def ranks(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     still differ.
     """
     own = tf.gather(logits, labels, batch_dims=1)[:, None]
-    lower = tf.range(tf.shape(logits)[1])[None] < labels[:, None]
+    # Of 64 bits and floats: GPUs compute with whole numbers of 32 bits on the host.
+    lower = tf.constant(np.arange(logits.shape[1]), tf.int64)[None] < tf.cast(labels, tf.int64)[:, None]
     before = (logits > own) | ((logits == own) & lower) | tf.reduce_any(tf.math.is_nan(logits), axis=1, keepdims=True)
-    return tf.reduce_sum(tf.cast(before, tf.int32), axis=1)
+    return tf.cast(tf.reduce_sum(tf.cast(before, tf.float32), axis=1), tf.int32)
 
 
 def rankings(

@@ -94,6 +94,11 @@ def test_metrics_of_several_labels_are_those_of_scikit_learn_on_any_number_of_to
     assert repr(found[1].as_dict("0123456789")) == repr(found[0].as_dict("0123456789"))
 
 
+def test_shards_of_all_workers_come_in_the_order_of_the_split():
+    two_rounds = [np.array([[0, 1], [4, 5]]), np.array([[2, 3], [6, 7]])]  # of two workers with two towers each
+    assert outputs.in_order(two_rounds).tolist() == list(range(8))
+
+
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_a_rank_says_whether_the_label_is_among_the_likeliest_classes(k):
     random = np.random.RandomState(3)

@@ -110,6 +110,8 @@ def test_calibration_error(rounded):
     np.testing.assert_allclose(found.confidence[held] / found.examples[held], mean, rtol=1e-14)
     assert found.error == pytest.approx((found.examples[held] * np.abs(accuracy - mean)).sum() / EXAMPLES, rel=1e-13)
     assert found.error > 0.01 and found.examples.sum() == EXAMPLES
+    edges = [interval["up_to"] for interval in found.as_dict()["bins"]]
+    assert all(edge - 1 / calibration.NUM_BINS < value <= edge for edge, value in zip(edges, mean, strict=True))
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 50), (50, 50), (3, 10), (9_000, 10_000)])
