@@ -19,12 +19,8 @@ from pipeline.text.spelling import nearest
 
 ACTIONS = {"check": ("SOURCE",), "convert": ("SOURCE", "tfrecord:DIR")}  # and the words that follow each
 OF_SOURCES = (
-    "data_dir",
-    "data_cache_mib",
-    "validation_fraction",
-    "record_image_key",
-    "record_label_key",
-    "class_names",
+    *("data_dir", "data_cache_mib", "validation_fraction", "record_image_key", "record_label_key", "class_names"),
+    "multi_label",
 )
 
 
@@ -81,7 +77,7 @@ def convert(config: Config, directory: Path) -> None:
     splits = sources.open_splits(config)
     with _progress(sum(map(len, vars(splits).values()))) as done:
         converting.convert(splits, directory, flags.value("shard_examples"), done)
-    print("\n".join(converting.flags_of(directory)))
+    print("\n".join(converting.flags_of(directory, config.multi_label)))
 
 
 def _directory(target: str) -> Path:

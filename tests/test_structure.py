@@ -21,7 +21,7 @@ LAYERS = [
     {"errors"},
     {"text"},
     {"random", "process", "storage"},
-    {"augment"},
+    {"augment", "metrics"},
     {"config"},
     {"models", "sources"},
     {"engine"},

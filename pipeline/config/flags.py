@@ -7,6 +7,7 @@ from pipeline.text.flag_values import BETTER, MOST_TOWERS
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
+SAMPLINGS = ("once", "balanced")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
@@ -16,12 +17,12 @@ OF_ONE_START = (
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
-ALIKE = ("steps", "early_stop", "best_by", "on_divergence", "max_rollbacks", "recheck_every")
+ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_rollbacks", "recheck_every")
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
-    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema"),
+    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
 )
 
 
@@ -49,6 +50,11 @@ class Flags:
         "label).", topic="data")
     class_names: str = flag("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
         "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
+    multi_label: bool = flag(False, "csv, tfrecord, tar and fake: an example has any number of labels, and the loss is "
+        "binary cross-entropy, the mean over the classes.", topic="data")
+    sampling: str = flag("once", "The order of training examples. once: every example once an epoch; balanced: every "
+        "class equally often, so that examples of small classes come again more often.", topic="data",
+        choices=SAMPLINGS)
     augment: str = flag("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, contrast:FRACTION, "
@@ -68,6 +74,9 @@ class Flags:
         topic="model")
     label_smoothing: float = flag(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
+    class_weights: str = flag("", "Weights of the classes in the training loss. balanced: the same sum for each class; "
+        "else a file with a weight a line, in the order of the classes. The mean over the training examples is made 1 "
+        "(default: no weights).", topic="model")
     init_from: str = flag("", "A run's directory (its newest checkpoint), a .keras file, or for keras:NAME an "
         ".h5 file of its weights: start from its parameters, as far as they fit, instead of fresh ones.", topic="model")
     init_sha256: str = flag("", "The parameters_sha256 that --init_from must have (default: the one at the first "
@@ -191,6 +200,8 @@ class Flags:
         "accuracy or loss on validation.", topic="run", role=LENGTH)
     best_by: str = flag("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
         topic="run", role=EXECUTION, choices=tuple(BETTER))
+    metrics: str = flag("", "Comma list of what every evaluation gives beside loss and accuracy: topK (as top5), "
+        "precision, recall, f1, auroc, average_precision, calibration_error; or all.", topic="run", role=EXECUTION)
     eval_batch: int = flag(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = flag(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)

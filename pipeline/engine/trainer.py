@@ -39,7 +39,7 @@ class Trainer:
         self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._trained = [variable.path for variable in assembly.trained]
         self._updates = Updates(config, self.towers, self._trained)
-        self._compute = forward.computing(assembly.model, assembly.trained, config.label_smoothing, config.jit)
+        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
         with self.towers.on_host():
             self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
@@ -50,7 +50,8 @@ class Trainer:
         """Takes the assembly's present plan. The function of steps gets its examples from outside, and stays."""
         assembly, config = self._assembly, self._config
         self._plan = assembly.plan
-        self._batches = Batches(self._plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        changes = config.augmentation, config.augment_steps
+        self._batches = Batches(self._plan, assembly.splits.train, *changes, config.multi_label)
         random_layers = len(seeds_of(assembly.model))
         self._recheck = Recheck(self.towers, self._plan, self._batches, self._compute, random_layers)
         self._rechecked = tf.function(self._rechecked_traced, autograph=False)

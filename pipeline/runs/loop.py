@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 from pipeline.engine import devices, exchange, placement, state
-from pipeline.engine.evaluation import Tally
 from pipeline.engine.outcome import Outcome
+from pipeline.engine.tally import Tally
 from pipeline.errors import BadDataError, PreemptedError, StorageError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler

@@ -145,6 +145,7 @@ def _started(
     assembly = Assembly(config, towers)
     values = assembly.initial()
     _check_same_examples(assembly, cluster)
+    _ = assembly.metrics  # raises for one that the examples do not have
     restored = _restored(assembly, checkpoints, values) if job.is_chief else None
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None

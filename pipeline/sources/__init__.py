@@ -46,7 +46,12 @@ KINDS = {
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
 OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
-_FLAGS_OF = {"record_image_key": ("tfrecord",), "record_label_key": ("tfrecord",), "class_names": OF_PICTURES}
+_FLAGS_OF = {
+    "record_image_key": ("tfrecord",),
+    "record_label_key": ("tfrecord",),
+    "class_names": OF_PICTURES,
+    "multi_label": ("csv", "tfrecord", "tar", "fake"),
+}
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 

@@ -12,6 +12,7 @@ from pipeline.errors import BadDataError
 from pipeline.process import standard_error
 from pipeline.sources import classes, decoding, files, fingerprints, images, order
 from pipeline.sources.base import Original, Splits, complete
+from pipeline.sources.labels import Labels, Lookup, by_example, joined_names, of_example
 from pipeline.sources.listing import printable
 from pipeline.sources.shard_files import ShardFiles
 from pipeline.sources.shards import Shard
@@ -27,7 +28,7 @@ class PackedFiles:
         self,
         files: ShardFiles,
         shards: Sequence[Shard],
-        labels: npt.NDArray[np.int32],
+        labels: Labels,
         class_names: tuple[str, ...],
         name: str,
     ) -> None:
@@ -38,7 +39,7 @@ class PackedFiles:
         counts = [len(shard.contents.offsets) for shard in shards]
         names = order.names(
             [name for shard in shards for name in shard.contents.names],
-            [class_names[label] for label in labels],
+            joined_names(labels, class_names),
             lambda: [
                 f"{os.path.basename(shard.path)}:{i}" for shard in shards for i in range(len(shard.contents.names))
             ],
@@ -51,7 +52,7 @@ class PackedFiles:
         self.sizes = np.concatenate([shard.contents.lengths for shard in shards])[places]
         ordered = [os.fsencode(names[i]) for i in places]
         self._names, self._ends = b"".join(ordered), np.cumsum([len(name) for name in ordered])
-        self._labels = tf.constant(labels[places], tf.int32)
+        self._labels = Lookup(labels[places], len(class_names))
         self.fingerprint = {
             "file names": fingerprints.digest("\0".join(names[i] for i in places)),
             "labels": fingerprints.digest(labels[places], *class_names),
@@ -61,9 +62,13 @@ class PackedFiles:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def labels(self) -> Labels:
+        return self._labels.array
+
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoded = tf.numpy_function(self.read, [indices], tf.string, stateful=False)
-        return tf.ensure_shape(encoded, indices.shape), tf.gather(self._labels, indices)
+        return tf.ensure_shape(encoded, indices.shape), self._labels(indices)
 
     def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
         """The bytes of these pictures' files: [n] of bytes. Raises BadDataError, and StorageError for a store."""
@@ -72,7 +77,8 @@ class PackedFiles:
     def original(self, index: int) -> Original:
         [content] = self.read(np.array([index]))
         start = int(self._ends[index - 1]) if index else 0
-        return Original(os.fsdecode(self._names[start : self._ends[index]]), int(self._labels[index]), content)
+        name = os.fsdecode(self._names[start : self._ends[index]])
+        return Original(name, of_example(self.labels, index), content)
 
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window)
@@ -90,7 +96,7 @@ def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], c
     labels = {split: [_labels(shard) for shard in shards] for split, shards in found.items()}
     class_names, numbers = classes.resolve(name, labels, config)
     opened = {
-        split: PackedFiles(files, shards, numbers[split], class_names, f"{name} {split}")
+        split: PackedFiles(files, shards, _by_picture(numbers[split], shards), class_names, f"{name} {split}")
         for split, shards in found.items()
     }
     if empty := [split for split, source in opened.items() if not len(source)]:
@@ -106,6 +112,12 @@ def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], c
 def _labels(shard: Shard) -> classes.Labels:
     contents = shard.contents
     return classes.Labels(printable(shard.path), contents.labels, contents.classes, contents.textual)
+
+
+def _by_picture(numbers: npt.NDArray[np.int32], shards: Sequence[Shard]) -> Labels:
+    """The classes in the shards, which stand one after another, by picture."""
+    counts = [shard.contents.counts for shard in shards if shard.contents.counts is not None]
+    return by_example(numbers, np.concatenate(counts)) if counts else numbers
 
 
 def _image_shape(source: PackedFiles, size: ImageSize, examine: bool) -> images.ImageShape:

@@ -39,6 +39,7 @@ class Index(NamedTuple):
     names: list[str]  # of the pictures' files; "" where the shard has none
     classes: dict[int, str]  # label -> the text that the shard has for it
     textual: bool = False  # whether classes are told apart by their texts alone
+    counts: npt.NDArray[np.int64] | None = None  # the labels of each picture, of multi-label data; None: each has one
 
 
 class Shard(NamedTuple):
@@ -136,11 +137,13 @@ def _load(place: Path, stamp: list[int]) -> Index | None:
             offsets, lengths, labels, numbers = (file[name] for name in ("offsets", "lengths", "labels", "classes"))
             names, texts = (_split(file[name]) for name in ("names", "texts"))
             classes = dict(zip(numbers.tolist(), texts, strict=True))
-            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]))
+            counts = file["counts"] if "counts" in file.files else None
+            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]), counts)
     except Exception as error:  # a cache may be damaged in any way; making it again repairs it
         logging.warning("%s is damaged (%s); the index is made again", place, error)
         return None
-    return index if len(names) == len(offsets) == len(lengths) == len(labels) else None
+    total, rows = (len(labels), len(labels)) if counts is None else (int(counts.sum()), len(counts))
+    return index if len(names) == len(offsets) == len(lengths) == rows and len(labels) == total else None
 
 
 def _write(place: Path, stamp: list[int], index: Index) -> bool:
@@ -148,12 +151,15 @@ def _write(place: Path, stamp: list[int], index: Index) -> bool:
     temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            "stamp": np.array(stamp), "offsets": index.offsets, "lengths": index.lengths, "labels": index.labels,
+            "names": _joined(index.names), "classes": np.array(list(index.classes), np.int64),
+            "texts": _joined(list(index.classes.values())), "textual": np.array(index.textual),
+        }  # fmt: skip
+        if index.counts is not None:
+            arrays["counts"] = index.counts
         with open(temporary, "wb") as file:
-            np.savez(
-                file, stamp=np.array(stamp), offsets=index.offsets, lengths=index.lengths, labels=index.labels,
-                names=_joined(index.names), classes=np.array(list(index.classes), np.int64),
-                texts=_joined(list(index.classes.values())), textual=np.array(index.textual),
-            )  # fmt: skip
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for savez's own
         temporary.replace(place)
     except OSError:
         with contextlib.suppress(OSError):

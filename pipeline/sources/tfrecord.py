@@ -1,5 +1,7 @@
 """tfrecord:GLOB: TFRecord files of tf.train.Example messages, each with one encoded picture and one label.
 
+With --multi_label, all numbers of the label are read, and there may be none.
+
 The files are walked once, without reading the pictures: the checksum of each record's length is verified. That of its
 content is not: damage inside a picture is found by decoding it.
 """
@@ -41,35 +43,39 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
         (config.record_label_key,) if config.record_label_key else LABEL_KEYS,
     )
     files = shard_files.of(argument, config)
+    form = f"tfrecord {keys}{' of several labels' if config.multi_label else ''}"
     found = {
-        split: shards.indexed(files, paths, partial(index_of, keys=keys), f"tfrecord {keys}", config)
+        split: shards.indexed(files, paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
         for split, paths in shards.find(files, "tfrecord", argument).items()
     }
     return packed_files.splits(f"tfrecord:{argument}", files, found, config, examine)
 
 
-def index_of(path: str, file: IO[bytes], keys: Keys) -> Index:
+def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) -> Index:
     """The index of an open file. Raises BadDataError for a record that is cut off, or lacks its picture or label.
 
     path: for messages.
     """
-    offsets, lengths, labels, names = [], [], [], []
+    offsets, lengths, labels, names, counts = [], [], [], [], []
     classes: dict[int, str] = {}
     for number, (data, start, end, place) in enumerate(_records(path, file)):
         try:
             features = dict(_features(data, start, end))
             begin, stop = _first_bytes(data, _of(features, keys.image))
-            label = _first_int(data, _of(features, keys.label))
-            text = _text(data, features, TEXT_KEYS)
-            names.append(_text(data, features, NAME_KEYS))
+            own = _several(data, _of(features, keys.label)) if multi_label else _one(data, _of(features, keys.label))
+            texts = _texts(data, features, TEXT_KEYS)[: None if multi_label else 1]
+            names.append(next(iter(_texts(data, features, NAME_KEYS)), ""))
         except _Unreadable as error:
             raise BadDataError(f"{printable(path)}: record {number} {error}") from None
         offsets.append(place + begin)
         lengths.append(stop - begin)
-        labels.append(label)
-        if text:
-            classes.setdefault(label, text)
-    return Index(shards.column(offsets), shards.column(lengths), shards.column(labels), names, classes)
+        labels += own
+        counts.append(len(own))
+        for label, text in zip(own, texts, strict=True) if len(texts) == len(own) else ():
+            if text:
+                classes.setdefault(label, text)
+    columns = shards.column(offsets), shards.column(lengths), shards.column(labels)
+    return Index(*columns, names, classes, counts=shards.column(counts) if multi_label else None)
 
 
 class _Unreadable(Exception):
@@ -194,19 +200,42 @@ def _first_bytes(data: _Data, named: tuple[str, _Span]) -> _Span:
     raise _Unreadable(f"has no bytes in {key}; an encoded picture is needed there")
 
 
-def _first_int(data: _Data, named: tuple[str, _Span]) -> int:
+def _ints(data: _Data, feature: _Span) -> Iterator[int]:
+    for place, end in _values(data, feature, _INT64_LIST):
+        if end < 0:  # a number alone stands in place of its beginning
+            yield _signed(place)
+        while place < end:  # a packed list
+            value, place = _varint(data, place, end)
+            yield _signed(value)
+
+
+def _signed(value: int) -> int:
+    return value - (value >> 63 << 64)
+
+
+def _one(data: _Data, named: tuple[str, _Span]) -> list[int]:
     key, feature = named
-    for first, last in _values(data, feature, _INT64_LIST):
-        value = first if last < 0 else _varint(data, first, last)[0]  # alone, or the first of a packed list
-        return value - (value >> 63 << 64)
+    for value in _ints(data, feature):
+        return [value]
     raise _Unreadable(f"has no number in {key}; a class label is needed there")
 
 
-def _text(data: _Data, features: dict[str, _Span], keys: tuple[str, ...]) -> str:
+def _several(data: _Data, named: tuple[str, _Span]) -> list[int]:
+    key, feature = named
+    found = list(_ints(data, feature))
+    if len(set(found)) < len(found):
+        raise _Unreadable(f"has a number twice in {key}; give each label once")
+    if not found and any(number != _INT64_LIST for number, *_ in _fields(data, *feature)):
+        raise _Unreadable(f"has no numbers in {key}, but values of another kind; class labels are needed there")
+    return found
+
+
+def _texts(data: _Data, features: dict[str, _Span], keys: tuple[str, ...]) -> list[str]:
+    """The texts in the first of these features that is there."""
     for key in keys:
         if key in features:
-            return next((shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0), "")
-    return ""
+            return [shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0]
+    return []
 
 
 def _table() -> list[int]:

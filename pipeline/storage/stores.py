@@ -2,8 +2,8 @@
 
 import abc
 import contextlib
-import os
 import importlib.util
+import os
 import re
 import shutil
 import stat
