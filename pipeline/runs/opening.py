@@ -16,8 +16,9 @@ from pipeline.monitoring.history import History
 from pipeline.monitoring.journal import FollowerJournal, Journal
 from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
-from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
+from pipeline.runs import announcements, fine_tuning, membership, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.membership import Place
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
 from pipeline.runs.run import Run
@@ -30,15 +31,16 @@ from pipeline.workers.job import Job
 
 
 @contextlib.contextmanager
-def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
+def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Iterator[Run | None]:
     """The run that the configuration names, ready for `loop.train`; None, after a line about it, if it is finished.
 
-    Inside, this process owns the run directory and is connected with the other workers; an error that ends it is
-    reported to them. Raises PipelineError.
+    place: of this process in its job, if it is settled already. Inside, this process owns the run directory and is
+    connected with the other workers; an error that ends it is reported to them. Raises PipelineError.
     """
-    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
+    place = place or Place(discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), place.workers)
     directory = RunDirectory(Path(asked.run_dir))
-    job = Job(asked, towers, stop, directory.stop_file)
+    job = Job(asked, towers, stop, directory.stop_file, place.newcomers)
     is_chief = towers.workers.is_chief
     open_run = _opened_by_chief if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
@@ -75,6 +77,8 @@ def _opened_by_chief(
             fine_tuning.check(config)
             _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
+        if job.newcomers:
+            job.newcomers.owner = ownership.mark
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
@@ -93,6 +97,8 @@ def _opened_by_follower(
         yield None
         return
     config, finished = job.meet(asked)
+    if job.newcomers:
+        membership.check_shared(directory, job.newcomers)
     if finished:
         yield None
     else:
