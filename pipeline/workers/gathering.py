@@ -18,14 +18,14 @@ from pipeline.process.environment import job_secret
 from pipeline.workers import peers
 from pipeline.workers.agreement import Terms, difference
 from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
-from pipeline.workers.proposals import Rules, alike, company, differing, proposal
+from pipeline.workers.proposals import Rules, alike, are_complete, company, differing, proposal
 from pipeline.workers.words import Word, opened, value_of
 
 CALL_S = 0.2  # between calls
 TURN_S = 0.05
 LOOK_S = 1.0  # between looks at the run directory, and pulses
 FEW_S = 5.0  # after which a candidate says for whom it waits
-REPEATS = 5  # of the call that something is final
+REPEATS = 5  # of a call that may be the last
 
 
 class Surroundings(Protocol):
@@ -97,7 +97,7 @@ class Gathering:
                     return None
                 self._decide()
                 if self._own.final:
-                    self._repeat_final()
+                    self._repeat(TURN_S)
                     return self._own.membership
                 if self._time_for("_next_call", CALL_S):
                     self._call()
@@ -234,10 +234,11 @@ class Gathering:
                 with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
                     self._socket.sendto(datagram, peers.target(address, self._socket.family))
 
-    def _repeat_final(self) -> None:
-        for _ in range(REPEATS if self._candidates.count > 1 else 0):
+    def _repeat(self, every_s: float) -> None:
+        """Says once more what may be this process's last call."""
+        for _ in range(REPEATS):
             self._call()
-            time.sleep(TURN_S)
+            time.sleep(every_s)
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:
@@ -254,7 +255,7 @@ class Gathering:
             return
         present = company(self._own, self._others)
         is_over = self._waited > self._start_timeout_s
-        all_are_here = len(self._others) + 1 == self._candidates.count
+        all_are_here = are_complete([self._own, *self._others.values()], self._candidates.count)
         is_majority = self._has_record or 2 * len(present) > self._candidates.count
         enough = is_majority and self._rules.size(len(present)) > 0
         other = differing(self._own, self._others)
@@ -289,5 +290,6 @@ class Gathering:
         )
 
     def _difference(self, other: int) -> UsageError:
+        self._repeat(CALL_S)  # so that the others see the difference too
         told = difference(self._own.terms, self._others[other].terms)
         return UsageError(f"workers {self._own.candidate} and {other} {told}")

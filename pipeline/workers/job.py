@@ -143,6 +143,21 @@ class Job:
         finally:
             self.phases.enter("start", 0)
 
+    def _stops_meeting(self, peers: Peers) -> Callable[[], bool]:
+        """Whether a stop was asked for. Raises PeerLostError for a member that has gathered and does not come."""
+        began, patience_s = time.monotonic(), self._asked.rejoin_timeout
+
+        def check() -> bool:
+            if self.newcomers and time.monotonic() - began > patience_s:
+                heard = {index for index, seconds in peers.silent().items() if seconds < patience_s}
+                missing = set(range(self._topology.workers.count)) - heard - {self._topology.workers.index}
+                for index in sorted(missing):
+                    name = self._topology.workers.name(index)
+                    raise PeerLostError(f"{name} is gone before the job has met; start the job again to go on")
+            return self._preemption.requested
+
+        return check
+
     def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
         own = {"asked": self._terms["flags"], "versions": self._terms["versions"]}
         chiefs = {"settled": agreement.flags(settled), "finished": finished}
@@ -150,7 +165,7 @@ class Job:
             chiefs["owner"] = self.newcomers.owner
         timeout_s = FINISHED_S if finished else self._asked.start_timeout
         try:
-            hellos = peers.meet({**own, **chiefs}, timeout_s, lambda: self._preemption.requested)
+            hellos = peers.meet({**own, **chiefs}, timeout_s, self._stops_meeting(peers))
         except PeerLostError:
             if finished:  # the others left after the result, before this worker was started again
                 return settled, True

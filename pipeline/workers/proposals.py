@@ -1,8 +1,9 @@
 """Which candidates are to be the job: PURE. All that hear each other come to the same answer."""
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.workers.calls import Call
 
@@ -26,6 +27,11 @@ class Rules:
 def hear_each_other(one: Call, other: Call) -> bool:
     """Whether each of two candidates hears the other."""
     return other.life in one.hears and one.life in other.hears
+
+
+def are_complete(calls: Sequence[Call], count: int) -> bool:
+    """Whether these are the calls of so many candidates that all hear each other."""
+    return len(calls) == count and all(hear_each_other(*pair) for pair in itertools.combinations(calls, 2))
 
 
 def alike(own: Call, others: Calls) -> dict[int, Call]:
