@@ -121,7 +121,7 @@ class _RunSeen:
         self._history = History()
 
     def look(self) -> None:
-        _signs(pulse.ALIVE)
+        _signs(pulse.WAITS)
         if self._stop.requested or self._directory.stop_file.exists():
             raise PreemptedError("stopped while it waited for other workers: nothing was to save")
 

@@ -167,6 +167,9 @@ class _WorkerGroup:
         if self._now > self._deadline:
             for index in list(self._living):
                 self._kill(index, "still there after the time to leave")
+        elif self._deadline < float("inf") and not self._stopping:
+            for index in [index for index, process in self._living.items() if process.waits]:
+                self._kill(index, "which only waited for others")
 
     def _kill(self, index: int, why: str) -> None:
         """Kills a worker that would not leave; for the job it is lost."""

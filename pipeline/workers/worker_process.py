@@ -27,6 +27,7 @@ class WorkerProcess:
         self._selector = selector
         self._takers: dict[int, Callable[[bytes], None]] = {}  # what takes the bytes of each open descriptor
         self.has_pulse = False  # a first byte came, and it did not announce another start
+        self.waits = False  # it only waits for others
         self.regroups = False  # it said that it ends to be started again
         self.heard = False  # a byte came since this was last set to False
         pulse_end, worker_end = os.pipe()
@@ -93,6 +94,7 @@ class WorkerProcess:
     def _note_pulse(self, received: bytes) -> None:
         self.heard = self.heard or bool(received)
         self.has_pulse = not received.endswith(pulse.STARTS) if received else self.has_pulse
+        self.waits = received.endswith(pulse.WAITS)
         self.regroups = self.regroups or pulse.REGROUPS in received
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import subprocess
 
 import jobs
+from cluster.launchers import LAUNCH
 from trainings import Training, train, training
 
 from pipeline.errors import ExitCode
@@ -64,3 +66,15 @@ def test_the_others_go_on_without_a_host_that_is_gone_and_take_it_in_when_it_is_
     straight = RunDirectory(tmp_path / "straight")
     train(straight.path, f"--steps={last}", f"--checkpoint_every={last}", "--eval_every=0", "--log_every=0")
     assert state_of(run, last) == state_of(straight, last)
+
+
+def test_ssh_tries_a_lost_host_again_and_its_loss_ends_nothing(tmp_path):
+    """A program in ssh's place: one host finishes, the other is never reached."""
+    program, calls = tmp_path / "ssh", tmp_path / "calls"
+    program.write_text(f'#!/bin/bash\necho "${{@: -2:1}}" >>{calls}\n[ "${{@: -2:1}}" = a ] || exit 255\nsleep 7\n')
+    program.chmod(0o755)
+    command = [LAUNCH / "ssh.sh", "--hosts=a,b", f"--ssh={program}", "--min_workers=1"]
+    ended = subprocess.run(command, text=True, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert ended.returncode == 0 and "b cannot be reached any more" in ended.stderr
+    called = calls.read_text().split()
+    assert called.count("a") == 1 and called.count("b") >= 2
