@@ -19,8 +19,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 port=9000 remote_dir=$project
 python=$venv/bin/python
 [ -x "$python" ] || python=$(find_python) || exit
-leave_s=120        # for the others, once the first has left
-readonly again_s=5 # before a lost host is tried again
+readonly leave_s=120 # for the others, once the first has left
+readonly again_s=5   # before a lost host is tried again
 secret=${PIPELINE_JOB_SECRET:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 ssh=(ssh) hosts=() flags=() jobs=() codes=() dry_run='' elastic='' turns=0
 
@@ -42,7 +42,7 @@ for argument in "$@"; do
         --ssh=*) read -r -a ssh <<<"$value" ;;
         --dry_run | --dry_run=true) dry_run=1 ;;
         *)
-            [[ $argument != --min_workers=[1-9]* ]] || elastic=1 leave_s=10
+            [[ $argument != --min_workers=[1-9]* ]] || elastic=1
             flags+=("$argument")
             ;;
     esac
@@ -81,8 +81,10 @@ keep_on_host() {
         on_host "$1"
         code=$?
         [[ $elastic && $code -eq 255 ]] || return "$code"
+        : >"$pipe.lost$1"
         read -r -t "$again_s"
         [ $? -gt 128 ] || return "$code"
+        rm "$pipe.lost$1"
     done
 }
 
@@ -100,10 +102,11 @@ for index in "${!hosts[@]}"; do
 done
 # No $( ) here: a trap that comes while bash 5.2 reads one can fail to be parsed, and the signal is lost.
 count_running() {
-    running=0 ends=''
+    running=0 lost=0 ends=''
     for index in "${!jobs[@]}"; do
         if kill -0 "${jobs[$index]}" 2>/dev/null; then
             ((running += 1))
+            [ ! -e "$pipe.lost$index" ] || ((lost += 1))
             continue
         fi
         if [ ! "${codes[$index]-}" ]; then
@@ -115,7 +118,7 @@ count_running() {
     done
 }
 while count_running && ((running > 0)); do
-    [ ! "$ends" ] || (((turns += 1) <= leave_s * 2)) || stop
+    [ ! "$ends" ] || (((turns += 1) <= leave_s * 2 && lost < running)) || stop
     sleep 0.5
 done
 rm -r "$(dirname "$pipe")"
