@@ -1,9 +1,13 @@
 """How TensorFlow comes into this process."""
 
+import contextlib
 import logging
 import re
 import resource
+import sys
 import traceback
+from collections.abc import Iterator
+from typing import Any, cast
 
 from pipeline.errors import UsageError
 from pipeline.process import environment, preemption, standard_error
@@ -31,7 +35,7 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
     try:
-        with standard_error.kept(), preemption.sigterm_held_back():
+        with standard_error.kept(), preemption.sigterm_held_back(), _hidden("sklearn"):
             import keras
             import tensorflow
     except Exception as error:
@@ -47,6 +51,20 @@ def import_tensorflow(log_device_placement: bool = False) -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Hides a package from the imports inside: Keras imports scikit-learn where it can, which takes a second."""
+    modules = cast(dict[str, Any], sys.modules)
+    is_hidden = package not in modules
+    if is_hidden:
+        modules[package] = None
+    try:
+        yield
+    finally:
+        if is_hidden:
+            del modules[package]
 
 
 def _check_surroundings() -> None:

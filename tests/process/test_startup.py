@@ -1,9 +1,13 @@
-"""TensorFlow is not imported where it could only abort."""
+"""TensorFlow is not imported where it could only abort, nor with packages that nobody asked for."""
 
+import importlib
 import resource
 import subprocess
 import sys
 
+import pytest
+
+from pipeline.process import startup
 from pipeline.process.startup import LEAST_ADDRESS_SPACE
 
 PROGRAM = """
@@ -27,3 +31,13 @@ def test_too_little_room_for_addresses_is_one_line():
         "usage: ulimit -v allows this process 2,559 MiB of addresses, and TensorFlow alone takes 2,560 MiB; "
         "raise it, or limit memory by a cgroup\n",
     )
+
+
+def test_a_package_is_hidden_only_from_the_imports_inside():
+    name = "xml.sax.saxutils"
+    sys.modules.pop(name, None)
+    with startup._hidden(name), pytest.raises(ImportError):
+        importlib.import_module(name)
+    assert importlib.import_module(name).escape("<") == "&lt;"
+    with startup._hidden(name):
+        assert importlib.import_module(name).escape("<") == "&lt;", "a module that is there already must stay"
