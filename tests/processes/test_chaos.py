@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.cluster.hosts import missing
 
-
 ONLY = "--only=kill_one,hang_up,close_terminal"
 
 
