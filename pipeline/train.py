@@ -16,16 +16,16 @@ def main() -> None:
         if asked.repeat > 1:
             repeat.run(asked, stop)
             return
-        place = membership.settled(asked, stop)
-        import_tensorflow(asked.log_device_placement)
-        from pipeline.runs import dry_run, loop, opening
+        with membership.settled(asked, stop) as place:
+            import_tensorflow(asked.log_device_placement)
+            from pipeline.runs import dry_run, loop, opening
 
-        if asked.dry_run:
-            dry_run.show(asked)
-            return
-        with opening.opened(asked, stop, place) as run:
-            if run:
-                loop.train(run)
+            if asked.dry_run:
+                dry_run.show(asked)
+                return
+            with opening.opened(asked, stop, place) as run:
+                if run:
+                    loop.train(run)
 
 
 def run() -> None:

@@ -3,21 +3,23 @@
 See docs/design/workers.md. Without --min_workers the workers are those that flags and environment name.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.config import Config
 from pipeline.engine import topology
 from pipeline.engine.topology import Topology, Workers
-from pipeline.errors import PreemptedError, UsageError
-from pipeline.monitoring.history import History
+from pipeline.errors import PreemptedError, StorageError, UsageError
+from pipeline.monitoring.history import Event, History
 from pipeline.monitoring.terminal import Terminal
 from pipeline.process import environment, pulse
 from pipeline.process.preemption import Preemption
 from pipeline.runs import ownership, settings
+from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers import agreement, discovery, slurm
 from pipeline.workers.calls import Membership
@@ -26,6 +28,7 @@ from pipeline.workers.newcomers import Newcomers
 from pipeline.workers.proposals import Rules
 
 SHARED_S = 10.0  # in which a worker on another host sees who owns the run directory
+PLANNED = 3  # times --rejoin_timeout: the wait for workers that stopped to take newcomers in
 PAUSE_S = 600.0  # before a process that was asked in, and did not become a member, is asked in again
 
 
@@ -34,23 +37,31 @@ class Place(NamedTuple):
 
     workers: Workers
     newcomers: Newcomers | None = None  # those that a job hears that may grow
+    ownership: Ownership | None = None  # of the run directory, if this process owns it already
 
 
-def settled(asked: Config, stop: Preemption) -> Place:
+@contextlib.contextmanager
+def settled(asked: Config, stop: Preemption) -> Iterator[Place]:
     """The job that this process is a worker of. It needs no TensorFlow, so a process that waits is small.
 
-    Waits while a job runs that needs this process not. Raises UsageError, PeerLostError, PreemptedError, StorageError:
-    see `Gathering.settled`.
+    Waits while a job runs that needs this process not. Inside, the chief of a job that may shrink and grow owns the
+    run directory. Raises UsageError, PeerLostError, PreemptedError, StorageError: see `Gathering.settled`.
     """
     candidates = discovery.workers(asked)
     if not asked.min_workers or candidates.count == 1 or asked.dry_run:
-        return Place(candidates)
+        yield Place(candidates)
+        return
+    with contextlib.ExitStack() as owning:
+        yield _gathered(asked, candidates, stop, owning)
+
+
+def _gathered(asked: Config, candidates: Workers, stop: Preemption, owning: contextlib.ExitStack) -> Place:
     candidates = dataclasses.replace(candidates, candidates=candidates.addresses)
     towers = topology.from_config(asked, len(environment.visible_gpus()), candidates)
     directory = RunDirectory(Path(asked.run_dir))
     shards = settings.shards(asked, directory.recorded(), towers)
     rules = _rules(asked, towers, shards)
-    terms, run = agreement.terms(asked, towers.num_towers), _RunSeen(asked, candidates, directory, stop)
+    terms, run = agreement.terms(asked, towers.num_towers), _RunSeen(asked, candidates, directory, stop, owning)
     gathering = Gathering(candidates, terms, rules, asked.start_timeout, run, Terminal(asked.quiet).line)
     found = gathering.settled()
     if found is None:
@@ -60,7 +71,7 @@ def settled(asked: Config, stop: Preemption) -> Place:
         _tell(asked, candidates, found, shards)
     addresses = tuple(candidates.addresses[member] for member in found.members)
     own = Workers(addresses, found.members.index(candidates.index), candidates.addresses)
-    return Place(own, Newcomers(found, gathering.life, candidates.index, terms, rules))
+    return Place(own, Newcomers(found, gathering.life, candidates.index, terms, rules), run.ownership)
 
 
 def check_shared(directory: RunDirectory, newcomers: Newcomers) -> None:
@@ -93,7 +104,7 @@ def _rules(asked: Config, towers: Topology, shards: int) -> Rules:
             f"min_workers={asked.min_workers}, but {shards} shards divide over {', '.join(map(str, fitting)) or 'no'} "
             f"workers, and the job has {count}; lower --min_workers, or give other --grad_shards"
         )
-    return Rules(count, asked.min_workers, tuple(fitting), asked.rejoin_timeout)
+    return Rules(count, asked.min_workers, tuple(fitting))
 
 
 def _tell(asked: Config, candidates: Workers, found: Membership, shards: int) -> None:
@@ -116,8 +127,17 @@ def _signs(sign: bytes) -> None:
 class _RunSeen:
     """What a candidate sees of the run; see `gathering.Surroundings`."""
 
-    def __init__(self, asked: Config, candidates: Workers, directory: RunDirectory, stop: Preemption):
+    def __init__(
+        self,
+        asked: Config,
+        candidates: Workers,
+        directory: RunDirectory,
+        stop: Preemption,
+        owning: contextlib.ExitStack,
+    ):
         self._asked, self._candidates, self._directory, self._stop = asked, candidates, directory, stop
+        self._owning = owning
+        self.ownership: Ownership | None = None
         self._history = History()
 
     def look(self) -> None:
@@ -132,12 +152,21 @@ class _RunSeen:
     def expected(self) -> set[int]:
         """Those of the last start, and those for which it stopped; all, where the candidates are others."""
         everyone = list(self._candidates.addresses)
-        events = [event for event in self._history.events if event["event"] in ("start", "regroup")]
-        last = events[-1] if events else {}
+        last = self._last()
         members = last.get("members")
         if last.get("candidates") != everyone or not isinstance(members, list):
             return set(range(len(everyone)))
         return {everyone.index(member) for member in members if member in everyone}
+
+    def patience(self) -> float:
+        """Workers that stopped for newcomers are sure to come back, and may need longer on a busy machine."""
+        is_planned = self._last().get("event") == "regroup"
+        return min(self._asked.rejoin_timeout * (PLANNED if is_planned else 1), self._asked.start_timeout)
+
+    def _last(self) -> Event:
+        """The last line that has members."""
+        events = (e for e in reversed(self._history.events) if e["event"] in ("start", "regroup"))
+        return next(events, {})
 
     def has_record(self) -> bool:
         return self._directory.config.is_file()
@@ -147,3 +176,14 @@ class _RunSeen:
 
     def obstacle(self) -> str:
         return ownership.obstacle(self._directory.lock, slurm.job_attempt())
+
+    def claim(self) -> str:
+        if obstacle := self.obstacle():
+            return obstacle
+        try:
+            self.ownership = self._owning.enter_context(self._directory.own(slurm.job_attempt()))
+        except StorageError as error:
+            if obstacle := self.obstacle():  # another one was faster
+                return obstacle
+            raise error
+        return ""

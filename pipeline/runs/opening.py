@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.membership import Place
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
+from pipeline.runs.ownership import Ownership
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
@@ -42,7 +44,8 @@ def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Itera
     directory = RunDirectory(Path(asked.run_dir))
     job = Job(asked, towers, stop, directory.stop_file, place.newcomers)
     is_chief = towers.workers.is_chief
-    open_run = _opened_by_chief if is_chief else _opened_by_follower
+    own = contextlib.nullcontext(place.ownership) if place.ownership else directory.own(slurm.job_attempt())
+    open_run = functools.partial(_opened_by_chief, own) if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
     parts = (asked, towers, directory, job, stop)
     with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
@@ -62,10 +65,15 @@ def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Itera
 
 @contextlib.contextmanager
 def _opened_by_chief(
-    asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
+    own: contextlib.AbstractContextManager[Ownership],
+    asked: Config,
+    towers: Topology,
+    directory: RunDirectory,
+    job: Job,
+    stop: Preemption,
 ) -> Iterator[Run | None]:
     """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
-    with directory.own(slurm.job_attempt()) as ownership:
+    with own as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         mirror = Following(asked, directory, checkpoints) if asked.mirror else None
         if mirror:

@@ -46,8 +46,14 @@ class Surroundings(Protocol):
     def owner(self) -> str:
         """The mark of the run directory's owner; '' if there is none."""
 
+    def patience(self) -> float:
+        """Seconds for which it waits for those that are missing, as `is_finished` last found it."""
+
     def obstacle(self) -> str:
         """Why this process cannot own the run directory now; '' if it can."""
+
+    def claim(self) -> str:
+        """Makes this process the owner of the run directory; why it cannot be, or ''. May take some seconds."""
 
 
 class Gathering:
@@ -126,6 +132,7 @@ class Gathering:
             return False
         is_finished = self._run.is_finished()
         self._expected, self._has_record = self._run.expected(), self._run.has_record()
+        self._rules = dataclasses.replace(self._rules, rejoin_s=self._run.patience())
         self._obstacle = self._run.obstacle()
         return is_finished
 
@@ -217,7 +224,8 @@ class Gathering:
         self._accept(before)
         accepted = [call.membership and call.membership.name for m, call in calls.items() if m in members[1:]]
         if accepted == [before.name] * len(accepted):
-            self._accept(before, final=True)
+            self._obstacle = self._run.claim()
+            self._accept(before, final=not self._obstacle)
 
     def _accept(self, membership: Membership | None, final: bool = False) -> None:
         if (self._own.membership, self._own.final) != (membership, final):

@@ -17,7 +17,7 @@ class Rules:
     candidates: int  # how many there are
     least: int  # --min_workers
     fitting: tuple[int, ...]  # the numbers of workers that the shards allow, rising
-    rejoin_s: float  # after which the job goes on without those that are missing
+    rejoin_s: float = 0.0  # after which the job goes on without those that are missing
 
     def size(self, present: int) -> int:
         """The number of workers of a job when so many are present; 0 if that is too few."""

@@ -48,15 +48,13 @@ class Candidates:
     def come(self, index: int, **fields) -> concurrent.futures.Future[Place]:
         """A candidate, perhaps with other flags."""
         own = Config(**{**vars(self.asked), "worker_index": index, **fields})
-        return self._pool.submit(membership.settled, own, self.stop)
+        return self._pool.submit(lambda: self._closing.enter_context(membership.settled(own, self.stop)))
 
     def work(self, place: Place) -> Peers:
-        """What hears others once a member has begun to work, as the owner of the run directory if it is the chief."""
-        assert place.newcomers
-        if place.workers.is_chief:
-            owner = Ownership(self.directory.lock, None)
-            self._closing.enter_context(owner.held())
-            place.newcomers.owner = owner.mark
+        """What hears others once a member has begun to work; the chief owns the run directory."""
+        assert place.newcomers and bool(place.ownership) == place.workers.is_chief
+        if place.ownership:
+            place.newcomers.owner = place.ownership.mark
         peers = Peers(place.workers, dict, place.newcomers)
         self._closing.callback(peers.close)
         return peers
@@ -140,6 +138,16 @@ def test_an_owner_that_lives_is_waited_for(candidates):
     with Ownership(job.directory.lock, None).held():
         error = error_of(job.come(1))
     assert isinstance(error, StorageError) and "belongs to a live run (process " in str(error)
+
+
+def test_of_two_that_do_not_hear_each_other_one_owns_the_run(candidates):
+    """The first is silent once it is the job, as while it loads TensorFlow."""
+    job = candidates(2)
+    job.record(0, 1)
+    assert job.come(1).result().ownership
+    other = job.come(0)
+    time.sleep(3 * job.asked.rejoin_timeout)
+    assert not other.done()
 
 
 def test_a_finished_run_and_a_stop_end_the_wait(candidates):
