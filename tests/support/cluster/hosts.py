@@ -53,6 +53,11 @@ class Hosts:
         """What stands before a command that runs there."""
         return ["nsenter", f"--net=/run/netns/{self._name}h{host}", "--"]
 
+    @property
+    def bridge(self) -> list[str]:
+        """What stands before a command that runs where the hosts' links meet: p0 is host 0's, and so on."""
+        return ["nsenter", f"--net=/run/netns/{self._name}", "--"]
+
     def cut(self, host: int) -> None:
         """Takes a host off the network; its connections stall."""
         _ip("-n", self._name, "link", "set", f"p{host}", "down")
@@ -65,7 +70,7 @@ class Hosts:
         """Bounds the link of every host, as 100mbit, in each direction."""
         for host in range(len(self.addresses)):
             _run(*self[host], *_limit("eth0", rate))
-            _run("ip", "netns", "exec", self._name, *_limit(f"p{host}", rate))
+            _run(*self.bridge, *_limit(f"p{host}", rate))
 
     @contextlib.contextmanager
     def denying(self, host: int, rule: str) -> Iterator[None]:
