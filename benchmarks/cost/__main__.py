@@ -21,7 +21,7 @@ def main() -> None:
         pairs = [pair for file in options.beside for pair in tables.beside(found, json.loads(file.read_text()))]
         print(tables.comparison(pairs))
         return
-    jobs = [*scenarios.of_gpus((256, 32), found), scenarios.of_cores(512, found)]
+    jobs = scenarios.scenarios(found)
     largest = jobs[0]
     parts = [*map(tables.steps, jobs), tables.events(largest), tables.items(largest, scenarios.WORKERS[-1])]
     print("\n\n".join(parts))

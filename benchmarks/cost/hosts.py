@@ -27,9 +27,10 @@ class Host:
     """A worker's machine, or its share of one."""
 
     name: str
-    between: Link  # hosts
+    between: Link  # the first towers of two workers
     towers: int = 1
     inside: Link = Link(0.0)  # between two towers
+    words: Link | None = None  # between two hosts' memories, between steps; None: as between the towers
     cores: float = math.inf  # that the workers of one machine share; inf: each worker has its own
     crowding: float = 1.0  # times that a core takes longer where others of its machine work, too
     handled_byte_s: float = 0.0  # to pack, add and unpack a byte of the gradient in an exact all-reduce
@@ -60,11 +61,12 @@ class Around:
 # NCCL's src/graph/tuning.cc of 2020). A worker's first tower sends for all of them: one adapter of 400 Gbit/s of the
 # eight of a DGX H100. NVLink 4: 900 GB/s, both directions together (NVIDIA's data sheets of DGX H100 and H100).
 # A microsecond a message, and 2 for a kernel between two GPUs, are assumed.
+_ADAPTER, _NVLINK = 400e9 / 8, 450e9  # bytes/s
 H100 = Host(
     name="8 x H100, NVLink, 400 Gbit/s a worker",
-    between=Link(hop_s=9.6e-6, message_s=1e-6, bytes_per_s=50e9),
+    between=Link(hop_s=9.6e-6, message_s=1e-6, bytes_per_s=_ADAPTER),
     towers=8,
-    inside=Link(hop_s=2e-6, bytes_per_s=450e9),
+    inside=Link(hop_s=2e-6, bytes_per_s=_NVLINK),
 )
 
 _FILE = Path(__file__).with_name("measured.json")  # what `benchmarks.cost.measure` found last; docs/measurements
@@ -80,6 +82,11 @@ def here(found: Mapping[str, Any], bytes_per_s: float = math.inf) -> Host:
     link = Link(found["hop_s"], found["message_s"], found["byte_s"], bytes_per_s)
     crowding, handled_byte_s = found["crowding"], found["handled_byte_s"]
     return Host("this machine", link, cores=found["cores"], crowding=crowding, handled_byte_s=handled_byte_s)
+
+
+def h100(found: Mapping[str, Any]) -> Host:
+    """Hosts with eight H100, whose own memories speak by TensorFlow's gRPC, on cores like this machine's."""
+    return dataclasses.replace(H100, words=here(found, _ADAPTER).between)
 
 
 def apart(found: Mapping[str, Any], bytes_per_s: float) -> Host:

@@ -1,5 +1,6 @@
 """What is done around the steps of a job, what it costs at a size, and how that grows. PURE."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -48,11 +49,13 @@ class Size(NamedTuple):
         return self.program.network
 
     def sum_s(self, elements: float) -> float:
-        """A ring's sum between the hosts; nothing for one worker."""
+        """A ring's sum between the memories of the hosts; nothing for one worker."""
         if self.workers == 1:
             return 0.0
         traffic = collectives.ring(math.ceil(elements), self.workers)
-        return sum(collectives.seconds(traffic, self.host, self.host.sharing(self.workers)))
+        link = self.host.words or self.host.between
+        speaking = dataclasses.replace(self.host, between=link)
+        return sum(collectives.seconds(traffic, speaking, self.host.sharing(self.workers)))
 
     def gather_s(self, payload: float) -> float:
         """`Cluster.gather` of so many bytes from each: a sum of sizes, then of a vector with a place for each."""
@@ -70,7 +73,7 @@ def _of_start(size: Size) -> Iterator[Item]:
     yield Item("start", "words to and from all", MEETING_ROUNDS * others * hello, "W^2", _BY_CHIEF)
     compared = MEETING_ROUNDS * others**2 * around.hello_compared_s
     yield Item("start", "every word compares all hellos", compared, "W^3", "a hello is compared once, when it comes")
-    named = size.workers**2 * MEMBER_BYTES / size.host.between.bytes_per_s
+    named = size.workers**2 * MEMBER_BYTES / (size.host.words or size.host.between).bytes_per_s
     yield Item("start", "TensorFlow's chief names a group to all", named, "W^2", "none: TensorFlow's own", by_one=True)
     yield Item("start", "the same examples: gathered by all", size.gather_s(EXAMPLES_BYTES), "W^2", _BY_SUM)
     read = state / around.disk_bytes_per_s + state / around.hashed_bytes_per_s

@@ -79,8 +79,10 @@ def handled_byte_s() -> float:
 
 
 def words() -> dict[str, float]:
-    """word_written_s and word_read_s: a datagram of a worker in training, with the seal."""
-    from pipeline.workers.words import Word, opened, value_of
+    """word_written_s and word_read_s: a datagram of a worker in training, with the seal. hello_compared_s."""
+    from pipeline.config import Config
+    from pipeline.workers.versions import versions
+    from pipeline.workers.words import Word, opened, shaped_like, value_of
 
     status = {"phase": "training", "step": 1000, "arrived": 1000, "seconds": 0.1, "late": False, "pace": [1000.0] * 12}
     word = Word(1000, "0" * 32, 1000, "1" * 32, None, True, status, None)
@@ -90,9 +92,17 @@ def words() -> dict[str, float]:
     def read() -> None:
         assert Word.read(value_of(opened(datagram, secret) or b"")) == word
 
-    written_s = processor_s(lambda: word.datagram(secret), times=1000)
+    flags = Config().mathematics()
+    hello = {"asked": flags, "versions": versions(), "settled": flags, "finished": False}
+    own = json.loads(json.dumps(hello))
+
+    def compare() -> None:  # as a worker does with what others say of themselves
+        assert shaped_like(hello, own) and all(shaped_like(hello[part], own[part]) for part in own)
+
     return {
-        "word_written_s": written_s,
+        "hello_compared_s": processor_s(compare, times=1000),
+        "bytes_of_hello": float(len(json.dumps(hello))),
+        "word_written_s": processor_s(lambda: word.datagram(secret), times=1000),
         "word_read_s": processor_s(read, times=1000),
         "bytes_of_word": float(len(datagram)),
     }

@@ -9,7 +9,7 @@ from benchmarks.plot import STYLE, text
 from pipeline.reporting.scales import Scale
 
 WIDTH, HEIGHT, ACROSS = 430, 250, 2  # pixels of a panel; panels in a row
-LEFT, RIGHT, TOP, BOTTOM = 44, 70, 34, 40
+LEFT, RIGHT, TOP, BOTTOM, LINE = 44, 78, 46, 40, 14  # LINE: between two lines of text
 LINES = """
   .line { fill: none; stroke-width: 2; } .grid { stroke: #8884; stroke-width: 1; }
   .exact { stroke: #2a78d6; } .ring { stroke: #d9622b; } .halving { stroke: #1a9a6c; stroke-dasharray: 6 4; }
@@ -33,13 +33,15 @@ def panel(scenario: Scenario) -> str:
     """The share of linear speed, over workers on a logarithmic axis: a line for each algorithm, named at its end."""
     across = Scale(WORKERS[0], WORKERS[-1], LEFT, WIDTH - RIGHT, logarithmic=True)
     upwards = Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
-    parts = [text(0, 16, _title(scenario), "own")]
+    program = scenario.program
+    title = f"{program.network.name}, {program.tower_batch} examples a tower"
+    parts = [text(0, 14, title, "own"), text(0, 14 + LINE, scenario.host.name, "soft")]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = upwards.at(share)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
         parts.append(text(LEFT - 6, round(y + 4), f"{share:.0%}", "soft left"))
     for workers in WORKERS[::2]:
-        parts.append(text(across.at(workers), HEIGHT - BOTTOM + 18, f"{workers:,}", "soft middle"))
+        parts.append(text(across.at(workers), HEIGHT - BOTTOM + 20, f"{workers:,}", "soft middle"))
     ends = []
     for name, algorithm in ALGORITHMS.items():
         shares = [efficiency(scenario.program, scenario.host, workers, algorithm) for workers in WORKERS]
@@ -49,14 +51,10 @@ def panel(scenario: Scenario) -> str:
     return "".join([*parts, *_names(ends)])
 
 
-def _title(scenario: Scenario) -> str:
-    return f"{scenario.program.network.name}, {scenario.program.tower_batch} a tower; {scenario.host.name}"
-
-
 def _names(ends: Sequence[tuple[float, str]]) -> list[str]:
-    """The algorithms' names beside the ends of their lines, 14 pixels apart at least."""
-    named, lowest = [], 0.0
-    for y, name in sorted(ends):
-        lowest = max(y + 4, lowest + 14)
-        named.append(text(WIDTH - RIGHT + 6, round(lowest), name, "soft"))
+    """The algorithms' names beside the ends of their lines, or as far above as the name below one needs."""
+    named, highest = [], HEIGHT - BOTTOM + 4.0 + LINE
+    for y, name in sorted(ends, reverse=True):
+        highest = min(y + 4, highest - LINE)
+        named.append(text(WIDTH - RIGHT + 6, round(highest), name, "soft"))
     return named

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.cost import hosts
 from benchmarks.cost.hosts import Around, Host
-from benchmarks.cost.networks import CONVOLUTIONAL, RESNET50
+from benchmarks.cost.networks import CONVOLUTIONAL, RESNET50, Network
 from benchmarks.cost.step import Program
 
 WORKERS = tuple(1 << power for power in range(11))  # 1, 2, 4, ... 1,024
@@ -35,15 +35,19 @@ class Scenario:
         return f"{self.program.network.name}, {self.host.name}, {self.program.tower_batch} examples a tower"
 
 
-def of_gpus(tower_batches: tuple[int, ...], found: Mapping[str, Any]) -> list[Scenario]:
-    """Both networks on hosts of eight H100; the work between steps as measured here, where it is a processor's."""
-    speeds = {RESNET50: RESNET50_IMAGES_PER_S, CONVOLUTIONAL: CONVOLUTIONAL_IMAGES_PER_S}
-    around = hosts.around(found)
-    return [
-        Scenario(Program(network, 1 / speed, network.elements * _UPDATED_BYTE_S, batch), hosts.H100, around)
-        for network, speed in speeds.items()
-        for batch in tower_batches
-    ]
+SPEEDS = {RESNET50: RESNET50_IMAGES_PER_S, CONVOLUTIONAL: CONVOLUTIONAL_IMAGES_PER_S}  # of one GPU
+
+
+def of_gpus(network: Network, tower_batch: int, found: Mapping[str, Any]) -> Scenario:
+    """A network on hosts of eight H100; the work between steps as measured here, where it is a processor's."""
+    program = Program(network, 1 / SPEEDS[network], network.elements * _UPDATED_BYTE_S, tower_batch)
+    return Scenario(program, hosts.h100(found), hosts.around(found))
+
+
+def scenarios(found: Mapping[str, Any]) -> list[Scenario]:
+    """Those that the command tells of."""
+    on_gpus = [of_gpus(RESNET50, 256, found), of_gpus(RESNET50, 32, found), of_gpus(CONVOLUTIONAL, 256, found)]
+    return [*on_gpus, of_cores(512, found)]
 
 
 def of_cores(tower_batch: int, found: Mapping[str, Any]) -> Scenario:

@@ -133,7 +133,7 @@ def test_measured_layouts_stand_beside_what_is_predicted_of_their_own_one_worker
 
 def test_the_kept_parameters_give_tables_and_a_picture():
     kept = hosts.measured()
-    jobs = [*scenarios.of_gpus((32,), kept), scenarios.of_cores(512, kept)]
+    jobs = scenarios.scenarios(kept)
     for one in jobs:
         assert len(tables.steps(one).splitlines()) == 3 + len(scenarios.WORKERS)
         assert "1,024" in tables.events(one) and "W^2" in tables.items(one, 1024)
