@@ -13,7 +13,7 @@ def main() -> None:
     """Reads the parameters, prints the tables, writes the picture."""
     parser = argparse.ArgumentParser("python -m benchmarks.cost", description=cost.__doc__.split(":")[0])
     parser.add_argument("--parameters", type=Path, help="a file of benchmarks.cost.measure --json")
-    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="files of benchmarks.scaling --json")
+    parser.add_argument("--beside", type=Path, action="append", help="a file of benchmarks.scaling --json")
     parser.add_argument("--svg", type=Path, help="a picture of the efficiency")
     options = parser.parse_args()
     found = hosts.measured(options.parameters) if options.parameters else hosts.measured()

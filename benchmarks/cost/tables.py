@@ -13,6 +13,9 @@ from benchmarks.tables import columns, figure
 
 PROGRAMS = {"ours": collectives.exact, "ours, fast": collectives.ring}  # of benchmarks.layouts
 BITS_PER_S = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+PAYLOAD = (
+    1448 / 1514
+)  # of the bytes of a full frame of Ethernet, as tc counts them: the rest is TCP's, IP's and its own
 
 
 def steps(scenario: Scenario) -> str:
@@ -79,7 +82,7 @@ def _pairs(
         workers = one["num_workers"]
         if workers > 1 and one["program"] in PROGRAMS:
             batch = one["global_batch"] // workers
-            example_s = 1 / alone[batch] - found["update_s"] / batch
+            example_s = max(0.0, 1 / alone[batch] - found["update_s"] / batch)
             program = Program(CONVOLUTIONAL, example_s, found["update_s"], batch)
             predicted = step(program, host, workers, PROGRAMS[one["program"]]).images_per_s
             yield f"{one['program']}, {workers} workers, {link}", _speed(one), predicted
@@ -101,8 +104,8 @@ def _speed(layout: Mapping[str, Any]) -> float:
 
 
 def bytes_per_s(rate: str) -> float:
-    """Of a rate as tc reads it, such as 100mbit; infinite for ''."""
+    """What is left for messages of a rate as tc reads it, such as 100mbit; infinite for ''."""
     for unit, bits in BITS_PER_S.items():
         if rate.endswith(unit):
-            return float(rate.removesuffix(unit)) * bits / 8
+            return PAYLOAD * float(rate.removesuffix(unit)) * bits / 8
     return float("inf")

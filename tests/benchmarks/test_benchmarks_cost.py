@@ -126,7 +126,10 @@ def test_measured_layouts_stand_beside_what_is_predicted_of_their_own_one_worker
     told = figures("8mbit", {("ours", 1): 1000.0, ("ours", 4): 10.0, ("ours, fast", 4): 9.0, ("Another", 4): 8.0})
     passes_s = 64 / 1000 - FOUND["update_s"]
     alone = Program(CONVOLUTIONAL, passes_s / 64, FOUND["update_s"], 64)
-    expected = [step(alone, hosts.here(FOUND, 1e6), 4, a).images_per_s for a in (collectives.exact, collectives.ring)]
+    expected = [
+        step(alone, hosts.here(FOUND, 1e6 * tables.PAYLOAD), 4, a).images_per_s
+        for a in (collectives.exact, collectives.ring)
+    ]
     names = ["ours, 4 workers, 8mbit", "ours, fast, 4 workers, 8mbit"]
     assert tables.beside(FOUND, told) == list(zip(names, (10.0, 9.0), map(pytest.approx, expected), strict=True))
 
