@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.cost.hosts import Host
-from benchmarks.cost.networks import ELEMENT
+from benchmarks.cost.networks import BUCKET, ELEMENT
 from pipeline.engine import reduce
 
 
@@ -67,7 +67,15 @@ def halving(elements: int, workers: int) -> Traffic:
     return Traffic(2 * rounds + extra, 2 * rounds + extra, sent, ELEMENT * elements if workers > 1 else 0.0)
 
 
-ALGORITHMS: dict[str, Algorithm] = {"exact": exact, "ring": ring, "halving": halving}
+class Way(NamedTuple):
+    """A way to sum a gradient."""
+
+    algorithm: Algorithm
+    bucket_size: int = BUCKET  # elements at most
+
+
+EXACT, RING = Way(exact), Way(ring)
+WAYS = {"exact": EXACT, "exact, 32 MiB": Way(exact, 8 * BUCKET), "ring": RING, "halving": Way(halving)}
 
 
 def seconds(traffic: Traffic, host: Host, sharing: float) -> Seconds:

@@ -44,8 +44,8 @@ class Network:
         """The size of a checkpoint with Adam's two slots."""
         return ELEMENT * (3 * self.elements + self.statistics)
 
-    def buckets(self) -> list[Bucket]:
-        """The buckets in the order in which they travel.
+    def buckets(self, most: int = BUCKET) -> list[Bucket]:
+        """The buckets, of so many elements at most, in the order in which they travel.
 
         A third of a layer's products is in the forward pass, two thirds are in the backward pass.
         """
@@ -55,7 +55,7 @@ class Network:
             done += 2 * layer.products
             sizes += reversed(layer.tensors)
             ready += [done / total] * len(layer.tensors)
-        packed = reduce.buckets(sizes, BUCKET)
+        packed = reduce.buckets(sizes, most)
         return [Bucket(sum(sizes[i] for i in members), ready[members[-1]]) for members in packed]
 
 

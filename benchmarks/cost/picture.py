@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from benchmarks.cost.collectives import ALGORITHMS
+from benchmarks.cost.collectives import WAYS
 from benchmarks.cost.scenarios import WORKERS, Scenario
 from benchmarks.cost.step import efficiency
 from benchmarks.plot import STYLE, text
 from pipeline.reporting.scales import Scale
 
 WIDTH, HEIGHT, ACROSS = 430, 250, 2  # pixels of a panel; panels in a row
-LEFT, RIGHT, TOP, BOTTOM, LINE = 44, 78, 46, 40, 14  # LINE: between two lines of text
+LEFT, RIGHT, TOP, BOTTOM, LINE = 44, 100, 46, 40, 14  # LINE: between two lines of text
+KINDS = {"exact": "exact", "exact, 32 MiB": "large", "ring": "ring", "halving": "halving"}
 LINES = """
   .line { fill: none; stroke-width: 2; } .grid { stroke: #8884; stroke-width: 1; }
-  .exact { stroke: #2a78d6; } .ring { stroke: #d9622b; } .halving { stroke: #1a9a6c; stroke-dasharray: 6 4; }
+  .exact { stroke: #2a78d6; } .large { stroke: #2a78d6; stroke-dasharray: 6 4; }
+  .ring { stroke: #d9622b; } .halving { stroke: #1a9a6c; stroke-dasharray: 6 4; }
   .left { text-anchor: end; } .middle { text-anchor: middle; }
 """
 
@@ -30,7 +32,7 @@ def picture(scenarios: Sequence[Scenario]) -> str:
 
 
 def panel(scenario: Scenario) -> str:
-    """The share of linear speed, over workers on a logarithmic axis: a line for each algorithm, named at its end."""
+    """The share of linear speed, over workers on a logarithmic axis: a line for each way to sum, named at its end."""
     across = Scale(WORKERS[0], WORKERS[-1], LEFT, WIDTH - RIGHT, logarithmic=True)
     upwards = Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
     program = scenario.program
@@ -43,16 +45,16 @@ def panel(scenario: Scenario) -> str:
     for workers in WORKERS[::2]:
         parts.append(text(across.at(workers), HEIGHT - BOTTOM + 20, f"{workers:,}", "soft middle"))
     ends = []
-    for name, algorithm in ALGORITHMS.items():
-        shares = [efficiency(scenario.program, scenario.host, workers, algorithm) for workers in WORKERS]
+    for name, way in WAYS.items():
+        shares = [efficiency(scenario.program, scenario.host, workers, way) for workers in WORKERS]
         places = [f"{across.at(w):.1f} {upwards.at(share):.1f}" for w, share in zip(WORKERS, shares, strict=True)]
-        parts.append(f'<path d="M{"L".join(places)}" class="line {name}"/>')
+        parts.append(f'<path d="M{"L".join(places)}" class="line {KINDS[name]}"/>')
         ends.append((upwards.at(shares[-1]), name))
     return "".join([*parts, *_names(ends)])
 
 
 def _names(ends: Sequence[tuple[float, str]]) -> list[str]:
-    """The algorithms' names beside the ends of their lines, or as far above as the name below one needs."""
+    """The names of the ways beside the ends of their lines, or as far above as the name below one needs."""
     named, highest = [], HEIGHT - BOTTOM + 4.0 + LINE
     for y, name in sorted(ends, reverse=True):
         highest = min(y + 4, highest - LINE)

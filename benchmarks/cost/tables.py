@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.cost import collectives, hosts, job
-from benchmarks.cost.collectives import ALGORITHMS
+from benchmarks.cost.collectives import WAYS
 from benchmarks.cost.job import Size
 from benchmarks.cost.networks import CONVOLUTIONAL
 from benchmarks.cost.scenarios import WORKERS, Scenario
 from benchmarks.cost.step import Program, efficiency, step
 from benchmarks.tables import columns, figure
 
-PROGRAMS = {"ours": collectives.exact, "ours, fast": collectives.ring}  # of benchmarks.layouts
+PROGRAMS = {"ours": collectives.EXACT, "ours, fast": collectives.RING}  # of benchmarks.layouts
 BITS_PER_S = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 PAYLOAD = (
     1448 / 1514
@@ -19,15 +19,15 @@ PAYLOAD = (
 
 
 def steps(scenario: Scenario) -> str:
-    """A line for each number of workers: speed, efficiency by algorithm, and where an exact step's time goes."""
+    """A line for each number of workers: speed, efficiency by way, and where an exact step's time goes."""
     where = ["passes", "towers", "hops", "messages", "bytes", "adding"]
-    header = ["workers", "images/s, exact", *(f"of linear, {name}" for name in ALGORITHMS), *where]
+    header = ["workers", "images/s, exact", *(f"of linear, {name}" for name in WAYS), *where]
     return f"{scenario.name}\n{columns(header, [_row(scenario, workers) for workers in WORKERS])}"
 
 
 def _row(scenario: Scenario, workers: int) -> list[str]:
-    found = step(scenario.program, scenario.host, workers, collectives.exact)
-    linear = [efficiency(scenario.program, scenario.host, workers, algorithm) for algorithm in ALGORITHMS.values()]
+    found = step(scenario.program, scenario.host, workers, collectives.EXACT)
+    linear = [efficiency(scenario.program, scenario.host, workers, way) for way in WAYS.values()]
     shares = [part / found.seconds for part in (found.computing, found.towers, *found.waiting)]
     return [f"{workers:,}", f"{found.images_per_s:,.0f}", *(f"{one:.0%}" for one in [*linear, *shares])]
 

@@ -50,7 +50,7 @@ def test_what_a_worker_sends_by_hand():
     assert collectives.ring(1280, 4) == Traffic(hops=6, messages=6, sent=6 * 4 * 320, handled=0)
     assert collectives.halving(1280, 4) == Traffic(hops=4, messages=4, sent=6 * 4 * 320, handled=4 * 1280)
     assert collectives.exact(1280, 2) == collectives.ring(1280, 2)
-    assert {algorithm(1280, 1).sent for algorithm in collectives.ALGORITHMS.values()} == {0}
+    assert {algorithm(1280, 1).sent for algorithm in (collectives.exact, collectives.ring, collectives.halving)} == {0}
 
 
 # Two tensors of 2^20 elements: that of the second layer is there after 2/3 of the passes, the first layer's at the end.
@@ -64,32 +64,32 @@ def program(passes_s: float, update_s: float = 0.0) -> Program:
 
 def test_a_step_of_two_workers_by_hand():
     host = Host("", Link(hop_s=0.0, bytes_per_s=SENT))  # a second for each tensor
-    found = step(program(6.0, update_s=0.5), host, 2, collectives.ring)
+    found = step(program(6.0, update_s=0.5), host, 2, collectives.RING)
     assert found.seconds == pytest.approx(6 + 1 + 0.5, rel=1e-3)  # the first one's second passes behind the passes
     assert found.waiting.sent == pytest.approx(1.0, rel=1e-3) and sum(found.waiting) == found.waiting.sent
     assert found.images_per_s == 20 / found.seconds
-    late = step(program(1.5), host, 2, collectives.ring)  # there after 1 s; its second ends after the passes
+    late = step(program(1.5), host, 2, collectives.RING)  # there after 1 s; its second ends after the passes
     assert late.seconds == pytest.approx(1.0 + 1 + 1, rel=1e-3)
 
 
 def test_a_sum_that_takes_the_processor_hides_behind_nothing():
     host = Host("", Link(hop_s=0.0, byte_s=1 / SENT))
-    assert step(program(6.0), host, 2, collectives.ring).seconds == pytest.approx(6 + 2, rel=1e-3)
+    assert step(program(6.0), host, 2, collectives.RING).seconds == pytest.approx(6 + 2, rel=1e-3)
     shared = dataclasses.replace(host, cores=1, crowding=1.5)  # two workers on one core
-    assert step(program(6.0), shared, 2, collectives.ring).seconds == pytest.approx(2 * 1.5 * (6 + 2), rel=1e-3)
+    assert step(program(6.0), shared, 2, collectives.RING).seconds == pytest.approx(2 * 1.5 * (6 + 2), rel=1e-3)
 
 
 def test_towers_add_in_a_tree_and_get_copies():
     host = Host("", Link(hop_s=0.0), towers=8, inside=Link(hop_s=0.0, bytes_per_s=SENT))
-    found = step(program(6.0), host, 1, collectives.exact)
+    found = step(program(6.0), host, 1, collectives.EXACT)
     assert found.towers == pytest.approx(3 + 7 * 2, rel=1e-3)  # the last tensor's tree; seven copies of both tensors
     assert found.examples == 80
 
 
 def test_without_a_price_the_speed_is_linear():
-    for algorithm in collectives.ALGORITHMS.values():
-        assert efficiency(program(1.0), Host("", Link(hop_s=0.0)), 64, algorithm) == pytest.approx(1.0)
-        assert efficiency(program(1.0), Host("", Link(hop_s=0.01)), 64, algorithm) < 0.9
+    for way in collectives.WAYS.values():
+        assert efficiency(program(1.0), Host("", Link(hop_s=0.0)), 64, way) == pytest.approx(1.0)
+        assert efficiency(program(1.0), Host("", Link(hop_s=0.01)), 64, way) < 0.9
 
 
 def size(workers: int, **flags) -> Size:
@@ -126,10 +126,8 @@ def test_measured_layouts_stand_beside_what_is_predicted_of_their_own_one_worker
     told = figures("8mbit", {("ours", 1): 1000.0, ("ours", 4): 10.0, ("ours, fast", 4): 9.0, ("Another", 4): 8.0})
     passes_s = 64 / 1000 - FOUND["update_s"]
     alone = Program(CONVOLUTIONAL, passes_s / 64, FOUND["update_s"], 64)
-    expected = [
-        step(alone, hosts.here(FOUND, 1e6 * tables.PAYLOAD), 4, a).images_per_s
-        for a in (collectives.exact, collectives.ring)
-    ]
+    here = hosts.here(FOUND, 1e6 * tables.PAYLOAD)
+    expected = [step(alone, here, 4, way).images_per_s for way in (collectives.EXACT, collectives.RING)]
     names = ["ours, 4 workers, 8mbit", "ours, fast, 4 workers, 8mbit"]
     assert tables.beside(FOUND, told) == list(zip(names, (10.0, 9.0), map(pytest.approx, expected), strict=True))
 
@@ -140,7 +138,7 @@ def test_the_kept_parameters_give_tables_and_a_picture():
     for one in jobs:
         assert len(tables.steps(one).splitlines()) == 3 + len(scenarios.WORKERS)
         assert "1,024" in tables.events(one) and "W^2" in tables.items(one, 1024)
-    assert picture(jobs).count("<path") == len(jobs) * len(collectives.ALGORITHMS)
+    assert picture(jobs).count("<path") == len(jobs) * len(collectives.WAYS)
 
 
 def test_parts_of_the_measurement_are_parameters_of_the_model():
