@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 COMMANDS = sorted(
     (
-        *("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "data"),
+        *("train", "evaluate", "predict", "export", "inspect", "report", "sweep", "data", "track"),
         *("supervise", "preflight", "doctor", "completion"),
     )
 )
@@ -21,11 +21,12 @@ LAYERS = [
     {"errors"},
     {"text"},
     {"random", "process", "storage"},
-    {"augment"},
+    {"augment", "metrics"},
     {"config"},
     {"models", "sources"},
     {"engine"},
     {"workers", "monitoring"},
+    {"tracking"},
     {"runs"},
     {"serving", "experiments", "reporting", "datasets", "diagnosis"},
     {"cli", "api"},
@@ -56,7 +57,7 @@ HOMES = {
     ),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
-        {"runs/checkpoints.py", "runs/manifests.py"},
+        {"runs/checkpoints.py", "runs/checkpoint_files.py", "runs/manifests.py"},
     ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }

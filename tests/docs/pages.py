@@ -26,7 +26,8 @@ FOREIGN_MODULES = {"pytest", "mypy", "pip", "venv"}
 # Programs that are none of this project's: their own flags are not checked.
 FOREIGN = {
     *("tensorboard", "cat", "cd", "find", "git", "kubectl", "kill", "sleep", "sbatch", "srun", "pip", "bash", "source"),
-    *("time", "nice", "ln", "touch", "tail", "rm", "mv", "nft", "ssh", "jq", "diff"),
+    *("time", "nice", "ln", "touch", "tail", "rm", "mv", "nft", "ssh", "jq", "diff", "curl", "export"),
+    *("prometheus", "wandb"),
 }
 
 

@@ -45,7 +45,8 @@ def check(command: pages.Command) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_a_command_in_a_document_exists_and_takes_its_flags(command):
+def test_a_command_in_a_document_exists_and_takes_its_flags(command, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     check(command)
 
 
