@@ -59,7 +59,7 @@ def test_it_holds_every_file_that_is_used(environment):
     assert {f for f in files if f.suffix != ".pyc"} == {f for f in there if f.suffix != ".pyc"}
     share = environment / "share" / "tower-pipeline"
     files = {path.relative_to(share).as_posix() for path in share.rglob("*.*")}
-    there = {path.relative_to(ROOT).as_posix() for name in ("launch", "configs") for path in (ROOT / name).iterdir()}
+    there = {path.relative_to(ROOT).as_posix() for name in ("launch", "configs") for path in (ROOT / name).rglob("*.*")}
     assert files == there - NOT_SHIPPED
     scripts = {path.name.removeprefix("pipeline-") for path in (environment / "bin").glob("pipeline-*")}
     assert scripts == set(completion.ENTRY_POINTS)
