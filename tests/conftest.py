@@ -36,6 +36,7 @@ LONG = (
     "engine/test_averaging.py",
     "engine/test_trainer.py",
     "processes/test_fine_tuning.py",
+    "processes/test_trackers.py",
     "processes/test_kills.py",
     "processes/test_mirroring.py",
     "processes/test_wheel.py",
