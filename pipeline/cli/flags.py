@@ -6,10 +6,9 @@ from typing import Any
 
 from absl import flags
 
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.runs import settings
-from pipeline.storage.files import expand
 from pipeline.text.flag_values import NORMALIZATIONS
 
 _DEFINE: dict[type, Callable] = {
@@ -35,6 +34,7 @@ def _help(field: dataclasses.Field) -> str:
     known = {
         "{models}": " | ".join(models.REGISTRY),
         "{normalizations}": ", ".join(NORMALIZATIONS),
+        "{trackers}": ", ".join(tracking.TRACKERS),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]
@@ -105,16 +105,9 @@ def execution() -> dict[str, Any]:
 
 def asked() -> Config:
     """The configuration of the parsed flags, neither resolved nor validated."""
-    config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
-    source = "fake" if config.fake_data else sources.normalized(config.source)
-    return dataclasses.replace(config, source=source, fake_data=False)
+    return settings.normalized(Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)}))
 
 
 def configuration() -> Config:
     """The configuration of the parsed flags, validated, with the default of --run_dir filled in."""
-    config = asked()
-    settings.check(config)
-    # The shell leaves the ~ in --run_dir=~/runs to us.
-    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
-    mirror = expand(config.mirror, "mirror") if config.mirror else ""
-    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+    return settings.completed(asked())

@@ -12,8 +12,8 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "mirror", "notify", "dry_run", "resume", "same_hardware", "reshard"),
-    *("worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
+    *("run_dir", "mirror", "track", "metrics_port", "metrics_host", "notify", "dry_run", "resume"),
+    *("same_hardware", "reshard", "worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
@@ -161,6 +161,12 @@ class Flags:
         "directory there, and go on from it where it is newer.", topic="run", role=EXECUTION)
     mirror_timeout: int = flag(120, "Seconds that the end of a run waits for its mirror to be complete; a stop waits "
         "no longer than --preemption_deadline.", topic="run", role=EXECUTION, least=0)
+    track: str = flag("", "Comma list of trackers that show the run while it trains: {trackers}.", topic="run",
+        role=EXECUTION)
+    metrics_port: int = flag(0, "The port at which Prometheus finds the figures of the launch, as /metrics (0: none).",
+        topic="run", role=EXECUTION, least=0, most=65535)
+    metrics_host: str = flag("127.0.0.1", "The address of this machine at which --metrics_port listens; 0.0.0.0 is all "
+        "of them, and nobody is asked for a password.", topic="run", role=EXECUTION)
     notify: str = flag("", "A web address or a shell command that is told how a launch ended, as JSON: in the body "
         "of a POST, or on stdin.", topic="run", role=EXECUTION)
     repeat: int = flag(1, "The number of runs, one after another, with the seeds --seed, --seed + 1, ..., each in "

@@ -27,7 +27,7 @@ from pipeline.errors import StorageError
 from pipeline.runs import manifests
 from pipeline.runs.manifests import Manifest
 from pipeline.storage.files import storage_errors, sync
-from pipeline.storage.reading import open_regular, parse_json, read_small, without_patterns
+from pipeline.storage.reading import open_regular, without_patterns
 
 GLOBAL_STEP = "global_step"
 BLOCK = 1 << 20  # bytes that are read and hashed together
@@ -58,18 +58,7 @@ class Checkpoints:
 
     def manifest(self, step: int) -> Manifest:
         """The manifest of a step, its files unverified. Raises StorageError if it is missing or damaged."""
-        path = self._manifest(step)
-        try:
-            manifest = manifests.opened(parse_json(read_small(path)))
-        except FileNotFoundError:
-            raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise StorageError(f"{path} is damaged or not a manifest: {error}") from None
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from None
-        if manifest.step != step:
-            raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
-        return manifest
+        return manifests.read(self.directory, step)
 
     def verify(self, step: int) -> Manifest:
         """The manifest, after the hash of every file was verified. Raises StorageError naming the damage."""

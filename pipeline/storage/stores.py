@@ -2,7 +2,6 @@
 
 import abc
 import contextlib
-import importlib.util
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from typing import IO
 
 from pipeline.errors import UsageError
 from pipeline.storage.reading import open_regular
+from pipeline.text import extras
 
 EXTRAS = {"s3": "s3fs", "gs": "gcsfs"}  # protocol, which is also the extra of setup.cfg -> the package that speaks it
 BLOCK = 8 << 20  # bytes that are read at once
@@ -138,11 +138,7 @@ def check(address: str, flag: str) -> None:
         raise UsageError(f"{flag}={address} names no bucket; write it as {protocol}://BUCKET/PREFIX")
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise UsageError(f"{flag}={address} has an empty part, . or .. in its path; write it without")
-    if importlib.util.find_spec(EXTRAS[protocol]) is None:
-        raise UsageError(
-            f"{flag}={address} needs {EXTRAS[protocol]}, which is not installed; "
-            f"install it: pip install 'tower-pipeline[{protocol}]'"
-        )
+    extras.check(f"{flag}={address}", EXTRAS[protocol], protocol)
 
 
 def opened(address: str) -> Store:

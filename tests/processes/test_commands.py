@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.engine.plan import Plan
 from pipeline.errors import ExitCode
 
-ENTRY_POINTS = (*commands.FORKED, "sweep", "supervise", "preflight")
+ENTRY_POINTS = (*commands.FORKED, "sweep", "supervise", "preflight", "doctor")
 
 
 def last_line(stdout: str) -> dict:
