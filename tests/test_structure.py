@@ -57,7 +57,7 @@ HOMES = {
     ),
     "checkpoint files are read or written": (
         r"\bSaveV2\b|load_checkpoint\(|manifest\.json",
-        {"runs/checkpoints.py", "runs/manifests.py"},
+        {"runs/checkpoints.py", "runs/checkpoint_files.py", "runs/manifests.py"},
     ),
     "random state": (r"\bset_seed\(|\.shuffle\(|default_rng\(|np\.random\.rand", set()),
 }

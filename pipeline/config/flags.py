@@ -32,8 +32,11 @@ class Flags:
 
     # fmt: off
     source: str = flag("digits", "{sources}.", topic="data")
-    data_dir: str = flag("", "The directory of TFDS data sets and of the digits cache (default: "
+    data_dir: str = flag("", "The directory of TFDS data sets and of caches (default: "
         "~/tensorflow_datasets and ~/.cache/pipeline).", topic="data", role=EXECUTION)
+    data_cache_mib: int = flag(4096, "Most MiB that tfrecord and tar files of object storage take on this machine's "
+        "disk, in --data_dir (0: none; the store is asked for each picture each time).", topic="data", role=EXECUTION,
+        least=0, most=2**30)
     fake_data: bool = flag(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = flag(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)
@@ -179,6 +182,8 @@ class Flags:
         choices=("told", "required"))
     checkpoint_every: int = flag(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
+    checkpoint_minutes: float = flag(0.0, "Minutes without a checkpoint after which one is saved, by the chief's "
+        "clock, besides --checkpoint_every (0: only by steps).", topic="run", role=EXECUTION, least=0)
     on_divergence: str = flag("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "
         "goes back to the last checkpoint of --checkpoint_every, and on with later examples.", topic="run",
         role=EXECUTION, choices=("stop", "rollback"))

@@ -11,7 +11,6 @@ from pipeline import augment
 from pipeline.config import MOST_WHOLE
 from pipeline.engine import chunked_map
 from pipeline.engine.plan import Plan
-from pipeline.errors import BadDataError
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
 
@@ -86,14 +85,10 @@ class Batches:
         return tf.ensure_shape(images, [*leading, *self._source.image_shape]), labels
 
     def find_broken(self, first: int, last: int) -> None:
-        """Raises BadDataError for the first broken example of steps `first` to `last` - 1; the error has its step."""
+        """Raises BadDataError for the first broken example of steps `first` to `last` - 1."""
         for step in range(first, last):
             positions = self._plan.positions(step, range(self._plan.grad_shards))
-            try:
-                find_broken(self._source, self._plan.indices(positions).numpy().tolist())
-            except BadDataError as error:
-                error.step = step
-                raise
+            find_broken(self._source, self._plan.indices(positions).numpy().tolist())
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """The batches of every step from `first_step` on, each as `at` gives it."""

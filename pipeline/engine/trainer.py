@@ -70,7 +70,7 @@ class Trainer:
         """The step of the present state, also after a call that other workers broke off; -1 where it is not known."""
         return int(self._begun.numpy()) if self._is_in_call else self._reached
 
-    def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
+    def advance(self, step: int, last: int, asked: float = exchange.NOTHING) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
 
         Ends at a step that diverges. If one worker `asked` to stop, all workers end after the first step.
@@ -80,7 +80,7 @@ class Trainer:
             self._read_from(step)
             steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             with self._placed():
-                outcome = self._steps(self._iterators, *steps, tf.constant(float(asked)))
+                outcome = self._steps(self._iterators, *steps, tf.constant(asked, tf.float32))
             return self._reached_by(outcome)
 
     def _read_from(self, step: int) -> None:
@@ -97,7 +97,9 @@ class Trainer:
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
 
-    def advance_rechecked(self, step: int, todo: Sequence[Check], asked: bool = False) -> tuple[Outcome, Evidence]:
+    def advance_rechecked(
+        self, step: int, todo: Sequence[Check], asked: float = exchange.NOTHING
+    ) -> tuple[Outcome, Evidence]:
         """Computes one step as `advance` does, to the same bits, and the shards of the checks a second time.
 
         It has a TensorFlow function of its own, so all other steps stay as they are.
@@ -106,7 +108,7 @@ class Trainer:
         with self._explained(step, step + 1):
             self._read_from(step)
             shards = Asked.of(todo, self.towers.topology)
-            given = tf.constant(step, tf.int64), shards, tf.constant(float(asked))
+            given = tf.constant(step, tf.int64), shards, tf.constant(asked, tf.float32)
             with self._placed():
                 outcome, seen = self._rechecked(self._iterators, *given)
             return self._reached_by(outcome), Evidence(before, *(value.numpy() for value in seen))
@@ -135,7 +137,7 @@ class Trainer:
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
         def more(progress: Progress, figures: Figures) -> tf.Tensor:
-            going = (progress.step < last) & ~progress.stop
+            going = (progress.step < last) & (progress.asking == exchange.NOTHING)
             return going if self.towers.run_behind else going & (figures.diverged == 0)
 
         body = functools.partial(self._next_step, iterators, asked)
@@ -159,7 +161,9 @@ class Trainer:
         """The state of a loop before its first step."""
         with self.towers.on_host():
             no_time = tf.zeros([], tf.float64)
-            progress = Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
+            progress = Progress(
+                first, tf.constant(exchange.NOTHING), no_time, no_time, tf.zeros([len(self.towers)], tf.float64)
+            )
         return progress, self._no_figures()
 
     def _next_step(
@@ -185,7 +189,7 @@ class Trainer:
         with self.towers.on_host():
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
             computed = progress.tower_seconds + of_towers[0]
-            return Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
+            return Progress(progress.step + 1, tf.identity(total.asking), *waited, computed), figures
 
     def _no_figures(self) -> Figures:
         with self.towers.on(0):
@@ -220,7 +224,7 @@ class Trainer:
         """The sums over the global batch, on the first tower, without the loss scale.
 
         Each shard is computed on its tower, and one fixed tree adds them. batches: one for each tower of this worker.
-        asked: [] float32, 1 if this worker asks to stop. watch: is shown the sums of each shard.
+        asked: [] float32, what this worker asks for. watch: is shown the sums of each shard.
         """
         seeds, factor = self._before_towers(step)
         leaves = [leaf for k, batch in enumerate(batches) for leaf in self._on_tower(k, batch, seeds, factor)]

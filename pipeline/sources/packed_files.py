@@ -14,6 +14,7 @@ from pipeline.sources import classes, decoding, files, fingerprints, images, ord
 from pipeline.sources.base import Original, Splits, complete
 from pipeline.sources.labels import Labels, Lookup, by_example, joined_names, of_example
 from pipeline.sources.listing import printable
+from pipeline.sources.shard_files import ShardFiles
 from pipeline.sources.shards import Shard
 from pipeline.text.flag_values import ImageSize
 
@@ -23,8 +24,16 @@ SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes de
 class PackedFiles:
     """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
 
-    def __init__(self, shards: Sequence[Shard], labels: Labels, class_names: tuple[str, ...], name: str) -> None:
+    def __init__(
+        self,
+        files: ShardFiles,
+        shards: Sequence[Shard],
+        labels: Labels,
+        class_names: tuple[str, ...],
+        name: str,
+    ) -> None:
         """labels: of all pictures in the order of the shards, numbers of classes. image_shape is set by `splits`."""
+        self._files = files
         self.class_names, self.name = class_names, name
         self.image_shape: images.ImageShape = (0, 0, 0)
         counts = [len(shard.contents.offsets) for shard in shards]
@@ -36,7 +45,7 @@ class PackedFiles:
             ],
         )
         places = order.by_hash(names)
-        self._files = [(shard.path, shard.size, shard.mtime_ns) for shard in shards]
+        self._stored = [shard.stored for shard in shards]
         self._shards = np.repeat(np.arange(len(shards), dtype=np.int32), counts)[places]
         self._numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])[places]
         self._offsets = np.concatenate([shard.contents.offsets for shard in shards])[places]
@@ -62,17 +71,8 @@ class PackedFiles:
         return tf.ensure_shape(encoded, indices.shape), self._labels(indices)
 
     def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError."""
-        found = np.empty(len(indices), dtype=object)
-        for shard in np.unique(self._shards[indices]):
-            descriptor = self._opened(shard)
-            try:
-                for place in np.flatnonzero(self._shards[indices] == shard):
-                    index = indices[place]
-                    found[place] = os.pread(descriptor, int(self.sizes[index]), int(self._offsets[index]))
-            finally:
-                os.close(descriptor)
-        return found
+        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError, and StorageError for a store."""
+        return self._files.read(self._stored, self._shards[indices], self._offsets[indices], self.sizes[indices])
 
     def original(self, index: int) -> Original:
         [content] = self.read(np.array([index]))
@@ -80,28 +80,15 @@ class PackedFiles:
         name = os.fsdecode(self._names[start : self._ends[index]])
         return Original(name, of_example(self.labels, index), content)
 
-    def _opened(self, shard: int) -> int:
-        """A descriptor of a shard. Raises BadDataError if it is another file than the one that was indexed."""
-        path, size, mtime_ns = self._files[shard]
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise BadDataError(f"{printable(path)} cannot be read ({error.strerror}); make it readable") from None
-        status = os.fstat(descriptor)
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
-            os.close(descriptor)
-            raise BadDataError(f"{printable(path)} changed since the start; start the same command again")
-        return descriptor
-
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window)
 
     def where(self, index: int) -> str:
-        return f"{printable(self._files[self._shards[index]][0])}: record {self._numbers[index]}"
+        return f"{printable(self._stored[self._shards[index]].path)}: record {self._numbers[index]}"
 
 
-def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
-    """The splits that lie in these shards, those they lack made of others by `complete`.
+def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
+    """The splits that lie in these shards of the files, those they lack made of others by `complete`.
 
     Raises BadDataError for a label that is no class and, with `examine`, for pictures among the first that cannot be
     decoded.
@@ -109,7 +96,7 @@ def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, exam
     labels = {split: [_labels(shard) for shard in shards] for split, shards in found.items()}
     class_names, numbers = classes.resolve(name, labels, config)
     opened = {
-        split: PackedFiles(shards, _by_picture(numbers[split], shards), class_names, f"{name} {split}")
+        split: PackedFiles(files, shards, _by_picture(numbers[split], shards), class_names, f"{name} {split}")
         for split, shards in found.items()
     }
     if empty := [split for split, source in opened.items() if not len(source)]:

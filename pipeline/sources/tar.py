@@ -10,38 +10,42 @@ import os
 import tarfile
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import classes, packed_files, shards
+from pipeline.sources import classes, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import open_regular, parse_json
+from pipeline.storage.reading import parse_json
 
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
 
 def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+    files = shard_files.of(argument, config)
     form = "tar of several labels" if config.multi_label else "tar"
     make = partial(index_of, multi_label=config.multi_label)
-    found = {split: shards.indexed(paths, make, form, config) for split, paths in shards.find("tar", argument).items()}
-    return packed_files.splits(f"tar:{argument}", found, config, examine)
+    found = {
+        split: shards.indexed(files, paths, make, form, config)
+        for split, paths in shards.find(files, "tar", argument).items()
+    }
+    return packed_files.splits(f"tar:{argument}", files, found, config, examine)
 
 
-def index_of(path: str, multi_label: bool = False) -> Index:
-    """The index of one file. Raises BadDataError for one that is cut off, and for an example without picture or label.
+def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
+    """The index of an open file. Raises BadDataError for a cut-off one, and an example without picture or label.
 
-    Labels are numbers of the file's own texts, unless all of them are whole numbers.
+    path: for messages. Labels are numbers of the file's own texts, unless all of them are whole numbers.
     """
     pictures: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, tuple[int | str, ...]] = {}
     try:
-        with open_regular(Path(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in filter(tarfile.TarInfo.isreg, archive):
                 _sort(path, archive, member, pictures, labels, multi_label)
                 if member.offset_data + member.size > size:

@@ -6,20 +6,20 @@ The files are walked once, without reading the pictures: the checksum of each re
 content is not: damage inside a picture is found by decoding it.
 """
 
+import contextlib
+import io
 import mmap
 import struct
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import packed_files, shards
+from pipeline.sources import packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import open_regular
 
 IMAGE_KEYS = ("image/encoded", "image")  # of TensorFlow's ImageNet scripts, and of TFDS
 LABEL_KEYS = ("image/class/label", "label")
@@ -42,19 +42,23 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
         (config.record_image_key,) if config.record_image_key else IMAGE_KEYS,
         (config.record_label_key,) if config.record_label_key else LABEL_KEYS,
     )
+    files = shard_files.of(argument, config)
     form = f"tfrecord {keys}{' of several labels' if config.multi_label else ''}"
     found = {
-        split: shards.indexed(paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
-        for split, paths in shards.find("tfrecord", argument).items()
+        split: shards.indexed(files, paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
+        for split, paths in shards.find(files, "tfrecord", argument).items()
     }
-    return packed_files.splits(f"tfrecord:{argument}", found, config, examine)
+    return packed_files.splits(f"tfrecord:{argument}", files, found, config, examine)
 
 
-def index_of(path: str, keys: Keys, multi_label: bool = False) -> Index:
-    """The index of one file. Raises BadDataError for a record that is cut off, or lacks its picture or label."""
+def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) -> Index:
+    """The index of an open file. Raises BadDataError for a record that is cut off, or lacks its picture or label.
+
+    path: for messages.
+    """
     offsets, lengths, labels, names, counts = [], [], [], [], []
     classes: dict[int, str] = {}
-    for number, (data, start, end) in enumerate(_records(path)):
+    for number, (data, start, end, place) in enumerate(_records(path, file)):
         try:
             features = dict(_features(data, start, end))
             begin, stop = _first_bytes(data, _of(features, keys.image))
@@ -63,7 +67,7 @@ def index_of(path: str, keys: Keys, multi_label: bool = False) -> Index:
             names.append(next(iter(_texts(data, features, NAME_KEYS)), ""))
         except _Unreadable as error:
             raise BadDataError(f"{printable(path)}: record {number} {error}") from None
-        offsets.append(begin)
+        offsets.append(place + begin)
         lengths.append(stop - begin)
         labels += own
         counts.append(len(own))
@@ -78,33 +82,49 @@ class _Unreadable(Exception):
     """What is wrong with a record, to follow its number."""
 
 
+_Data = mmap.mmap | bytes
 _Span = tuple[int, int]  # the first byte and the one behind the last
 
 
-def _records(path: str) -> Iterator[tuple[mmap.mmap, int, int]]:
-    """The file's content, and where the content of each record begins and ends."""
-    with open_regular(Path(path)) as file:
-        size = file.seek(0, 2)
-        if not size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            place = number = 0
-            while place < size:
-                header = data[place : place + _HEADER]
-                length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
-                if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
-                    raise BadDataError(
-                        f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
-                        "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
-                    )
-                end = place + _HEADER + length
-                if end + _FOOTER > size:
-                    raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
-                yield data, place + _HEADER, end
-                place, number = end + _FOOTER, number + 1
+def _records(path: str, file: IO[bytes]) -> Iterator[tuple[_Data, int, int, int]]:
+    """For each record bytes, where its content begins and ends in them, and where they begin in the file."""
+    size = file.seek(0, 2)
+    with contextlib.ExitStack() as stack:
+        mapped = _mapped(file, size)
+        if mapped:
+            stack.enter_context(mapped)
+        place = number = 0
+        while place < size:
+            header = _part(mapped or file, place, place + _HEADER)
+            length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
+            if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
+                raise BadDataError(
+                    f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
+                    "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
+                )
+            begin, end = place + _HEADER, place + _HEADER + length
+            if end + _FOOTER > size:
+                raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
+            yield (mapped, begin, end, 0) if mapped else (_part(file, begin, end), 0, length, begin)
+            place, number = end + _FOOTER, number + 1
 
 
-def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _mapped(file: IO[bytes], size: int) -> mmap.mmap | None:
+    """The content of a file of this machine, of which nothing is read that is not looked at; None for other files."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+    except io.UnsupportedOperation:
+        return None
+
+
+def _part(content: mmap.mmap | IO[bytes], start: int, end: int) -> bytes:
+    if isinstance(content, mmap.mmap):
+        return content[start:end]
+    content.seek(start)
+    return content.read(end - start)
+
+
+def _fields(data: _Data, place: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The fields of a protocol buffer: number, and where the value begins and ends; numbers have end = -1.
 
     The value of a field that is a number stands in place of its beginning.
@@ -128,7 +148,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, i
         place += length
 
 
-def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
+def _varint(data: _Data, place: int, end: int) -> tuple[int, int]:
     """A number of up to 64 bits, and the place behind it."""
     value = shift = 0
     while place < end and shift < 64:
@@ -140,7 +160,7 @@ def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
     raise _Unreadable("is no tf.train.Example; give files of these")
 
 
-def _features(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[str, _Span]]:
+def _features(data: _Data, start: int, end: int) -> Iterator[tuple[str, _Span]]:
     """The features of an Example by name, each where its value, a tf.train.Feature, lies."""
     for field, begin, stop in _fields(data, start, end):
         if field != 1 or stop < 0:
@@ -165,14 +185,14 @@ def _of(features: dict[str, _Span], keys: tuple[str, ...]) -> tuple[str, _Span]:
     )
 
 
-def _values(data: mmap.mmap, feature: _Span, kind: int) -> Iterator[tuple[int, int]]:
+def _values(data: _Data, feature: _Span, kind: int) -> Iterator[tuple[int, int]]:
     """The values in the list of this kind that a tf.train.Feature holds, as `_fields` gives them."""
     for field, begin, stop in _fields(data, *feature):
         if field == kind and stop >= 0:
             yield from ((first, last) for number, first, last in _fields(data, begin, stop) if number == 1)
 
 
-def _first_bytes(data: mmap.mmap, named: tuple[str, _Span]) -> _Span:
+def _first_bytes(data: _Data, named: tuple[str, _Span]) -> _Span:
     key, feature = named
     for first, last in _values(data, feature, _BYTES_LIST):
         if last > first:
@@ -180,7 +200,7 @@ def _first_bytes(data: mmap.mmap, named: tuple[str, _Span]) -> _Span:
     raise _Unreadable(f"has no bytes in {key}; an encoded picture is needed there")
 
 
-def _ints(data: mmap.mmap, feature: _Span) -> Iterator[int]:
+def _ints(data: _Data, feature: _Span) -> Iterator[int]:
     for place, end in _values(data, feature, _INT64_LIST):
         if end < 0:  # a number alone stands in place of its beginning
             yield _signed(place)
@@ -193,14 +213,14 @@ def _signed(value: int) -> int:
     return value - (value >> 63 << 64)
 
 
-def _one(data: mmap.mmap, named: tuple[str, _Span]) -> list[int]:
+def _one(data: _Data, named: tuple[str, _Span]) -> list[int]:
     key, feature = named
     for value in _ints(data, feature):
         return [value]
     raise _Unreadable(f"has no number in {key}; a class label is needed there")
 
 
-def _several(data: mmap.mmap, named: tuple[str, _Span]) -> list[int]:
+def _several(data: _Data, named: tuple[str, _Span]) -> list[int]:
     key, feature = named
     found = list(_ints(data, feature))
     if len(set(found)) < len(found):
@@ -210,7 +230,7 @@ def _several(data: mmap.mmap, named: tuple[str, _Span]) -> list[int]:
     return found
 
 
-def _texts(data: mmap.mmap, features: dict[str, _Span], keys: tuple[str, ...]) -> list[str]:
+def _texts(data: _Data, features: dict[str, _Span], keys: tuple[str, ...]) -> list[str]:
     """The texts in the first of these features that is there."""
     for key in keys:
         if key in features:
