@@ -46,11 +46,12 @@ class Predictor:
         self.step = restored.manifest.step
         self.classes: tuple[str, ...] = tuple(assembly.spec.class_names)
         self.image_shape = assembly.spec.image_shape  # height, width, channels
-        self._eval_crop = assembly.config.eval_crop
-        self._compute = Computation(assembly.model, towers, assembly.config.eval_batch)
+        config = assembly.config
+        self._eval_crop = config.eval_crop
+        self._compute = Computation(assembly.model, towers, config.eval_batch, config.multi_label)
 
     def __call__(self, images: "npt.ArrayLike | AnyPath | Sequence[AnyPath]") -> "npt.NDArray[np.float32]":
-        """The probabilities of images: [n, classes] float32, in their order.
+        """The probabilities of images: [n, classes] float32, in their order; they sum to 1, but for several labels.
 
         images: an array [n, height, width] or [n, height, width, 1 or 3], uint8 or floats in [0, 1]; or a path, or
         several, of PNG, JPEG or .npy files, folders or globs. Any size is cropped around the middle and resized.

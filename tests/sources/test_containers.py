@@ -54,6 +54,7 @@ def test_all_splits_have_the_same_examples_in_the_same_order(specs):
             indices = tf.range(len(mine), dtype=tf.int64)
             (raw, labels), (its_raw, its_labels) = mine.fetch(indices), its.fetch(indices)
             np.testing.assert_array_equal(labels, its_labels)
+            np.testing.assert_array_equal(its.labels, its_labels)
             np.testing.assert_array_equal(mine.decode(raw), its.decode(its_raw))
 
 

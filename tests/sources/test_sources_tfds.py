@@ -143,6 +143,8 @@ def test_records_are_read_at_random_where_they_are_too_many_to_hold(data_dir, mo
     images, labels = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
     np.testing.assert_array_equal(images, all_of(held)[0])
     np.testing.assert_array_equal(labels, all_of(held)[1])
+    np.testing.assert_array_equal(source.labels, held.labels)
+    np.testing.assert_array_equal(source.labels, labels)
 
 
 def test_a_data_dir_is_never_a_pattern(tmp_path, monkeypatch):
