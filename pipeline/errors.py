@@ -56,6 +56,10 @@ class PreemptedError(PipelineError):
     code = ExitCode.PREEMPTED
 
 
+class RegroupError(PreemptedError):
+    """Everything is saved, so that the job goes on with more workers: a supervisor starts this process again."""
+
+
 class PeerLostError(PipelineError):
     """Another worker of the job is gone or stalled."""
 

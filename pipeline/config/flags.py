@@ -12,8 +12,9 @@ PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "mirror", "track", "metrics_port", "metrics_host", "notify", "dry_run", "resume"),
-    *("same_hardware", "reshard", "worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
+    *("run_dir", "mirror", "track", "metrics_port", "metrics_host", "notify", "dry_run", "resume", "same_hardware"),
+    *("reshard", "worker_addresses", "worker_index", "min_workers", "rejoin_timeout"),
+    *("quiet", "verbose", "profile", "repeat"),
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
@@ -151,6 +152,11 @@ class Flags:
         "them.", topic="workers", choices=("float32", "bfloat16"))
     start_timeout: int = flag(300, "Seconds to wait for all workers at the start, and for the first step.",
         topic="workers", role=EXECUTION, least=1)
+    min_workers: int = flag(0, "Where workers do not come back, go on with fewer, this number at least; take them in "
+        "again when they do. Needs a supervisor for each, and a run directory that all share (0: all workers, always).",
+        topic="workers", role=EXECUTION, least=0)
+    rejoin_timeout: int = flag(60, "Seconds that --min_workers waits for workers that do not come, before the others "
+        "go on without them.", topic="workers", role=EXECUTION, least=1)
     slow_share: float = flag(0.25, "A warning names a worker that takes this share more of a step's time than the "
         "median one, for several logs in a row.", topic="workers", role=EXECUTION, least=0)
     stall_timeout: int = flag(20, "Seconds without a message or a step of a worker after which the others give it "

@@ -25,6 +25,7 @@ def check(config: Parsed) -> None:
         _companions_are_given,
         _classes_are_balanced_once,
         _windows_end_in_time,
+        _waits_fit,
     ):
         rule(config)
 
@@ -93,6 +94,14 @@ def _windows_end_in_time(config: Parsed) -> None:
                 f"{name}={getattr(config, name)} ends after the last of steps={config.steps}; "
                 "lower its END, or raise --steps"
             )
+
+
+def _waits_fit(config: Parsed) -> None:
+    if config.min_workers and config.rejoin_timeout > config.start_timeout:
+        raise UsageError(
+            f"rejoin_timeout={config.rejoin_timeout} is longer than start_timeout={config.start_timeout}, at which a "
+            "start is given up; lower it, or raise --start_timeout"
+        )
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:

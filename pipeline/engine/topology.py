@@ -14,6 +14,7 @@ class Workers:
 
     addresses: tuple[str, ...] = ()  # HOST:PORT of each; () for one worker that needs no network
     index: int = 0
+    candidates: tuple[str, ...] = ()  # of a job that may shrink and grow: the addresses of all that may be workers
 
     @property
     def count(self) -> int:
@@ -62,7 +63,7 @@ class Topology:
     @property
     def task(self) -> str:
         """The part of a full device name that names this worker."""
-        job = "worker" if self.workers.addresses else "localhost"
+        job = "worker" if self.workers.count > 1 else "localhost"
         return f"/job:{job}/replica:0/task:{self.workers.index}"
 
     @property
@@ -110,17 +111,27 @@ class Topology:
         """
         if grad_shards % self.total_towers:
             raise UsageError(
-                f"{grad_shards} shards do not split over {self._described()}; use {_listed(_divisors(grad_shards))} "
-                "towers, or another --grad_shards (which a resume takes only with --reshard)"
+                f"{grad_shards} shards do not split over {self._described()}; use {self._fits(grad_shards, all_reduce)}"
+                ", or another --grad_shards (which a resume takes only with --reshard)"
             )
         worker_shards = grad_shards // self.workers.count
         if all_reduce == "exact" and self.workers.count > 1 and worker_shards & (worker_shards - 1):
-            divisors = _divisors(grad_shards // self.num_towers)
-            fits = [n for n in divisors if n == 1 or (grad_shards // n) & (grad_shards // n - 1) == 0]
+            fits = _listed(self.fitting_counts(grad_shards, all_reduce))
             raise UsageError(
                 f"{grad_shards} shards over {self.workers.count} workers are {worker_shards} a worker; the exact "
-                f"all-reduce needs a power of two; use {_listed(fits)} workers, or --all_reduce=fast"
+                f"all-reduce needs a power of two; use {fits} workers, or --all_reduce=fast"
             )
+
+    def fitting_counts(self, grad_shards: int, all_reduce: str = "exact") -> list[int]:
+        """The numbers of workers, each with as many towers as this one, that `check_shards` accepts; rising."""
+        divisors = _divisors(grad_shards // self.num_towers) if grad_shards % self.num_towers == 0 else []
+        is_power = {n: (grad_shards // n) & (grad_shards // n - 1) == 0 for n in divisors}
+        return [n for n in divisors if n == 1 or all_reduce != "exact" or is_power[n]]
+
+    def _fits(self, grad_shards: int, all_reduce: str) -> str:
+        """What the shards split over: other numbers of workers, or where there are none, of towers on one worker."""
+        counts = self.fitting_counts(grad_shards, all_reduce) if self.workers.count > 1 else []
+        return f"{_listed(counts)} workers" if counts else f"{_listed(_divisors(grad_shards))} towers"
 
     def _described(self) -> str:
         if self.workers.count == 1:

@@ -10,6 +10,7 @@ from pipeline.errors import BadDataError, PreemptedError, StorageError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
+from pipeline.runs import regrouping
 from pipeline.runs.cadence import Cadence
 from pipeline.runs.divergence import Divergence
 from pipeline.runs.pacing import Pacing
@@ -61,6 +62,7 @@ class Loop:
             self._summarize(step)
         if self.cadence.saves(step) or self._save_agreed:
             self._saver.save(step)
+            regrouping.stop_for_newcomers(self._run, step)
         if self.cadence.evaluates(step) and not self._scorer.is_validated(step):
             with self._keeping():
                 is_best = self._scorer.validate(step)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +17,13 @@ from pipeline.monitoring.history import History
 from pipeline.monitoring.journal import FollowerJournal, Journal
 from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
-from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
+from pipeline.runs import announcements, fine_tuning, membership, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.exposing import Exposing
+from pipeline.runs.membership import Place
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
+from pipeline.runs.ownership import Ownership
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
@@ -32,17 +35,19 @@ from pipeline.workers.job import Job
 
 
 @contextlib.contextmanager
-def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
+def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Iterator[Run | None]:
     """The run that the configuration names, ready for `loop.train`; None, after a line about it, if it is finished.
 
-    Inside, this process owns the run directory and is connected with the other workers; an error that ends it is
-    reported to them. Raises PipelineError.
+    place: of this process in its job, if it is settled already. Inside, this process owns the run directory and is
+    connected with the other workers; an error that ends it is reported to them. Raises PipelineError.
     """
-    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
+    place = place or Place(discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), place.workers)
     directory = RunDirectory(Path(asked.run_dir))
-    job = Job(asked, towers, stop, directory.stop_file)
+    job = Job(asked, towers, stop, directory.stop_file, place.newcomers)
     is_chief = towers.workers.is_chief
-    open_run = _opened_by_chief if is_chief else _opened_by_follower
+    own = contextlib.nullcontext(place.ownership) if place.ownership else directory.own(slurm.job_attempt())
+    open_run = functools.partial(_opened_by_chief, own) if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
     figures = Exposing(asked if is_chief else dataclasses.replace(asked, metrics_port=0), job)
     parts = (asked, towers, directory, job, stop)
@@ -64,10 +69,15 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
 
 @contextlib.contextmanager
 def _opened_by_chief(
-    asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
+    own: contextlib.AbstractContextManager[Ownership],
+    asked: Config,
+    towers: Topology,
+    directory: RunDirectory,
+    job: Job,
+    stop: Preemption,
 ) -> Iterator[Run | None]:
     """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
-    with directory.own(slurm.job_attempt()) as ownership:
+    with own as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         mirror = Following(asked, directory, checkpoints) if asked.mirror else None
         if mirror:
@@ -80,6 +90,8 @@ def _opened_by_chief(
             fine_tuning.check(config)
             _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
+        if job.newcomers:
+            job.newcomers.owner = ownership.mark
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
@@ -98,6 +110,8 @@ def _opened_by_follower(
         yield None
         return
     config, finished = job.meet(asked)
+    if job.newcomers:
+        membership.check_shared(directory, job.newcomers)
     if finished:
         yield None
     else:

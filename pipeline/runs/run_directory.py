@@ -29,6 +29,7 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.config = path / "config.flags"
         self.metrics = path / "metrics.jsonl"
+        self.lock = path / "lock"  # names the owner
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
@@ -64,12 +65,11 @@ class RunDirectory:
         Raises StorageError if the directory cannot be written, or if another live process owns it. An earlier `attempt`
         of this process's job is no obstacle.
         """
-        lock = self.path / "lock"
-        existed = [path for path in (lock, self.path, *self.path.parents) if os.path.lexists(path)]
+        existed = [path for path in (self.lock, self.path, *self.path.parents) if os.path.lexists(path)]
         with contextlib.ExitStack() as held:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                ownership = Ownership(lock, attempt)
+                ownership = Ownership(self.lock, attempt)
                 held.enter_context(ownership.held())
             except OSError as error:
                 raise self._not_writable(error) from None
@@ -84,7 +84,7 @@ class RunDirectory:
         """Removes the lock, the name of the run, and the empty directories that this process made."""
         with contextlib.suppress(OSError):  # above a directory that is not empty, all directories stay
             self.mirror.unlink(missing_ok=True)
-            for path in (self.path / "lock", self.path, *self.path.parents):
+            for path in (self.lock, self.path, *self.path.parents):
                 if path in existed:
                     return
                 path.rmdir() if path.is_dir() else path.unlink()

@@ -68,7 +68,7 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
         raise UsageError(
             f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto"
         )
-    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.total_towers)
+    settled = _with_choices(asked, recorded, topology)
     settled.validate()
     topology.check_shards(settled.grad_shards, settled.all_reduce)
     _check_rechecks(settled, topology)
@@ -88,6 +88,17 @@ def _check_rechecks(config: Config, topology: Topology) -> None:
             f"recheck_every={config.recheck_every} compares bits, which differ every time on GPUs with "
             "--nodeterministic; leave that out, or use --recheck_every=0"
         )
+
+
+def shards(asked: Config, recorded: Config | None, topology: Topology) -> int:
+    """The number of shards that `settle` will settle. Raises UsageError if the numbers of the run would change."""
+    return _with_choices(asked, recorded, topology).grad_shards
+
+
+def _with_choices(asked: Config, recorded: Config | None, topology: Topology) -> Config:
+    """A job that shrinks and grows gets the shards of the whole job, whoever is there at its first start."""
+    towers = topology.num_towers * max(topology.workers.count, len(topology.workers.candidates))
+    return configuration.resolve(asked if recorded is None else _continued(asked, recorded), towers)
 
 
 def _continued(asked: Config, recorded: Config) -> Config:

@@ -35,6 +35,10 @@ def test_every_field_says_what_it_is(field):
 
 
 BROKEN_RULES = [
+    (
+        {"min_workers": 1, "rejoin_timeout": 301},
+        "rejoin_timeout=301 is longer than start_timeout=300, at which a start",
+    ),
     ({"model": "dens"}, "model=dens is unknown; did you mean dense? known: "),
     ({"model": "a-b:c"}, "model=a-b:c is not of the form package.module:function; write"),
     ({"source": "mnist:1"}, "source=mnist:1 says '1' but mnist takes no argument; use --source=mnist"),

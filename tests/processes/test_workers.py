@@ -156,7 +156,9 @@ def test_a_job_goes_on_with_other_numbers_of_workers(straight, tmp_path):
 def test_workers_that_do_not_divide_the_shards_are_told_who_does(tmp_path):
     with jobs.job(tmp_path / "run", ALL_STEPS, workers=3) as live:
         lines = live.all_end_with(ExitCode.USAGE)
-    assert lines[0].startswith("usage: 4 shards do not split over 3 towers (3 workers with 1 each); use 1, 2, 4 towers")
+    assert lines[0].startswith(
+        "usage: 4 shards do not split over 3 towers (3 workers with 1 each); use 1, 2, 4 workers"
+    )
     assert all("4 shards do not split over 3 towers" in line for line in lines)
 
 
