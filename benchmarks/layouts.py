@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from typing import NamedTuple
 from benchmarks.machine import gpus
 from benchmarks.task import STEPS_PER_CALL, Task
 from pipeline.workers import ports
+from tests.support.cluster.hosts import hosts
 
-OURS, MULTI_WORKER_MIRRORED = "ours", "MultiWorkerMirroredStrategy"
+OURS, FAST, MULTI_WORKER_MIRRORED = "ours", "ours, fast", "MultiWorkerMirroredStrategy"
+ALL_REDUCE = {OURS: "exact", FAST: "fast"}
 PHASES = ("compute", "reduction", "input")  # of pipeline.monitoring.clock
 
 
@@ -30,15 +33,20 @@ class Outcome(NamedTuple):
 class Layout:
     """A number of workers, and the number of cores of each."""
 
-    program: str  # OURS or MULTI_WORKER_MIRRORED
+    program: str  # OURS, FAST or MULTI_WORKER_MIRRORED
     num_workers: int
     worker_cores: int
     global_batch: int
 
     @property
     def cores(self) -> int:
-        """The number of cores of all workers."""
-        return self.num_workers * self.worker_cores
+        """The number of cores of all workers, which share some where there are too few."""
+        return min(self.num_workers * self.worker_cores, len(os.sched_getaffinity(0)))
+
+    @property
+    def worker_batch(self) -> int:
+        """The examples of a worker in a step."""
+        return self.global_batch // self.num_workers
 
     @property
     def described(self) -> str:
@@ -47,28 +55,49 @@ class Layout:
 
     def run(self, options: argparse.Namespace) -> Outcome:
         """Trains from step 0 to options.steps, and ends all workers."""
-        program = {OURS: _ours, MULTI_WORKER_MIRRORED: _multi_worker_mirrored}[self.program]
-        return program(self, options)
+        program = _multi_worker_mirrored if self.program == MULTI_WORKER_MIRRORED else _ours
+        with _places(self.num_workers, options.link) as places:
+            return program(self, options, places)
 
 
-def _ours(layout: Layout, options: argparse.Namespace) -> Outcome:
+class Place(NamedTuple):
+    """Where a worker runs."""
+
+    address: str  # HOST:PORT
+    before: Sequence[str] = ()  # what stands before its command
+
+
+@contextlib.contextmanager
+def _places(count: int, link: str) -> Iterator[Sequence[Place]]:
+    """A place for each worker: all on the loopback, or each on a host of its own behind a link of this rate."""
+    if count == 1 or not link:
+        yield [Place(address) for address in addresses(count)]
+        return
+    [port] = ports.free(1)
+    with hosts(count) as network:
+        network.limit(link)
+        yield [Place(f"{address}:{port}", network[k]) for k, address in enumerate(network.addresses)]
+
+
+def _ours(layout: Layout, options: argparse.Namespace, places: Sequence[Place]) -> Outcome:
     with tempfile.TemporaryDirectory() as run_dir:
         # fmt: off
         flags = {
             "run_dir": run_dir, "source": options.source, "data_dir": options.data_dir, "precision": options.precision,
             "model": "convolutional", "global_batch": layout.global_batch, "steps": options.steps, "towers": 1,
             "intra_op_threads": layout.worker_cores, "steps_per_loop": STEPS_PER_CALL, "wire": options.wire,
-            "all_reduce": options.all_reduce, "log_every": 0, "eval_every": 0, "checkpoint_every": 0, "quiet": "true"}
+            "all_reduce": ALL_REDUCE[layout.program], "log_every": 0, "eval_every": 0, "checkpoint_every": 0,
+            "quiet": "true"}
         # fmt: on
         train = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
-        addresses = ",".join(_addresses(layout.num_workers))
-        named = [f"--worker_addresses={addresses}"] if layout.num_workers > 1 else []
-        commands = [[*train, *named, *([f"--worker_index={k}"] if named else [])] for k in range(layout.num_workers)]
-        result = _chiefs_last_line(commands, layout.worker_cores, [{}] * layout.num_workers, stdin="")
+        named = f"--worker_addresses={','.join(place.address for place in places)}"
+        own = [[named, f"--worker_index={k}"] if len(places) > 1 else [] for k in range(len(places))]
+        commands = [[*place.before, *train, *flags_of_one] for place, flags_of_one in zip(places, own, strict=True)]
+        result = chiefs_last_line(commands, cores_of(layout.worker_cores, len(places)), [{}] * len(places), stdin="")
     return Outcome(result["images_per_second"], {phase: result["seconds"][phase] for phase in PHASES})
 
 
-def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace) -> Outcome:
+def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace, places: Sequence[Place]) -> Outcome:
     calls = max(1, options.steps // STEPS_PER_CALL - 1)  # ours leaves its first one out
     task = Task(
         "mirrored:multi_worker",
@@ -79,29 +108,31 @@ def _multi_worker_mirrored(layout: Layout, options: argparse.Namespace) -> Outco
         data_dir=options.data_dir,
     )
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(dataclasses.asdict(task))]
-    cluster = {"worker": _addresses(layout.num_workers)}
-    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": k}} for k in range(layout.num_workers)]
+    cluster = {"worker": [place.address for place in places]}
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": k}} for k in range(len(places))]
     environments = [{"TF_CONFIG": json.dumps(one)} for one in tasks]
-    commands = [command] * layout.num_workers
-    result = _chiefs_last_line(commands, layout.worker_cores, environments, stdin="\n")  # one round after the warm-up
+    commands = [[*place.before, *command] for place in places]
+    cores = cores_of(layout.worker_cores, len(places))
+    result = chiefs_last_line(commands, cores, environments, stdin="\n")  # one round after the warm-up
     if "unavailable" in result:
         sys.exit(f"MultiWorkerMirroredStrategy: {result['unavailable']}")
     return Outcome(task.images_per_second(result["seconds"]), {})
 
 
-def _addresses(count: int) -> list[str]:
+def addresses(count: int) -> list[str]:
+    """Free ones on the loopback."""
     return [f"{ports.LOOPBACK}:{port}" for port in ports.free(count)]
 
 
-def _chiefs_last_line(
-    commands: Sequence[Sequence[str]], worker_cores: int, environments: Sequence[dict[str, str]], stdin: str
+def chiefs_last_line(
+    commands: Sequence[Sequence[str]],
+    cores: Sequence[Sequence[int]],
+    environments: Sequence[dict[str, str]],
+    stdin: str,
 ) -> dict:
-    """The last line of the first worker, from JSON. Ends the process if a worker fails."""
+    """The last line of the first worker, from JSON; each has its cores. Ends the process if a worker fails."""
     with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(_started(command, cores, environment))
-            for command, cores, environment in zip(commands, _shares(worker_cores), environments, strict=False)
-        ]
+        processes = [stack.enter_context(_started(*one)) for one in zip(commands, cores, environments, strict=True)]
         for process in processes:
             assert process.stdin
             process.stdin.write(stdin)
@@ -125,10 +156,11 @@ def _started(command: Sequence[str], cores: Sequence[int], environment: dict[str
         process.wait()
 
 
-def _shares(worker_cores: int) -> list[list[int]]:
-    """The cores of each worker."""
+def cores_of(worker_cores: int, count: int) -> list[list[int]]:
+    """The cores of each worker; where there are too few, workers share them."""
     cores = sorted(os.sched_getaffinity(0))
-    return [cores[start : start + worker_cores] for start in range(0, len(cores), worker_cores)]
+    shares = [cores[start : start + worker_cores] for start in range(0, len(cores), worker_cores)]
+    return list(itertools.islice(itertools.cycle(shares), count))
 
 
 def _gpus_beside(cores: Sequence[int]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def picture(figures: dict[str, Any]) -> str:
         names = _names(columns)
         parts.append(f'<g transform="translate(0 {height})">{_block(precision, columns, names)}</g>')
         height += HEAD + ROW * len(names) + GAP
-    caption = _text(0, height, _caption(figures), "soft")
+    caption = text(0, height, _caption(figures), "soft")
     size = f'width="{WIDTH}" height="{height + 8}" viewBox="0 0 {WIDTH} {height + 8}"'
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><style>{STYLE}</style>'
     return f"{opening}{''.join(parts)}{caption}</svg>\n"
@@ -50,14 +50,14 @@ def _names(columns: Sequence[Group]) -> list[str]:
 
 def _block(precision: str, columns: Sequence[Group], names: Sequence[str]) -> str:
     """One precision: labels on the left, then a column of bars for each batch."""
-    parts = [_text(0, 16, f"{precision}, images/s", "title")]
+    parts = [text(0, 16, f"{precision}, images/s", "title")]
     labels = {result.name: result.label for group in columns for result in group.results}
     for row, name in enumerate(names):
-        parts.append(_text(0, HEAD + ROW * row + BAR - 3, labels[name], "own" if name == "ours" else ""))
+        parts.append(text(0, HEAD + ROW * row + BAR - 3, labels[name], "own" if name == "ours" else ""))
     width = (WIDTH - LABELS - GAP * (len(columns) - 1)) / len(columns)
     for number, group in enumerate(columns):
         left = LABELS + number * (width + GAP)
-        parts.append(_text(left, HEAD - 12, f"batch {group.batch}", "soft"))
+        parts.append(text(left, HEAD - 12, f"batch {group.batch}", "soft"))
         parts += _bars(group, names, left, width - FIGURE)
     return "".join(parts)
 
@@ -71,7 +71,7 @@ def _bars(group: Group, names: Sequence[str], left: float, longest: float) -> li
         shape = f'x="{left:.1f}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2"'
         parts.append(f'<rect class="bar {_kind(result)}" {shape}/>')
         kind = "figure own" if result.name == "ours" else "figure"
-        parts.append(_text(left + length + 6, top + BAR - 3, f"{result.speed:,.0f}", kind))
+        parts.append(text(left + length + 6, top + BAR - 3, f"{result.speed:,.0f}", kind))
     return parts
 
 
@@ -88,8 +88,9 @@ def _caption(figures: dict[str, Any]) -> str:
     )
 
 
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text x="{x:.1f}" y="{y}" class="{kind}">{escape(text)}</text>'
+def text(x: float, y: float, words: str, kind: str) -> str:
+    """Words at a place. kind: their classes in STYLE."""
+    return f'<text x="{x:.1f}" y="{y}" class="{kind}">{escape(words)}</text>'
 
 
 def main() -> None:

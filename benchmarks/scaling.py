@@ -1,6 +1,7 @@
 """Compares several workers with one on the same cores: python -m benchmarks.scaling [--source=idx:DIR] [--json=FILE].
 
-Workers are processes on this machine that talk over loopback, each bound to its share of the cores. Each round makes a
+Workers are processes on this machine that talk over loopback, each bound to its share of the cores. With --link each is
+on a host of its own, a network namespace, whose link to the others has that rate in both directions. Each round makes a
 whole run of every layout, in alternating order; a ratio is the median of the rounds' own ratios. Where the time went is
 the program's own accounting; the first call, which traces, is left out.
 """
@@ -14,20 +15,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.comparison import Comparison, table
-from benchmarks.layouts import MULTI_WORKER_MIRRORED, OURS, PHASES, Layout, Outcome
+from benchmarks.layouts import ALL_REDUCE, FAST, MULTI_WORKER_MIRRORED, OURS, PHASES, Layout, Outcome
 from benchmarks.machine import describe
 from benchmarks.tables import columns
+from tests.support.cluster import hosts
 
 Measured = Mapping[Layout, Sequence[Outcome]]  # one outcome a round
 
 
 def layouts(options: argparse.Namespace, cores: int) -> list[Layout]:
     """Each number of workers with one share of the cores each, one worker on as many cores, and the peer."""
-    share = cores // max(options.workers)
+    share = max(1, cores // max(options.workers))
+    own = [program for program in (OURS, FAST) if ALL_REDUCE[program] in options.all_reduce]
     wanted = []
     for number in options.workers:
         batch = number * options.batch
-        wanted += [Layout(OURS, number, share, batch), Layout(OURS, 1, number * share, batch)]
+        if number > 1:
+            wanted += [Layout(program, number, share, batch) for program in own]
+        wanted.append(Layout(OURS, 1, min(number * share, cores), batch))
         if number > 1:
             wanted.append(Layout(MULTI_WORKER_MIRRORED, number, share, batch))
     return list(dict.fromkeys(wanted))
@@ -46,10 +51,11 @@ def measure(options: argparse.Namespace, wanted: Sequence[Layout]) -> Measured:
 def comparisons(measured: Measured) -> Iterator[Comparison]:
     """Several workers beside one on the same cores, and beside the peer."""
     for layout in measured:
-        if layout.program == OURS and layout.num_workers > 1:
+        if layout.program in ALL_REDUCE and layout.num_workers > 1:
             for other in measured:
-                if other != layout and (other.cores, other.global_batch) == (layout.cores, layout.global_batch):
-                    names = ("images/s", f"ours, {layout.described}", f"{other.program}, {other.described}")
+                same = (other.cores, other.global_batch) == (layout.cores, layout.global_batch)
+                if same and other != layout and (other.program, layout.program) != (OURS, FAST):
+                    names = ("images/s", f"{layout.program}, {layout.described}", f"{other.program}, {other.described}")
                     speeds = (_speeds(measured[layout]), _speeds(measured[other]))
                     yield Comparison(*names, layout.global_batch, *speeds, goal="")
 
@@ -60,10 +66,10 @@ HEADER = ["cores", "program", "workers x cores", "batch", "images/s", "x one wor
 def rows(measured: Measured) -> Iterator[list[str]]:
     """A line of the table for each layout.
 
-    x one worker: beside one worker of ours on the same cores; of linear: beside as many times what one worker of ours
-    does on its share of the cores; then the shares of the time.
+    x one worker: beside one worker of ours on the same cores; of linear: beside what one worker of ours does on one
+    share of the cores, as many times as there are shares; then the shares of the time.
     """
-    by_layout = {(m.num_workers, m.worker_cores): _speeds(o) for m, o in measured.items() if m.program == OURS}
+    alone = {(m.cores, m.global_batch): _speeds(o) for m, o in measured.items() if m.num_workers == 1}
     for layout, outcomes in measured.items():
         own = _speeds(outcomes)
         yield [
@@ -72,8 +78,8 @@ def rows(measured: Measured) -> Iterator[list[str]]:
             layout.described,
             str(layout.global_batch),
             f"{statistics.median(own):,.0f}",
-            _ratio(own, by_layout.get((1, layout.cores)), 1),
-            _ratio(own, by_layout.get((1, layout.worker_cores)), layout.num_workers),
+            _ratio(own, alone.get((layout.cores, layout.global_batch)), 1),
+            _ratio(own, alone.get((layout.worker_cores, layout.worker_batch)), layout.cores // layout.worker_cores),
             *(f"{_share(outcomes, phase):.0%}" if outcomes[0].seconds else "" for phase in PHASES),
         ]
 
@@ -101,18 +107,31 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=512, help="of each worker (default: 512)")
     parser.add_argument("--precision", default="float32", help="as the pipeline's flag (default: float32)")
     parser.add_argument("--wire", default="float32", help="as the pipeline's flag (default: float32)")
-    parser.add_argument("--all_reduce", default="exact", help="as the pipeline's flag (default: exact)")
+    parser.add_argument("--all_reduce", type=_words, default=["exact"], help="exact, fast, or both (default: exact)")
+    parser.add_argument("--link", default="", help="rate of each host's link, as 100mbit or 1gbit (default: loopback)")
+    parser.add_argument("--shared_cores", action="store_true", help="allow more workers than cores, which share them")
     parser.add_argument("--steps", type=int, default=40, help="of a run; the first 10 are warm-up (default: 40)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of every layout (default: 3)")
     parser.add_argument("--json", type=Path, help="a file for every single figure")
     options = parser.parse_args(arguments)
-    if max(options.workers) > (cores := len(os.sched_getaffinity(0))):
-        parser.error(f"workers={max(options.workers)} on {cores} cores leaves some without; give at most {cores}")
+    if max(options.workers) > (cores := len(os.sched_getaffinity(0))) and not options.shared_cores:
+        parser.error(
+            f"workers={max(options.workers)} on {cores} cores leaves some without; give at most {cores}, or "
+            "--shared_cores"
+        )
+    if unknown := set(options.all_reduce) - set(ALL_REDUCE.values()):
+        parser.error(f"all_reduce={','.join(sorted(unknown))} is none of exact, fast")
+    if options.link and (lacking := hosts.missing_links(options.link)):
+        parser.error(f"link={options.link} cannot be had: {lacking}")
     return options
 
 
 def _integers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
 
 
 def main() -> None:
@@ -122,8 +141,8 @@ def main() -> None:
     measured = measure(options, layouts(options, about["cores"]))
     compared = list(comparisons(measured))
     print(
-        f"convolutional, Adam, {options.precision}, {options.source}, all_reduce={options.all_reduce}, "
-        f"wire={options.wire}; {about['processor']}, TensorFlow {about['tensorflow']}; "
+        f"convolutional, Adam, {options.precision}, {options.source}, wire={options.wire}, "
+        f"link={options.link or 'loopback'}; {about['processor']}, TensorFlow {about['tensorflow']}; "
         f"medians of {options.rounds} rounds"
     )
     print(f"\n{columns(HEADER, list(rows(measured)))}\n\n{table(compared)}")

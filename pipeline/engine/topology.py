@@ -111,8 +111,8 @@ class Topology:
         """
         if grad_shards % self.total_towers:
             raise UsageError(
-                f"{grad_shards} shards do not split over {self._described()}; use {_listed(_divisors(grad_shards))} "
-                "towers, or another --grad_shards (which a resume takes only with --reshard)"
+                f"{grad_shards} shards do not split over {self._described()}; use {self._fits(grad_shards, all_reduce)}"
+                ", or another --grad_shards (which a resume takes only with --reshard)"
             )
         worker_shards = grad_shards // self.workers.count
         if all_reduce == "exact" and self.workers.count > 1 and worker_shards & (worker_shards - 1):
@@ -127,6 +127,11 @@ class Topology:
         divisors = _divisors(grad_shards // self.num_towers) if grad_shards % self.num_towers == 0 else []
         is_power = {n: (grad_shards // n) & (grad_shards // n - 1) == 0 for n in divisors}
         return [n for n in divisors if n == 1 or all_reduce != "exact" or is_power[n]]
+
+    def _fits(self, grad_shards: int, all_reduce: str) -> str:
+        """What the shards split over: other numbers of workers, or where there are none, of towers on one worker."""
+        counts = self.fitting_counts(grad_shards, all_reduce) if self.workers.count > 1 else []
+        return f"{_listed(counts)} workers" if counts else f"{_listed(_divisors(grad_shards))} towers"
 
     def _described(self) -> str:
         if self.workers.count == 1:

@@ -19,6 +19,7 @@ from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
 from pipeline.runs import announcements, fine_tuning, membership, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.exposing import Exposing
 from pipeline.runs.membership import Place
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
@@ -26,6 +27,7 @@ from pipeline.runs.ownership import Ownership
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
+from pipeline.runs.tracking import Tracking
 from pipeline.text import tables
 from pipeline.workers import discovery, slurm
 from pipeline.workers.cluster import Cluster
@@ -47,8 +49,10 @@ def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Itera
     own = contextlib.nullcontext(place.ownership) if place.ownership else directory.own(slurm.job_attempt())
     open_run = functools.partial(_opened_by_chief, own) if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
+    figures = Exposing(asked if is_chief else dataclasses.replace(asked, metrics_port=0), job)
     parts = (asked, towers, directory, job, stop)
-    with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
+    with job.joined(), notices.of_end(), job.explaining_failures(), figures.served(), open_run(*parts) as run:
+        figures.run = run
         if run is None:
             notices.nothing_was_done()
             yield None
@@ -78,6 +82,7 @@ def _opened_by_chief(
         mirror = Following(asked, directory, checkpoints) if asked.mirror else None
         if mirror:
             mirror.restore(towers, stop)
+        trackers = Tracking(directory, asked.track)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         finished = history.finished(config.steps, config.early_stop)
@@ -91,7 +96,7 @@ def _opened_by_chief(
         if finished:
             _show_finished(directory, history, asked.quiet)
         run = None if finished else _started(config, towers, directory, checkpoints, history, job, stop)
-        with mirror.during(job) if mirror else contextlib.nullcontext():
+        with mirror.during(job) if mirror else contextlib.nullcontext(), trackers.during(job):
             yield run
 
 
@@ -142,6 +147,7 @@ def _started(
     stop: Preemption,
 ) -> Run:
     """The open run. The state may be large: at the end only the trainer's variables hold it."""
+    directory.check_code(config.model)
     cluster = Cluster(towers, config)
     with stop.sigterm_retaken():
         devices.start(towers, config)
@@ -153,6 +159,7 @@ def _started(
     assembly = Assembly(config, towers)
     values = assembly.initial()
     _check_same_examples(assembly, cluster)
+    _ = assembly.metrics  # raises for one that the examples do not have
     restored = _restored(assembly, checkpoints, values) if job.is_chief else None
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None

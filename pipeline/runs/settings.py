@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline import config as configuration
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
 from pipeline.models.names import KERAS
 from pipeline.process import messages
 from pipeline.storage import stores
+from pipeline.storage.files import expand
 
 
 def check(config: Config) -> None:
@@ -25,8 +26,29 @@ def check(config: Config) -> None:
         )
     if config.mirror:
         stores.check(config.mirror, "mirror")
+    if config.track:
+        tracking.check(config.track)
     if config.notify:
         messages.check(config.notify, "notify")
+
+
+def completed(asked: Config) -> Config:
+    """The configuration that was asked for, checked, with its source's one spelling and the default of --run_dir.
+
+    Raises UsageError, as `check` does.
+    """
+    config = normalized(asked)
+    check(config)
+    # The shell leaves the ~ in --run_dir=~/runs to us.
+    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
+    mirror = expand(config.mirror, "mirror") if config.mirror else ""
+    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+
+
+def normalized(config: Config) -> Config:
+    """The configuration with the one spelling of its source."""
+    source = "fake" if config.fake_data else sources.normalized(config.source)
+    return dataclasses.replace(config, source=source, fake_data=False)
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:

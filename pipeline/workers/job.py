@@ -120,6 +120,10 @@ class Job:
         statuses = {} if self._peers is None else self._peers.statuses()
         return {index: status["pace"] for index, status in statuses.items()}
 
+    def silent(self) -> dict[int, float]:
+        """For every other worker that was heard, the seconds since it last was."""
+        return {} if self._peers is None else self._peers.silent()
+
     @property
     def is_chief(self) -> bool:
         """Whether this worker is the chief, which writes the run directory."""

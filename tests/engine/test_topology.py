@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 
 from pipeline.config import Config
@@ -129,5 +131,21 @@ def test_workers_whose_sums_are_no_nodes_are_refused_with_the_counts_that_fit():
 
 
 def test_shards_that_do_not_split_over_all_towers_are_refused():
-    with pytest.raises(UsageError, match=r"6 shards do not split over 4 towers \(2 workers with 2 each\); use 1, 2"):
+    with pytest.raises(
+        UsageError, match=r"6 shards do not split over 4 towers \(2 workers with 2 each\); use 1, 3 workers"
+    ):
         of_workers(2, towers=2).check_shards(6)
+    with pytest.raises(UsageError, match=r"4 shards do not split over 6 towers .*; use 1, 2, 4 towers, or another"):
+        of_workers(2, towers=3).check_shards(4)
+
+
+@pytest.mark.parametrize("all_reduce", ["exact", "fast"])
+@pytest.mark.parametrize("shards, workers, towers", [(24, 5, 1), (24, 5, 2), (40, 3, 4)])
+def test_a_refusal_names_just_the_numbers_of_workers_that_are_taken(shards, workers, towers, all_reduce):
+    taken = []
+    for count in range(1, shards + 1):
+        with contextlib.suppress(UsageError):
+            of_workers(count, towers=towers).check_shards(shards, all_reduce)
+            taken.append(count)
+    with pytest.raises(UsageError, match=f"; use {', '.join(map(str, taken))} workers, or"):
+        of_workers(workers, towers=towers).check_shards(shards, all_reduce)

@@ -8,6 +8,7 @@ import sys
 
 import commands
 import pytest
+from cluster import hosts
 
 from benchmarks import recipes
 from benchmarks.groups import NO_PYTORCH
@@ -52,7 +53,9 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
 def test_workers_stand_beside_one_worker_and_the_peer(tmp_path):
-    length = ["--source=fake:600", "--workers=2", "--batch=8", "--steps=14", "--rounds=1"]
+    """Behind links of a rate, where there can be such links."""
+    link = [] if hosts.missing_links("1gbit") else ["--link=1gbit"]
+    length = ["--source=fake:600", "--workers=2", "--batch=8", "--steps=14", "--rounds=1", *link]
     said = run("scaling", *length, f"--json={tmp_path / 'figures.json'}")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert [(one["program"], one["num_workers"]) for one in figures["layouts"]] == [

@@ -18,6 +18,19 @@ def bytes_sent(network: hosts.Hosts, host: int) -> int:
     return json.loads(told.stdout)[0]["stats64"]["tx"]["bytes"]
 
 
+@pytest.mark.skipif(hosts.missing_links("8mbit") != "", reason=hosts.missing_links("8mbit"))
+def test_the_link_of_a_host_is_bounded_in_both_directions():
+    with hosts.hosts(2) as network:
+        network.limit("8mbit")
+        places = [network.bridge, network[0], network[1]]
+        told = [subprocess.run([*at, "tc", "-j", "qdisc"], capture_output=True, check=True).stdout for at in places]
+        bounded = [
+            {one["dev"] for one in json.loads(answer) if one["kind"] == "tbf" and one["options"]["rate"] == 1_000_000}
+            for answer in told
+        ]
+    assert bounded == [{"p0", "p1"}, {"eth0"}, {"eth0"}]
+
+
 @pytest.mark.skipif(hosts.missing() != "", reason=hosts.missing())
 @pytest.mark.parametrize("workers", [3])
 def test_a_worker_sends_a_gradient_at_the_price_of_a_ring(workers):

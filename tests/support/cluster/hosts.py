@@ -24,6 +24,24 @@ def missing() -> str:
     return "" if made else "network namespaces are not allowed here"
 
 
+def missing_links(rate: str) -> str:
+    """Why there can be no hosts behind links of this rate here; '' if there can."""
+    if why := missing() or ("" if shutil.which("tc") else "a link's rate needs tc, which comes with iproute2"):
+        return why
+    name = f"probe{os.getpid()}"
+    _ip("netns", "add", name)
+    try:
+        tried = subprocess.run(["ip", "netns", "exec", name, *_limit("lo", rate)], capture_output=True, text=True)
+        return " ".join(tried.stderr.split()) if tried.returncode else ""
+    finally:
+        _ip("netns", "del", name)
+
+
+def _limit(device: str, rate: str) -> list[str]:
+    """The command that bounds what leaves a device; after a pause, 128 KiB pass at once."""
+    return ["tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "128kb", "latency", "100ms"]
+
+
 class Hosts:
     """Some hosts, 10.77.N.1 and so on; number 0 is the first."""
 
@@ -35,6 +53,11 @@ class Hosts:
         """What stands before a command that runs there."""
         return ["nsenter", f"--net=/run/netns/{self._name}h{host}", "--"]
 
+    @property
+    def bridge(self) -> list[str]:
+        """What stands before a command that runs where the hosts' links meet: p0 is host 0's, and so on."""
+        return ["nsenter", f"--net=/run/netns/{self._name}", "--"]
+
     def cut(self, host: int) -> None:
         """Takes a host off the network; its connections stall."""
         _ip("-n", self._name, "link", "set", f"p{host}", "down")
@@ -42,6 +65,12 @@ class Hosts:
     def heal(self, host: int) -> None:
         """Puts it back; its connections go on after a moment."""
         _ip("-n", self._name, "link", "set", f"p{host}", "up")
+
+    def limit(self, rate: str) -> None:
+        """Bounds the link of every host, as 100mbit, in each direction."""
+        for host in range(len(self.addresses)):
+            _run(*self[host], *_limit("eth0", rate))
+            _run(*self.bridge, *_limit(f"p{host}", rate))
 
     @contextlib.contextmanager
     def denying(self, host: int, rule: str) -> Iterator[None]:

@@ -1,0 +1,143 @@
+"""Measures what the model of cost is made of: python -m benchmarks.cost.measure [--json=FILE], in about a minute.
+
+Two workers with a core each time collectives over loopback; then one process times the passes, the handling of a
+gradient, datagrams, hashes and the disk. Seconds of the processor are used where they can be, since other work on the
+machine changes them less. Two workers are all that is measured of several: more of them are predicted.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import layouts
+from benchmarks.cost import passes
+from benchmarks.cost.timing import line, processor_s
+from benchmarks.machine import describe
+from benchmarks.tables import columns
+from pipeline.process.startup import import_tensorflow
+
+MIB = 1 << 20
+WORKERS = 8  # of the sum whose handling is timed
+HANDLED = (1 << 16, 1 << 20)  # elements
+BATCHES = (64, 256)
+
+
+def of_two() -> tuple[dict[str, float], float]:
+    """hop_s, message_s and byte_s of hosts.Link, and example_s where both work at once.
+
+    A turn has 2 hops, 2 messages, and the bytes of its vector.
+    """
+    addresses = ",".join(layouts.addresses(2))
+    commands = [[sys.executable, "-m", "benchmarks.cost.pair", str(index), addresses] for index in range(2)]
+    found = layouts.chiefs_last_line(commands, layouts.cores_of(1, 2), [{}, {}], stdin="")
+    sizes, turns = zip(*found["turns"], strict=True)
+    clock, processor = zip(*turns, strict=True)
+    message_s = processor[0] / 2
+    _, byte_s = line([4 * size for size in sizes], processor)
+    link = {"hop_s": max(0.0, clock[0] / 2 - message_s), "message_s": message_s, "byte_s": byte_s}
+    return link, found["example_s"]
+
+
+class _Silent:
+    """Stands for collectives.Group: it gives back what it is given, so that only the worker's own work is left."""
+
+    size = WORKERS
+
+    def ranked(self, index: int, instance: int) -> list[int]:
+        return list(range(WORKERS))
+
+    def exchange(self, parts, instance: int):
+        return parts
+
+    def gather(self, value, instance: int):
+        import tensorflow as tf
+
+        return tf.tile(value, [WORKERS])
+
+
+def handled_byte_s() -> float:
+    """Seconds to pack, add and unpack a byte of a gradient."""
+    import tensorflow as tf
+
+    from pipeline.config import Config
+    from pipeline.workers.gradient_sum import GradientSum
+
+    sums = GradientSum(_Silent(), 0, Config())  # type: ignore[arg-type]
+
+    def seconds(elements: int) -> float:
+        add = tf.function(lambda value: sums.added([value], [])[0], autograph=False)
+        value = tf.zeros([elements])
+        return processor_s(lambda: add(value), times=50)
+
+    return line([4 * elements for elements in HANDLED], [seconds(elements) for elements in HANDLED])[1]
+
+
+def words() -> dict[str, float]:
+    """word_written_s and word_read_s: a datagram of a worker in training, with the seal. hello_compared_s."""
+    from pipeline.config import Config
+    from pipeline.workers.versions import versions
+    from pipeline.workers.words import Word, opened, shaped_like, value_of
+
+    status = {"phase": "training", "step": 1000, "arrived": 1000, "seconds": 0.1, "late": False, "pace": [1000.0] * 12}
+    word = Word(1000, "0" * 32, 1000, "1" * 32, None, True, status, None)
+    secret = bytes(32)
+    datagram = word.datagram(secret)
+
+    def read() -> None:
+        assert Word.read(value_of(opened(datagram, secret) or b"")) == word
+
+    flags = Config().mathematics()
+    hello = {"asked": flags, "versions": versions(), "settled": flags, "finished": False}
+    own = json.loads(json.dumps(hello))
+
+    def compare() -> None:  # as a worker does with what others say of themselves
+        assert shaped_like(hello, own) and all(shaped_like(hello[part], own[part]) for part in own)
+
+    return {
+        "hello_compared_s": processor_s(compare, times=1000),
+        "bytes_of_hello": float(len(json.dumps(hello))),
+        "word_written_s": processor_s(lambda: word.datagram(secret), times=1000),
+        "word_read_s": processor_s(read, times=1000),
+        "bytes_of_word": float(len(datagram)),
+    }
+
+
+def rates() -> dict[str, float]:
+    """Bytes a second of SHA-256, and of a file written and synced."""
+    block = os.urandom(32 * MIB)
+    hashed = len(block) / processor_s(lambda: hashlib.sha256(block), times=3)
+    with tempfile.TemporaryFile() as file:
+        began = time.perf_counter()
+        for _ in range(4):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+        return {"hashed_bytes_per_s": hashed, "disk_bytes_per_s": 4 * len(block) / (time.perf_counter() - began)}
+
+
+def main() -> None:
+    """Measures, prints the table and writes the file."""
+    parser = argparse.ArgumentParser("python -m benchmarks.cost.measure", description=__doc__.split(":")[0])
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    options = parser.parse_args()
+    found: dict[str, Any] = describe(options)
+    del found["options"]
+    link, crowded_s = of_two()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # one core, as a worker of the comparison has
+    import_tensorflow()
+    alone = passes.measured()
+    found |= {**link, **alone, "crowding": max(1.0, crowded_s / alone["example_s"])}
+    found |= {"handled_byte_s": handled_byte_s(), **words(), **rates()}
+    print(columns(["parameter", "value"], [(name, f"{value}") for name, value in found.items()]))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
