@@ -4,16 +4,26 @@
 #
 # PIPELINE_PYTHON   the Python to make it with (default: python3, else python3.13 … python3.10)
 # PIPELINE_EXTRAS   further extras of setup.cfg (default: gpu on a machine with an NVIDIA driver, else none)
+#
+# A wheel brings these scripts too, in share/tower-pipeline of the environment that it is installed into. There is
+# nothing to set up there, and `venv` is that environment; PIPELINE_PYTHON names its Python where it lies elsewhere.
 # shellcheck shell=bash
 
 readonly EX_USAGE=64 EX_UNAVAILABLE=69 # as in sysexits.h
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-readonly project venv="$project/.venv"
+if [ -f "$project/setup.cfg" ]; then
+    venv="$project/.venv"
+else
+    venv=$(cd "$project/../.." && pwd)
+    [ -z "${PIPELINE_PYTHON-}" ] || venv=$("$PIPELINE_PYTHON" -c 'import sys; print(sys.prefix)')
+fi
+readonly project venv
 readonly installed="$venv/installed"   # a checksum of what was installed from, and the extras
 readonly unfinished="$venv/unfinished" # there while a set-up is at work: left over, it tells of one that was cut off
 
 setup_venv() {
     local extras
+    [ -f "$project/setup.cfg" ] || { has_package || exit; return; }
     extras="$1 ${PIPELINE_EXTRAS-$(extras_of_this_machine)}"
     is_installed "$extras" && return
     exec 9>"$project/.venv.lock"
@@ -23,6 +33,13 @@ setup_venv() {
     fi
     is_installed "$extras" || install "$extras" || exit
     exec 9>&-
+}
+
+has_package() {
+    "$venv/bin/python" -c 'import pipeline' 2>/dev/null && return
+    echo "usage: $venv/bin/python has no package tower-pipeline; name the Python that it was installed for as" \
+        "PIPELINE_PYTHON=/path/to/bin/python" >&2
+    return "$EX_USAGE"
 }
 
 extras_of_this_machine() {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
-from pipeline import models, sources
+from pipeline import models, sources, tracking
 from pipeline.cli import command, flags
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -15,7 +15,7 @@ from pipeline.text.spelling import nearest
 SHELLS = ("bash", "zsh")
 ENTRY_POINTS = (
     *("train", "evaluate", "predict", "export", "inspect", "report", "sweep"),
-    *("data", "supervise", "preflight", "completion"),
+    *("data", "track", "supervise", "preflight", "doctor", "completion"),
 )
 FILES, DIRECTORIES = "files", "directories"
 
@@ -81,6 +81,8 @@ def values_of(name: str, flag: absl_flags.Flag) -> list[str]:
         return list(models.REGISTRY)
     if name == "source":
         return [kind + (":" if form.form.startswith(":") else "") for kind, form in sources.KINDS.items()]
+    if name == "track":
+        return list(tracking.TRACKERS)
     if name == "checkpoint":
         return ["latest", "best"]
     field = Config.__dataclass_fields__.get(name)

@@ -18,7 +18,10 @@ from pipeline.storage.files import expand
 from pipeline.text.spelling import nearest
 
 ACTIONS = {"check": ("SOURCE",), "convert": ("SOURCE", "tfrecord:DIR")}  # and the words that follow each
-OF_SOURCES = ("data_dir", "validation_fraction", "record_image_key", "record_label_key", "class_names")
+OF_SOURCES = (
+    *("data_dir", "data_cache_mib", "validation_fraction", "record_image_key", "record_label_key", "class_names"),
+    "multi_label",
+)
 
 
 def define_flags() -> None:
@@ -74,13 +77,15 @@ def convert(config: Config, directory: Path) -> None:
     splits = sources.open_splits(config)
     with _progress(sum(map(len, vars(splits).values()))) as done:
         converting.convert(splits, directory, flags.value("shard_examples"), done)
-    print("\n".join(converting.flags_of(directory)))
+    print("\n".join(converting.flags_of(directory, config.multi_label)))
 
 
 def _directory(target: str) -> Path:
     kind, _, path = target.partition(":")
     if kind != "tfrecord" or not path:
         raise UsageError(f"'{target}' is no form to convert to; write tfrecord:DIR")
+    if "://" in path:
+        raise UsageError(f"'{target}' is no directory of this machine; convert to one, then copy it to the store")
     return Path(os.path.normpath(expand(path, "tfrecord")))
 
 

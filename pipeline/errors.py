@@ -4,6 +4,7 @@ The codes follow sysexits.h where it has a name for the case. By 75 and 76 a sup
 """
 
 import enum
+import re
 from collections.abc import Sequence
 
 
@@ -14,7 +15,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 64  # a flag is wrong: a restart does not help
     BAD_DATA = 65  # an input is wrong: a restart does not help
     DIVERGED = 70  # a loss or gradient is not finite
-    STORAGE = 74  # the run directory cannot be read or written
+    STORAGE = 74  # the run directory, or a store that files lie in, cannot be read or written
     PREEMPTED = 75  # saved: resume me
     PEER_LOST = 76  # another worker is gone: restart me
 
@@ -35,7 +36,6 @@ class BadDataError(PipelineError):
     """An input file is missing or unreadable, or its content is impossible."""
 
     code = ExitCode.BAD_DATA
-    step: int | None = None  # the step that needs the broken example, if it is an example
 
 
 class DivergedError(PipelineError):
@@ -45,7 +45,7 @@ class DivergedError(PipelineError):
 
 
 class StorageError(PipelineError):
-    """The run directory, or a file in it, cannot be used."""
+    """The run directory, a file in it, or a store that files lie in, cannot be used."""
 
     code = ExitCode.STORAGE
 
@@ -54,6 +54,10 @@ class PreemptedError(PipelineError):
     """The process was asked to stop, and everything is saved."""
 
     code = ExitCode.PREEMPTED
+
+
+class RegroupError(PreemptedError):
+    """Everything is saved, so that the job goes on with more workers: a supervisor starts this process again."""
 
 
 class PeerLostError(PipelineError):
@@ -65,6 +69,13 @@ class PeerLostError(PipelineError):
 def kind_of(code: int) -> type[PipelineError] | None:
     """The error class with this exit code; None if no PipelineError has it."""
     return next((kind for kind in PipelineError.__subclasses__() if kind.code == code), None)
+
+
+def told_in(text: str) -> PipelineError | None:
+    """The error whose traceback stands in a text, as TensorFlow tells what Python raised inside of it."""
+    found = re.search(rf"^{re.escape(__name__)}\.(\w+): (.*)$", text, re.MULTILINE)
+    kinds = {kind.__name__: kind for kind in PipelineError.__subclasses__()}
+    return kinds[found[1]](found[2]) if found and found[1] in kinds else None
 
 
 def error_line(code: int, message: str) -> str:

@@ -14,13 +14,11 @@ from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand
 
-SHOWN_CLASSES = 20
-
 
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(computes=True)
+    flags.define_for_readers(computes=True, scores=True)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
     DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, until the training ends.")
     DEFINE_integer("timeout", 0, "--watch: seconds to wait for the next checkpoint (0: for ever).", lower_bound=0)
@@ -53,32 +51,21 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     """Prints the scores for people, and as the last line their JSON."""
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
-    from pipeline.engine.evaluation import Evaluator
+    from pipeline.monitoring import scorecard
+    from pipeline.monitoring.journal import plain
     from pipeline.runs.saved_run import SavedRun, check_examples
 
     saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     check_examples(assembly.spec, assembly.splits.spec)
-    evaluator = Evaluator(assembly.model, towers, assembly.config.eval_batch)
-    tally = evaluator.tally(assembly.evaluated(split))
+    tally = assembly.evaluator(towers).tally(assembly.evaluated(split))
     assert tally is not None  # no stop can be asked for here
-    step, scores, by_class = restored.manifest.step, tally.scores, tally.by_class(assembly.spec.class_names)
-    print(f"{split} at step {step}: accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}, {scores.examples} examples")
-    show_classes(by_class)
-    print(json.dumps({"event": split, "step": step, **scores._asdict(), "accuracy_by_class": by_class}))
-
-
-def show_classes(by_class: Mapping[str, float]) -> None:
-    """Prints a line for each class; of many classes, for the ones of least accuracy."""
-    shown = list(by_class)
-    if len(by_class) > SHOWN_CLASSES:
-        shown = sorted(by_class, key=lambda name: by_class[name])[:SHOWN_CLASSES]
-    width = max(map(len, shown))
-    for name in shown:
-        print(f"  {name:<{width}}  {by_class[name]:.2%}")
-    if len(by_class) > len(shown):
-        print(f"  and {len(by_class) - len(shown)} classes with {by_class[shown[-1]]:.2%} or more")
+    step, class_names = restored.manifest.step, assembly.spec.class_names
+    print("\n".join(scorecard.lines(split, step, tally, class_names)))
+    if assembly.config.class_weights:
+        print("the loss is without the class weights of the training")
+    print(json.dumps(plain({"event": split, "step": step, **scorecard.as_dict(tally, class_names)})))
 
 
 def run() -> None:

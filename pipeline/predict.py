@@ -1,7 +1,11 @@
-"""Entry point: python -m pipeline.predict --run_dir=R FILE... Prints the classes of images, with probabilities."""
+"""Entry point: python -m pipeline.predict --run_dir=R FILE... Prints the classes of images, with probabilities.
+
+With --split instead of FILEs it predicts all examples of a split, and writes them to a file.
+"""
 
 import heapq
 import json
+import operator
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +31,19 @@ class Verdict(NamedTuple):
 
     name: str
     probabilities: dict[str, float]  # by class, in the order of the classes
+    multi_label: bool = False  # whether the image has any number of classes, each with a probability of its own
+
+    @property
+    def classes(self) -> list[str]:
+        """The predicted classes: the likeliest, or of a multi-label model all that are likelier than not."""
+        if not self.multi_label:
+            return [self.likeliest[0][0]]
+        return [name for name, probability in self.probabilities.items() if probability > 0.5]
+
+    @property
+    def answer(self) -> dict[str, str | list[str]]:
+        """The predicted classes as a field of JSON."""
+        return {"classes": self.classes} if self.multi_label else {"class": self.classes[0]}
 
     @property
     def likeliest(self) -> list[tuple[str, float]]:
@@ -41,10 +58,72 @@ def define_flags() -> None:
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
     DEFINE_string("draw", "", "A directory to write each image to, with its likeliest classes below it.")
+    DEFINE_enum("split", None, ["test", "validation", "train"], "Predict all examples of a split, in place of FILEs.")
+    DEFINE_string("output", "", "--split: the file of the predictions, .csv, .jsonl or .parquet.")
 
 
 def main(words: list[str]) -> None:
+    """Predicts images in files, or the examples of a split."""
+    if flags.value("split"):
+        predict_split(words)
+    else:
+        predict_files(words)
+
+
+def predict_split(words: list[str]) -> None:
+    """Writes the predictions on a split to a file, or with --format=json to stdout; then a line with their accuracy."""
+    output = _output_of_split(words)
+    execution = flags.execution()
+    directory = RunDirectory.existing(flags.value("run_dir"))
+    import_tensorflow()
+    from pipeline.runs.saved_run import SavedRun, check_examples
+    from pipeline.serving import prediction_files, split_predictions
+
+    if output:
+        prediction_files.check(output)
+    saved = SavedRun(directory, flags.value("parameters"))
+    restored = saved.restore(flags.value("checkpoint"))
+    assembly, towers = saved.assemble(restored, execution)
+    check_examples(assembly.spec, assembly.splits.spec)
+    source = assembly.evaluated(flags.value("split"))
+    batches = split_predictions.batches(assembly.evaluator(towers), source)
+    layout = prediction_files.Layout(source.class_names, assembly.config.multi_label)
+    if not output:
+        write = prediction_files.json_lines(sys.stdout, layout)
+        for batch in batches:
+            write(batch)
+        return
+    right = 0
+    with storage_errors(output), replacing(output) as new, prediction_files.opened(new, layout) as write:
+        for batch in batches:
+            write(batch)
+            right += sum(map(operator.eq, batch.labels, batch.predicted))
+    told = {"split": flags.value("split"), "step": restored.manifest.step, "examples": len(source)}
+    print(f"{told['split']} at step {told['step']}: {right:,} of {len(source):,} predicted right, in {output}")
+    print(json.dumps({"event": "predictions", **told, "accuracy": right / len(source), "output": str(output)}))
+
+
+def _output_of_split(words: list[str]) -> Path | None:
+    """The file of --output; None for stdout. Raises UsageError for flags that do not go with --split."""
+    split, output = flags.value("split"), flags.value("output")
+    if words:
+        raise UsageError(f"split={split} and FILEs ({words[0]}) exclude each other; give one of them")
+    for name in ("draw", "skip_unreadable"):
+        if flags.value(name):
+            raise UsageError(f"--{name} is of FILEs, and split={split} is given; leave one of them out")
+    if bool(output) == (flags.value("format") == "json"):
+        raise UsageError(
+            f"split={split} needs either --output=FILE, .csv, .jsonl or .parquet, or --format=json; give one of them"
+        )
+    return Path(expand(output, "output")) if output else None
+
+
+def predict_files(words: list[str]) -> None:
     """Prints a line for each image, in the order of the files; nothing if one cannot be read or skipped."""
+    if flags.value("output"):
+        raise UsageError(
+            f"output={flags.value('output')} is of --split, which is not given; give both, or leave it out"
+        )
     if not words:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
     if "" in words:
@@ -61,7 +140,8 @@ def main(words: list[str]) -> None:
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape, assembly.config.eval_crop)
-    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch)
+    multi_label = assembly.config.multi_label
+    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch, multi_label)
     with standard_error.kept() as lines:
         predictions = predictor(images, flags.value("skip_unreadable"))
     for line in images.remarks(lines, bool(predictions.refused)):
@@ -72,7 +152,7 @@ def main(words: list[str]) -> None:
         raise BadDataError(f"none of the {len(images)} files can be read; give PNG, JPEG or .npy files")
     rows = zip(predictions.indices, predictions.probabilities.tolist(), strict=True)
     classes, names = assembly.spec.class_names, images.names
-    verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True))) for i, row in rows]
+    verdicts = [Verdict(names[i], dict(zip(classes, row, strict=True)), multi_label) for i, row in rows]
     drawn = draw(images, predictions.indices, verdicts) if flags.value("draw") else []
     show = show_json if flags.value("format") == "json" else show_table
     show(verdicts, drawn)
@@ -93,22 +173,23 @@ def draw(images: "Images", indices: Sequence[int], verdicts: Sequence[Verdict]) 
 
 
 def show_table(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """Prints a line for each image: its name, its class, and the likeliest classes with their probabilities."""
-    rows = [(verdict.name, verdict.likeliest) for verdict in verdicts]
-    width = max(map(len, ["image", *(name for name, _ in rows)]))
-    class_width = max(map(len, ["class", *(likeliest[0][0] for _, likeliest in rows)]))
-    print(f"{'image':<{width}}  {'class':<{class_width}}  likeliest")
-    for name, likeliest in rows:
+    """Prints a line for each image: its name, its classes, and the likeliest classes with their probabilities."""
+    heading = "classes" if verdicts[0].multi_label else "class"
+    rows = [(verdict.name, ", ".join(verdict.classes) or "none", verdict.likeliest) for verdict in verdicts]
+    width = max(map(len, ["image", *(name for name, *_ in rows)]))
+    class_width = max(map(len, [heading, *(predicted for _, predicted, _ in rows)]))
+    print(f"{'image':<{width}}  {heading:<{class_width}}  likeliest")
+    for name, predicted, likeliest in rows:
         classes = ", ".join(f"{label} {probability:.2%}" for label, probability in likeliest)
-        print(f"{name:<{width}}  {likeliest[0][0]:<{class_width}}  {classes}")
+        print(f"{name:<{width}}  {predicted:<{class_width}}  {classes}")
     if drawn:
         print(f"drawn: {len(drawn)} images in {Path(drawn[0]).parent}")
 
 
 def show_json(verdicts: Sequence[Verdict], drawn: Sequence[str]) -> None:
-    """Prints a JSON object for each image: file, class, the probability of every class, and the drawn image, if any."""
+    """Prints a JSON object for each image: file, class or classes, all probabilities, and the drawn image, if any."""
     for i, verdict in enumerate(verdicts):
-        answer = {"file": verdict.name, "class": verdict.likeliest[0][0], "probabilities": verdict.probabilities}
+        answer = {"file": verdict.name, **verdict.answer, "probabilities": verdict.probabilities}
         print(json.dumps(answer | ({"drawn": drawn[i]} if drawn else {})))
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_float, DEFINE_integer, DEFINE_string
 
-from pipeline import sources
+from pipeline import sources, tracking
 from pipeline.cli import command, flags
 from pipeline.config import Config
 from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
-from pipeline.process import private_network
+from pipeline.process import messages, private_network
 from pipeline.process.environment import JOB_SECRET, for_child, job_secret, visible_gpus, wants_colour
 from pipeline.process.exits import pass_on
 from pipeline.process.preemption import Preemption
@@ -47,8 +47,7 @@ def define_flags() -> None:
         "auto",
         ["auto", "never", "required"],
         "Whether the workers of --workers get a network of their own, which nobody else reaches and from which they "
-        "reach nothing else. auto: where this machine allows it, and the source, the model and the mirror need no "
-        "other host.",
+        "reach nothing else. auto: where this machine allows it, and no other flag needs another host.",
     )
     DEFINE_integer("max_restarts", 3, "Restarts without a new checkpoint between them.")
     DEFINE_float("pulse_timeout", 30, "Seconds without a pulse after which a worker is killed.")
@@ -120,6 +119,12 @@ def _needs_network(config: Config) -> str:
     """Which part of a configuration may need the network; '' if none does."""
     if "://" in config.mirror:
         return f"mirror={config.mirror} is on another host"
+    if config.notify.startswith(messages.WEB):
+        return f"notify={messages.shown(config.notify)} is on another host"
+    if "mlflow" in tracking.names(config.track):
+        return "track=mlflow has a server, perhaps on another host"
+    if config.metrics_port:
+        return f"metrics_port={config.metrics_port} is read from outside"
     if config.source.partition(":")[0] in sources.DOWNLOADED:
         return f"source={config.source} may be downloaded"
     return f"model={config.model} is code of your own" if ":" in config.model else ""

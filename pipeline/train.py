@@ -4,6 +4,7 @@ from pipeline.cli import command, flags
 from pipeline.experiments import repeat
 from pipeline.process.preemption import Preemption
 from pipeline.process.startup import import_tensorflow
+from pipeline.runs import membership
 from pipeline.workers import discovery
 
 
@@ -15,15 +16,16 @@ def main() -> None:
         if asked.repeat > 1:
             repeat.run(asked, stop)
             return
-        import_tensorflow(asked.log_device_placement)
-        from pipeline.runs import dry_run, loop, opening
+        with membership.settled(asked, stop) as place:
+            import_tensorflow(asked.log_device_placement)
+            from pipeline.runs import dry_run, loop, opening
 
-        if asked.dry_run:
-            dry_run.show(asked)
-            return
-        with opening.opened(asked, stop) as run:
-            if run:
-                loop.train(run)
+            if asked.dry_run:
+                dry_run.show(asked)
+                return
+            with opening.opened(asked, stop, place) as run:
+                if run:
+                    loop.train(run)
 
 
 def run() -> None:

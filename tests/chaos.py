@@ -2,9 +2,10 @@
 
 Each worker has a supervisor and a host of its own (a network namespace, so root is needed), and all share a run
 directory on a small disk. Each supervisor has a terminal, and what it writes goes through a pipe to a reader. Events
-are drawn at random: see EVENTS. After each the job must come forward again by itself, from the newest checkpoint that
-was whole, and in the end it must have the parameters_sha256 of a run that nothing ever happened to. Prints a line for
-every event, and ends with 0 if all of this was so.
+are drawn at random: see EVENTS. The job may shrink and grow. After each event it must come forward again by itself,
+with as many workers as are there, from the newest checkpoint that was whole. In the end it must have the
+parameters_sha256 of a run that nothing ever happened to. Prints a line for every event, and ends with 0 if all of this
+was so.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import tempfile
 import termios
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.runs.manifests import newest_step
@@ -36,8 +37,10 @@ FLAGS = (
     *("--source=fake:300", "--model=models_for_tests:batch_norm", "--optimizer=adam", "--global_batch=24"),
     *("--grad_shards=4", "--intra_op_threads=2", f"--steps_per_loop={LOOP}", f"--log_every={LOOP}", "--eval_every=500"),
     *(f"--checkpoint_every={INTERVAL}", "--eval_batch=50", "--start_timeout=90", "--quiet"),
+    *("--min_workers=1", "--rejoin_timeout=20"),
 )
 SHAPES = ((2, 1), (2, 2), (4, 1))  # workers and towers that four shards divide over
+FITTING = (1, 2, 4)  # workers of a job, of those that are there
 FORMAT = "{:>3} {:<14} {:<9} {:>8} {:>10} {:>9}  {}"
 
 
@@ -47,20 +50,48 @@ class Job:
     def __init__(self, where: Hosts, run_dir: Path, leg: int):
         self._hosts, self.run, self._leg = where, RunDirectory(run_dir), leg
         self.shape, self.steps = SHAPES[0], leg
+        self.away: set[int] = set()  # hosts of the shape that are gone, or not there yet
         self.supervisors: list[subprocess.Popen] = []
+        self._hosts_of: list[int] = []  # theirs
         self.terminals: list[int] = []  # our ends; where one is closed, the supervisor's terminal hangs up
         self.readers: list[subprocess.Popen] = []  # of what the supervisors write
         self._left_at: float | None = None  # the clock when the first of them left
 
     def start(self) -> None:
-        """Starts every supervisor."""
+        """Starts every supervisor, but for those that are away."""
+        for host in self.there():
+            self.start_at(host)
+
+    def there(self) -> list[int]:
+        """The hosts that are not away."""
+        return sorted(set(range(self.shape[0])) - self.away)
+
+    def size(self) -> int:
+        """The number of workers of the job, of the hosts that are there."""
+        return max(count for count in FITTING if count <= len(self.there()))
+
+    def has_spare(self) -> bool:
+        """Whether a host is there that the job does not need."""
+        return self.size() < len(self.there())
+
+    def start_at(self, host: int) -> None:
+        """Starts the supervisor of a host."""
         workers, towers = self.shape
         addresses = ",".join(f"{host}:{PORT}" for host in self._hosts.addresses[:workers])
-        for k in range(workers):
-            command = [*self._hosts[k], sys.executable, "-m", "pipeline.supervise", *FLAGS, "--max_restarts=1000"]
-            command += [f"--run_dir={self.run.path}", f"--steps={self.steps}", f"--towers={towers}"]
-            command += [f"--worker_addresses={addresses}", f"--worker_index={k}"]
-            self._start_one(command, self.run.path.parent.parent / f"supervisor-{k}.log")
+        command = [*self._hosts[host], sys.executable, "-m", "pipeline.supervise", *FLAGS, "--max_restarts=1000"]
+        command += [f"--run_dir={self.run.path}", f"--steps={self.steps}", f"--towers={towers}"]
+        command += [f"--worker_addresses={addresses}", f"--worker_index={host}"]
+        self._hosts_of.append(host)
+        self._start_one(command, self.run.path.parent.parent / f"supervisor-{host}.log")
+
+    def lose(self, host: int) -> None:
+        """Kills the supervisor of a host, and its worker with it, for good."""
+        self.away.add(host)
+        place = self._hosts_of.index(host)
+        supervisor = self.supervisors.pop(place)
+        del self._hosts_of[place]
+        supervisor.kill()
+        supervisor.wait()
 
     def _start_one(self, command: list[str], log: Path) -> None:
         """Starts a supervisor in a session of its own, whose terminal is its stdin, with `tee` behind its output."""
@@ -89,7 +120,7 @@ class Job:
         for reader in self.readers:
             reader.kill()
             reader.wait()
-        self.supervisors, self.readers = [], []
+        self.supervisors, self.readers, self._hosts_of = [], [], []
 
     def workers(self) -> list[int]:
         """The processes of the workers that are there now."""
@@ -232,14 +263,45 @@ def reshape(job: Job, draws: random.Random) -> None:
     """Stops the job, which goes on with other workers and towers."""
     job.stop()
     job.shape = draws.choice([shape for shape in SHAPES if shape != job.shape])
+    job.away.clear()
     job.start()
+
+
+def host_gone(job: Job, draws: random.Random) -> None:
+    """For good, as far as the others know; they go on without it. If only one is left, it is another's return."""
+    if len(job.there()) == 1:
+        host_back(job, draws)
+    else:
+        job.lose(draws.choice(job.there()))
+
+
+def host_back(job: Job, draws: random.Random) -> None:
+    """The job takes it in, if that makes it larger. If none is away, one is lost."""
+    if not job.away:
+        host_gone(job, draws)
+        return
+    host = draws.choice(sorted(job.away))
+    job.away.remove(host)
+    job.start_at(host)
+
+
+def spare_joins(job: Job, draws: random.Random) -> None:
+    """The job starts without a host, goes on for a while, and takes it in when it comes for the first time."""
+    job.stop()
+    job.away = {draws.randrange(job.shape[0])}
+    began, step = time.time(), job.logged()
+    job.start()
+    until(job, step, began)
+    host_back(job, draws)
 
 
 MAY_PASS = (cut_link, fill_disk, flip_byte, lose_reader)  # perhaps without a restart
 EVENTS = (
     *(kill_one, kill_all, kill_host, preempt, hang_up, close_terminal, lose_reader),
-    *(suspend, cut_link, fill_disk, flip_byte, reshape),
+    *(suspend, cut_link, fill_disk, flip_byte, reshape, host_gone, host_back, spare_joins),
 )
+Event = Callable[[Job, random.Random], None]
+COMING_AND_GOING = (host_gone, host_back, spare_joins)
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:
@@ -248,10 +310,17 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
             os.kill(process, number)
 
 
-def until(job: Job, step: int, restarted_after: float = 0.0) -> float:
-    """Waits until a start after a time and a step beyond `step` are told and one more is saved; the seconds it took."""
+def until(job: Job, step: int, restarted_after: float = 0.0, size: int = 0) -> float:
+    """Waits until a start after a time and a step beyond `step` are told and one more is saved; the seconds it took.
+
+    size: of the job, in the last start, if any is asked for.
+    """
     started, saved = time.monotonic(), newest_step(job.run.checkpoints)
-    while not starts(job, restarted_after) or job.logged() <= step or newest_step(job.run.checkpoints) <= saved:
+
+    def is_there() -> bool:
+        return bool(starts(job, restarted_after)) and size in (0, last_size(job))
+
+    while not is_there() or job.logged() <= step or newest_step(job.run.checkpoints) <= saved:
         job.turn()
         if time.monotonic() - started > STUCK_S:
             raise SystemExit(f"no step beyond {step} for {STUCK_S} s: see {job.run.path.parent.parent}")
@@ -264,19 +333,25 @@ def starts(job: Job, after: float) -> list[int]:
     return [e["step"] for e in job.run.history().events if e["event"] == "start" and e["time"] > after]
 
 
-def hit(job: Job, number: int, draws: random.Random, flips: int) -> tuple[str, int, float]:
+def last_size(job: Job) -> int:
+    """The number of workers at the last start."""
+    return [e["workers"] for e in job.run.history().events if e["event"] == "start"][-1]
+
+
+def hit(job: Job, number: int, draws: random.Random, flips: int, among: Sequence[Event]) -> tuple[str, int, float]:
     """One event and what followed: its name, the restarts, the seconds lost. Raises SystemExit if too much was lost."""
     time.sleep(draws.uniform(0, 3))
     while not job.workers():
         job.turn()
         time.sleep(0.1)
-    event = draws.choice(EVENTS)
-    step, shape, now = job.logged(), job.shape, time.time()
+    event = draws.choice(among)
+    step, shape, now, size, had_spare = job.logged(), job.shape, time.time(), job.size(), job.has_spare()
     event(job, draws)
-    seconds = until(job, step, 0.0 if event in MAY_PASS else now)
+    may_pass = job.size() == size if event in COMING_AND_GOING else had_spare or event in MAY_PASS
+    seconds = until(job, step, 0.0 if may_pass else now, job.size() if event in COMING_AND_GOING else 0)
     restarts = starts(job, now)
     lost = max((max(step - start, 0) for start in restarts), default=0)
-    row = (number, event.__name__, f"{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
+    row = (number, event.__name__, f"{size}/{shape[0]} x {shape[1]}", step, len(restarts), lost, f"{seconds:.1f}")
     print(FORMAT.format(*row), flush=True)
     if lost > LOOP + INTERVAL * (2 + flips + (event is flip_byte)):  # of the newest two one may be half written
         raise SystemExit(f"{lost} steps were lost; a checkpoint is due every {INTERVAL}")
@@ -296,7 +371,7 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def disturbed(minutes: float, events: int, leg: int, draws: random.Random) -> tuple[str, int]:
+def disturbed(minutes: float, events: int, leg: int, draws: random.Random, among: Sequence[Event]) -> tuple[str, int]:
     """Hits a job until both the minutes and the number of events are reached; its parameters_sha256 and last step."""
     with small_disk() as disk, hosts(max(workers for workers, _ in SHAPES)) as where:
         job, began, happened, flips = Job(where, disk / "run", leg), time.monotonic(), [], 0
@@ -304,7 +379,7 @@ def disturbed(minutes: float, events: int, leg: int, draws: random.Random) -> tu
         try:
             until(job, 0)
             while len(happened) < events or time.monotonic() - began < minutes * 60:
-                happened.append(hit(job, len(happened) + 1, draws, flips))
+                happened.append(hit(job, len(happened) + 1, draws, flips, among))
                 flips = flips + 1 if happened[-1][0] == "flip_byte" else 0 if happened[-1][1] else flips
             while not job.ended() or set(job.ended()) != {0}:
                 if job.ended():
@@ -342,11 +417,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=5, help="at least (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the events (default: %(default)s)")
     parser.add_argument("--leg", type=int, default=2000, help="steps of a job; finished, it goes on with as many more")
+    parser.add_argument("--only", help="names of events, with commas (default: all)")
     asked = parser.parse_args()
+    names = asked.only.split(",") if asked.only else []
+    among = [event for event in EVENTS if not names or event.__name__ in names]
     if reason := missing():
         raise SystemExit(reason)
     print(FORMAT.format("", "event", "job", "at step", "restarts", "lost", "seconds until the next checkpoint"))
-    found, steps = disturbed(asked.minutes, asked.events, asked.leg, random.Random(asked.seed))
+    found, steps = disturbed(asked.minutes, asked.events, asked.leg, random.Random(asked.seed), among)
     wanted = undisturbed(steps)
     print(f"parameters_sha256 {found} at step {steps}; undisturbed {wanted}")
     raise SystemExit(found != wanted)

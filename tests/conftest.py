@@ -15,6 +15,7 @@ NUM_TOWERS = 8
 # What takes longest, first, so that nothing long is left at the end.
 LONG = (
     "processes/test_slurm.py",
+    "processes/test_python.py",
     "processes/test_benchmarks.py",
     "processes/test_worker_stops.py",
     "processes/test_lost_workers.py",
@@ -37,6 +38,7 @@ LONG = (
     "processes/test_fine_tuning.py",
     "processes/test_kills.py",
     "processes/test_mirroring.py",
+    "processes/test_wheel.py",
     "processes/test_rollbacks.py",
     "processes/test_moving_averages.py",
     "processes/test_early_stop.py",

@@ -158,15 +158,15 @@ def mixed(
     seed: int,
     classes: int,
 ) -> "tuple[tf.Tensor, tf.Tensor]":
-    """The images, each mixed with its neighbour's by mixup or cutmix, and labels [n, classes] float32 that sum to 1.
+    """The images, each mixed with its neighbour's by mixup or cutmix, and labels [n, classes] float32, mixed likewise.
 
-    images: [n, height, width, channels] uint8, n even. labels: [n]. positions: [n] int64, the first even within its
-    batch, rising by 1. Of mixup and cutmix, where both are given, each is done to half of the images. Shares are drawn
-    from Beta(alpha, alpha) for each image (Zhang et al. 2018; Yun et al. 2019), from (seed, position) alone.
-    Without mixup and cutmix, images stay and labels are 1 at their class.
+    images: [n, height, width, channels] uint8, n even. labels: [n], or [n, classes] float32. positions: [n] int64, the
+    first even within its batch, rising by 1. Of mixup and cutmix, where both are given, each is done to half of the
+    images. Shares are drawn from Beta(alpha, alpha) for each image (Zhang et al. 2018; Yun et al. 2019), from (seed,
+    position) alone. Without mixup and cutmix, images stay and labels [n] are 1 at their class.
     """
     from pipeline.augment import mixing
 
     if not mixes(operations):
-        return images, mixing.one_hot(labels, classes)
+        return images, mixing.shares(labels, classes)
     return mixing.apply(operations, images, labels, positions, seed, classes)

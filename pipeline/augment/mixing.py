@@ -34,9 +34,9 @@ def apply(
     return _images(images, kept[..., None]), _labels(labels, share[:, None], classes)
 
 
-def one_hot(labels: tf.Tensor, classes: int) -> tf.Tensor:
-    """Labels [n] as distributions [n, classes] float32."""
-    return tf.one_hot(labels, classes)
+def shares(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """Labels [n] as distributions [n, classes] float32. Labels [n, classes] float32 stay as they are."""
+    return labels if len(labels.shape) == 2 else tf.one_hot(labels, classes)
 
 
 def _share(alpha: float, draw: tf.Tensor) -> tf.Tensor:
@@ -92,5 +92,5 @@ def _images(images: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
 
 
 def _labels(labels: tf.Tensor, share: tf.Tensor, classes: int) -> tf.Tensor:
-    own = one_hot(labels, classes)
+    own = shares(labels, classes)
     return own * share + _partners(own) * (1 - share)

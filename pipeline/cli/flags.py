@@ -6,10 +6,9 @@ from typing import Any
 
 from absl import flags
 
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.runs import settings
-from pipeline.storage.files import expand
 from pipeline.text.flag_values import NORMALIZATIONS
 
 _DEFINE: dict[type, Callable] = {
@@ -35,6 +34,7 @@ def _help(field: dataclasses.Field) -> str:
     known = {
         "{models}": " | ".join(models.REGISTRY),
         "{normalizations}": ", ".join(NORMALIZATIONS),
+        "{trackers}": ", ".join(tracking.TRACKERS),
         "{sources}": " | ".join(name + kind.form for name, kind in sources.KINDS.items()),
     }
     text = field.metadata["help"]
@@ -69,15 +69,19 @@ def given() -> dict[str, str]:
 
 
 _READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
+_SCORERS_FIELDS = ("metrics",)
 _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devices are often another machine's
 
 
-def define_for_readers(computes: bool) -> None:
-    """Defines the flags of a command that reads a run: the run, and the devices if the command computes."""
+def define_for_readers(computes: bool, scores: bool = False) -> None:
+    """Defines the flags of a command that reads a run: the run, and the devices if the command computes.
+
+    scores: whether it scores a split.
+    """
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (on validation, see --best_by), or a step.")
     for field in dataclasses.fields(Config):
-        if computes and field.name in _READERS_FIELDS:
+        if (computes and field.name in _READERS_FIELDS) or (scores and field.name in _SCORERS_FIELDS):
             as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
             _define_flag(field, None, _help(field) + as_recorded)
 
@@ -93,23 +97,17 @@ def execution() -> dict[str, Any]:
 
     Raises UsageError for a value that breaks a rule.
     """
-    execution: dict[str, Any] = {**_READERS_OWN, **{n: value(n) for n in _READERS_FIELDS if value(n) is not None}}
+    taken = [name for name in (*_READERS_FIELDS, *_SCORERS_FIELDS) if name in flags.FLAGS and value(name) is not None]
+    execution: dict[str, Any] = {**_READERS_OWN, **{name: value(name) for name in taken}}
     Config(**execution).validate()
     return execution
 
 
 def asked() -> Config:
     """The configuration of the parsed flags, neither resolved nor validated."""
-    config = Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)})
-    source = "fake" if config.fake_data else sources.normalized(config.source)
-    return dataclasses.replace(config, source=source, fake_data=False)
+    return settings.normalized(Config(**{field.name: value(field.name) for field in dataclasses.fields(Config)}))
 
 
 def configuration() -> Config:
     """The configuration of the parsed flags, validated, with the default of --run_dir filled in."""
-    config = asked()
-    settings.check(config)
-    # The shell leaves the ~ in --run_dir=~/runs to us.
-    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
-    mirror = expand(config.mirror, "mirror") if config.mirror else ""
-    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+    return settings.completed(asked())

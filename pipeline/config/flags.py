@@ -7,21 +7,23 @@ from pipeline.text.flag_values import BETTER, MOST_TOWERS
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
+SAMPLINGS = ("once", "balanced")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.
 OF_ONE_START = (
-    *("run_dir", "mirror", "notify", "dry_run", "resume", "same_hardware", "reshard"),
-    *("worker_addresses", "worker_index", "quiet", "verbose", "profile", "repeat"),
+    *("run_dir", "mirror", "track", "metrics_port", "metrics_host", "notify", "dry_run", "resume", "same_hardware"),
+    *("reshard", "worker_addresses", "worker_index", "min_workers", "rejoin_timeout"),
+    *("quiet", "verbose", "profile", "repeat"),
 )
 
 # Fields that decide no numbers, but what a step is followed by: all workers must do it at the same time.
-ALIKE = ("steps", "early_stop", "best_by", "on_divergence", "max_rollbacks", "recheck_every")
+ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_rollbacks", "recheck_every")
 
 # Fields that came after 0.1: where they are not given, a run keeps the default directory that it had before.
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
-    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema"),
+    *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
 )
 
 
@@ -31,8 +33,11 @@ class Flags:
 
     # fmt: off
     source: str = flag("digits", "{sources}.", topic="data")
-    data_dir: str = flag("", "The directory of TFDS data sets and of the digits cache (default: "
+    data_dir: str = flag("", "The directory of TFDS data sets and of caches (default: "
         "~/tensorflow_datasets and ~/.cache/pipeline).", topic="data", role=EXECUTION)
+    data_cache_mib: int = flag(4096, "Most MiB that tfrecord and tar files of object storage take on this machine's "
+        "disk, in --data_dir (0: none; the store is asked for each picture each time).", topic="data", role=EXECUTION,
+        least=0, most=2**30)
     fake_data: bool = flag(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = flag(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)
@@ -46,6 +51,11 @@ class Flags:
         "label).", topic="data")
     class_names: str = flag("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
         "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
+    multi_label: bool = flag(False, "csv, tfrecord, tar and fake: an example has any number of labels, and the loss is "
+        "binary cross-entropy, the mean over the classes.", topic="data")
+    sampling: str = flag("once", "The order of training examples. once: every example once an epoch; balanced: every "
+        "class equally often, so that examples of small classes come again more often.", topic="data",
+        choices=SAMPLINGS)
     augment: str = flag("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
         "elastic:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, contrast:FRACTION, "
@@ -65,6 +75,9 @@ class Flags:
         topic="model")
     label_smoothing: float = flag(0.0, "Share of the label spread over all classes.", topic="model", least=0,
         most=0.999)
+    class_weights: str = flag("", "Weights of the classes in the training loss. balanced: the same sum for each class; "
+        "else a file with a weight a line, in the order of the classes. The mean over the training examples is made 1 "
+        "(default: no weights).", topic="model")
     init_from: str = flag("", "A run's directory (its newest checkpoint), a .keras file, or for keras:NAME an "
         ".h5 file of its weights: start from its parameters, as far as they fit, instead of fresh ones.", topic="model")
     init_sha256: str = flag("", "The parameters_sha256 that --init_from must have (default: the one at the first "
@@ -139,6 +152,11 @@ class Flags:
         "them.", topic="workers", choices=("float32", "bfloat16"))
     start_timeout: int = flag(300, "Seconds to wait for all workers at the start, and for the first step.",
         topic="workers", role=EXECUTION, least=1)
+    min_workers: int = flag(0, "Where workers do not come back, go on with fewer, this number at least; take them in "
+        "again when they do. Needs a supervisor for each, and a run directory that all share (0: all workers, always).",
+        topic="workers", role=EXECUTION, least=0)
+    rejoin_timeout: int = flag(60, "Seconds that --min_workers waits for workers that do not come, before the others "
+        "go on without them.", topic="workers", role=EXECUTION, least=1)
     slow_share: float = flag(0.25, "A warning names a worker that takes this share more of a step's time than the "
         "median one, for several logs in a row.", topic="workers", role=EXECUTION, least=0)
     stall_timeout: int = flag(20, "Seconds without a message or a step of a worker after which the others give it "
@@ -152,6 +170,12 @@ class Flags:
         "directory there, and go on from it where it is newer.", topic="run", role=EXECUTION)
     mirror_timeout: int = flag(120, "Seconds that the end of a run waits for its mirror to be complete; a stop waits "
         "no longer than --preemption_deadline.", topic="run", role=EXECUTION, least=0)
+    track: str = flag("", "Comma list of trackers that show the run while it trains: {trackers}.", topic="run",
+        role=EXECUTION)
+    metrics_port: int = flag(0, "The port at which Prometheus finds the figures of the launch, as /metrics (0: none).",
+        topic="run", role=EXECUTION, least=0, most=65535)
+    metrics_host: str = flag("127.0.0.1", "The address of this machine at which --metrics_port listens; 0.0.0.0 is all "
+        "of them, and nobody is asked for a password.", topic="run", role=EXECUTION)
     notify: str = flag("", "A web address or a shell command that is told how a launch ended, as JSON: in the body "
         "of a POST, or on stdin.", topic="run", role=EXECUTION)
     repeat: int = flag(1, "The number of runs, one after another, with the seeds --seed, --seed + 1, ..., each in "
@@ -164,6 +188,8 @@ class Flags:
         choices=("told", "required"))
     checkpoint_every: int = flag(500, "Steps between checkpoints (0: only the last).", topic="run", role=EXECUTION,
         least=0)
+    checkpoint_minutes: float = flag(0.0, "Minutes without a checkpoint after which one is saved, by the chief's "
+        "clock, besides --checkpoint_every (0: only by steps).", topic="run", role=EXECUTION, least=0)
     on_divergence: str = flag("stop", "After a loss or gradient that is not finite. stop: the run ends; rollback: it "
         "goes back to the last checkpoint of --checkpoint_every, and on with later examples.", topic="run",
         role=EXECUTION, choices=("stop", "rollback"))
@@ -180,6 +206,8 @@ class Flags:
         "accuracy or loss on validation.", topic="run", role=LENGTH)
     best_by: str = flag("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
         topic="run", role=EXECUTION, choices=tuple(BETTER))
+    metrics: str = flag("", "Comma list of what every evaluation gives beside loss and accuracy: topK (as top5), "
+        "precision, recall, f1, auroc, average_precision, calibration_error; or all.", topic="run", role=EXECUTION)
     eval_batch: int = flag(500, "Examples in a tower's batch of an evaluation.", topic="run", role=EXECUTION, least=1)
     log_every: int = flag(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)

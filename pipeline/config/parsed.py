@@ -8,6 +8,8 @@ import re
 from pipeline.augment import Operation, parse
 from pipeline.config.flags import Flags
 from pipeline.errors import UsageError
+from pipeline.metrics.names import Names
+from pipeline.metrics.names import parse as parse_metrics
 from pipeline.text import flag_values
 from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Normalization, Steps
 
@@ -22,6 +24,7 @@ PARSED = (
     "normalization",
     "frozen",
     "stop_rule",
+    "metric_names",
 )
 
 
@@ -53,6 +56,11 @@ class Parsed(Flags):
     def stop_rule(self) -> EarlyStop | None:
         """--early_stop, parsed; None without it."""
         return flag_values.early_stop(self.early_stop)
+
+    @functools.cached_property
+    def metric_names(self) -> Names:
+        """--metrics, parsed; data may have more classes or fewer than it needs."""
+        return parse_metrics(self.metrics)
 
     @functools.cached_property
     def profile_window(self) -> Steps:

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.augment import mixes
 from pipeline.config.parsed import PARSED, Parsed
 from pipeline.errors import UsageError
+from pipeline.metrics import names as metrics
 from pipeline.text.spelling import nearest
 
 MOST_WHOLE = 2**31 - 1  # the default limit of integers: positions, which are steps times batches, then fit 63 bits
@@ -18,7 +19,14 @@ def check(config: Parsed) -> None:
         _check_value(field, getattr(config, field.name))
     for parsed in PARSED:
         getattr(config, parsed)
-    for rule in (_shards_divide_the_batch, _schedule_fits, _companions_are_given, _windows_end_in_time):
+    for rule in (
+        _shards_divide_the_batch,
+        _schedule_fits,
+        _companions_are_given,
+        _classes_are_balanced_once,
+        _windows_end_in_time,
+        _waits_fit,
+    ):
         rule(config)
 
 
@@ -66,8 +74,17 @@ def _companions_are_given(config: Parsed) -> None:
         raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
     if config.early_stop and not config.eval_every:
         raise UsageError(f"early_stop={config.early_stop} needs evaluations; give --eval_every, or leave it out")
+    metrics.check_task(config.metric_names, config.multi_label)
     if config.quiet and config.verbose:
         raise UsageError("--quiet and --verbose exclude each other; give one of them")
+
+
+def _classes_are_balanced_once(config: Parsed) -> None:
+    if config.class_weights == config.sampling == "balanced":
+        raise UsageError(
+            "class_weights=balanced and sampling=balanced both make up for classes of different sizes, and together "
+            "would make small classes weigh most; give one of them"
+        )
 
 
 def _windows_end_in_time(config: Parsed) -> None:
@@ -77,6 +94,14 @@ def _windows_end_in_time(config: Parsed) -> None:
                 f"{name}={getattr(config, name)} ends after the last of steps={config.steps}; "
                 "lower its END, or raise --steps"
             )
+
+
+def _waits_fit(config: Parsed) -> None:
+    if config.min_workers and config.rejoin_timeout > config.start_timeout:
+        raise UsageError(
+            f"rejoin_timeout={config.rejoin_timeout} is longer than start_timeout={config.start_timeout}, at which a "
+            "start is given up; lower it, or raise --start_timeout"
+        )
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:

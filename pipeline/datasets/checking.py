@@ -26,19 +26,19 @@ class Member(NamedTuple):
 
     split: str
     where: str
-    class_name: str
+    class_name: str  # of several classes, all of them, with | between
 
 
 class Checked(NamedTuple):
     """What was found in one split."""
 
-    counts: npt.NDArray[np.int64]  # [classes]: its examples, broken ones too
+    counts: npt.NDArray[np.int64]  # [classes]: its examples, broken ones too; one of several labels counts in each
     num_bytes: int
     sizes: Mapping[tuple[int, int], int]  # (height, width) -> pictures
     broken: Sequence[Fault]
     remarks: Sequence[Fault]
     hashes: npt.NDArray[np.uint64]  # [examples]: of the pixels; 0 for those that are broken
-    labels: npt.NDArray[np.int32]  # [examples]
+    labels: Sequence[tuple[int, ...]]  # of each example
     seconds: float
     read_s: float  # of all threads together
     decode_s: float
@@ -90,11 +90,13 @@ def check(splits: Splits, done: Callable[[int], None]) -> Report:
 
 def _checked(name: str, source: Source, done: Callable[[int], None]) -> Checked:
     begun = time.perf_counter()
-    labels, hashes = np.empty(len(source), np.int32), np.empty(len(source), np.uint64)
+    labels: list[tuple[int, ...]] = []
+    hashes = np.empty(len(source), np.uint64)
     broken, remarks, sizes = [], [], Counter[tuple[int, int]]()
     num_bytes, read_s, decode_s = 0, 0.0, 0.0
     for index, looked in enumerate(reading.look_at_all(source, done)):
-        labels[index], hashes[index] = looked.label, looked.pixels_hash
+        labels.append(looked.labels)
+        hashes[index] = looked.pixels_hash
         num_bytes, read_s, decode_s = num_bytes + looked.num_bytes, read_s + looked.read_s, decode_s + looked.decode_s
         if looked.fault:
             broken.append(Fault(name, source.where(index), looked.fault))
@@ -102,9 +104,13 @@ def _checked(name: str, source: Source, done: Callable[[int], None]) -> Checked:
             sizes[looked.shape[:2]] += 1
         if looked.remark:
             remarks.append(Fault(name, source.where(index), looked.remark))
-    counts = np.bincount(labels[labels >= 0], minlength=len(source.class_names))
+    counts = np.bincount(np.array([*itertools.chain(*labels)], np.int64), minlength=len(source.class_names))
     seconds = time.perf_counter() - begun
     return Checked(counts, num_bytes, sizes, broken, remarks, hashes, labels, seconds, read_s, decode_s)
+
+
+def _words(labels: tuple[int, ...], class_names: Sequence[str]) -> str:
+    return "|".join(class_names[label] for label in sorted(labels)) or "no class"
 
 
 def _duplicates(splits: Splits, found: Mapping[str, Checked]) -> list[list[Member]]:
@@ -119,6 +125,6 @@ def _duplicates(splits: Splits, found: Mapping[str, Checked]) -> list[list[Membe
     def member(place: int) -> Member:
         name, index = names[place], indices[place]
         source: Source = getattr(splits, name)
-        return Member(name, source.where(index), source.class_names[found[name].labels[index]])
+        return Member(name, source.where(index), _words(found[name].labels[index], source.class_names))
 
     return [[member(place) for place in group] for group in sorted(groups)]

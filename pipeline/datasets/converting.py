@@ -51,10 +51,11 @@ def convert(splits: Splits, directory: Path, shard_examples: int, done: Callable
         sync(directory.parent)
 
 
-def flags_of(directory: Path) -> list[str]:
+def flags_of(directory: Path, multi_label: bool = False) -> list[str]:
     """The flags with which a training reads the converted data."""
     pattern = os.path.join(glob.escape(str(directory)), "*.tfrecord")
-    return [f"--source=tfrecord:{pattern}", f"--class_names={directory / CLASS_NAMES}"]
+    flags = [f"--source=tfrecord:{pattern}", f"--class_names={directory / CLASS_NAMES}"]
+    return [*flags, "--multi_label"] if multi_label else flags
 
 
 def _holds(directory: Path, record: dict[str, Any]) -> bool:
@@ -97,13 +98,13 @@ def _write_shard(source: Source, indices: range, path: Path) -> None:
 
 def _example(original: Original, index: int, class_names: tuple[str, ...]) -> bytes:
     """The serialized tf.train.Example of one picture, with the keys of TensorFlow's ImageNet scripts; labels from 0."""
-    text = class_names[original.label]
-    name = original.name or f"{text}/{index:08}.png"
+    texts = [class_names[label] for label in original.labels]
+    name = original.name or f"{'|'.join(texts)}/{index:08}.png"
     values = {
         "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[original.content])),
         "image/filename": tf.train.Feature(bytes_list=tf.train.BytesList(value=[os.fsencode(name)])),
-        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[original.label])),
-        "image/class/text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])),
+        "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=original.labels)),
+        "image/class/text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode() for text in texts])),
     }
     return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString(deterministic=True)
 

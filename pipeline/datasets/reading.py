@@ -22,9 +22,9 @@ _NONE = (0, 0, 0)
 
 
 class Looked(NamedTuple):
-    """One example: its label, the size of its file, and its pixels' size and hash; or its fault."""
+    """One example: its labels, the size of its file, and its pixels' size and hash; or its fault."""
 
-    label: int
+    labels: tuple[int, ...]  # its classes; none where it cannot be read
     num_bytes: int = 0
     shape: tuple[int, int, int] = _NONE  # height, width, channels of the upright picture, as the model's colours are
     pixels_hash: int = 0  # 0 for a fault; else 64 bits, which a million pictures share once in 37 million data sets
@@ -69,18 +69,18 @@ def _look(source: Source, index: int, decode: Callable[[tf.Tensor], tf.Tensor]) 
     try:
         original = source.original(index)
     except (BadDataError, tf.errors.OpError) as error:
-        return Looked(-1, fault=f"cannot be read ({_reason(error)})")
+        return Looked((), fault=f"cannot be read ({_reason(error)})")
     read = time.perf_counter()
-    label, num_bytes = original.label, len(original.content)
+    labels, num_bytes = original.labels, len(original.content)
     if fault := files.fault_of(original.content):
-        return Looked(label, num_bytes, fault=fault, read_s=read - begun)
+        return Looked(labels, num_bytes, fault=fault, read_s=read - begun)
     try:
         pixels = decode(tf.constant(original.content)).numpy()
     except tf.errors.OpError as error:
-        return Looked(label, num_bytes, fault=f"cannot be decoded ({decoding.words_of(error)})", read_s=read - begun)
+        return Looked(labels, num_bytes, fault=f"cannot be decoded ({decoding.words_of(error)})", read_s=read - begun)
     height, width, channels = pixels.shape
     return Looked(
-        label, num_bytes, (height, width, channels), _hash(pixels), read_s=read - begun,
+        labels, num_bytes, (height, width, channels), _hash(pixels), read_s=read - begun,
         decode_s=time.perf_counter() - read,
     )  # fmt: skip
 

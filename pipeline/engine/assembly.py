@@ -6,15 +6,23 @@ from functools import cached_property
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from pipeline import models, sources
 from pipeline.config import Config
-from pipeline.engine import optimizers, state
+from pipeline.engine import class_weights, optimizers, state
+from pipeline.engine.evaluation import Evaluator, Gather
 from pipeline.engine.hardware import conditions
+from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy
 from pipeline.engine.plan import Plan, Rollback
+from pipeline.engine.sampling import Balanced
 from pipeline.engine.topology import Topology
 from pipeline.engine.towers import Towers, on_host
+from pipeline.metrics import names
+from pipeline.metrics.names import Names
 from pipeline.models.variables import trained_of
+from pipeline.sources import fingerprints
 from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
 
 
@@ -39,8 +47,37 @@ class Assembly:
 
     @property
     def spec(self) -> ExampleSpec:
-        """The facts about the examples that the model depends on: their shape, classes and number."""
-        return self._recorded_spec or self.splits.spec
+        """The facts about the examples that the model depends on: their shape, classes and number.
+
+        Weights that a file gives the classes are part of their fingerprint.
+        """
+        if self._recorded_spec:
+            return self._recorded_spec
+        spec, weights = self.splits.spec, self._class_weights
+        if weights is None or self.config.class_weights == class_weights.BALANCED:
+            return spec
+        digest = fingerprints.digest(weights)
+        return dataclasses.replace(spec, fingerprint=f"{spec.fingerprint}; train class weights={digest}")
+
+    @cached_property
+    def loss(self) -> BinaryCrossEntropy | CrossEntropy:
+        """The loss of training. Raises BadDataError for class weights that do not fit the examples."""
+        kind = BinaryCrossEntropy if self.config.multi_label else CrossEntropy
+        return kind(self.config.label_smoothing, self._class_weights)
+
+    @cached_property
+    def _class_weights(self) -> npt.NDArray[np.float32] | None:
+        config = self.config
+        if not config.class_weights:
+            return None
+        train = self.splits.train
+        evenly = config.sampling == "balanced"
+        return class_weights.of(config.class_weights, train.labels, train.class_names, evenly)
+
+    @property
+    def metrics(self) -> Names:
+        """The metrics of evaluations. Raises UsageError for one that the examples do not have."""
+        return names.settled(self.config.metric_names, len(self.spec.class_names), self.config.multi_label)
 
     @cached_property
     def model(self) -> keras.Model:
@@ -58,7 +95,16 @@ class Assembly:
     def plan(self) -> Plan:
         """The plan: the examples of every shard of every step."""
         config = self.config
-        return Plan(config.seed, config.global_batch, config.grad_shards, self.spec.num_train, self.rollbacks)
+        numbers = config.seed, config.global_batch, config.grad_shards, self.spec.num_train
+        return Plan(*numbers, self.rollbacks, self._sampling)
+
+    @cached_property
+    def _sampling(self) -> Balanced | None:
+        if self.config.sampling == "once":
+            return None
+        train = self.splits.train
+        with on_host(self.topology):
+            return Balanced(train.labels, train.class_names)
 
     def initial(self) -> state.Values:
         """The state at step 0."""
@@ -67,6 +113,14 @@ class Assembly:
     def towers(self, values: state.Values) -> Towers:
         """The towers, holding these values."""
         return Towers(self.topology, self.config.variables, values)
+
+    def evaluator(self, towers: Towers, gather: Gather = lambda own: [own], ema: bool = False) -> Evaluator:
+        """The evaluator of the model on these towers, with the metrics that the configuration asks for.
+
+        gather, ema: as `Evaluator` takes them.
+        """
+        config, metrics = self.config, self.metrics
+        return Evaluator(self.model, towers, config.eval_batch, gather, ema, config.multi_label, metrics)
 
     def about(self) -> dict[str, Any]:
         """The fields of a manifest that describe the run, in types of JSON.

@@ -11,7 +11,6 @@ from pipeline import augment
 from pipeline.config import MOST_WHOLE
 from pipeline.engine import chunked_map
 from pipeline.engine.plan import Plan
-from pipeline.errors import BadDataError
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
 
@@ -20,22 +19,31 @@ class Batches:
     """The batch of each shard of each step: a pure function of the step."""
 
     def __init__(
-        self, plan: Plan, source: Source, augmentation: Sequence[augment.Operation] = (), augmented_steps: int = 0
+        self,
+        plan: Plan,
+        source: Source,
+        augmentation: Sequence[augment.Operation] = (),
+        augmented_steps: int = 0,
+        multi_label: bool = False,
     ):
         """augmented_steps: augmentation ends before this step; 0: it never ends.
+
+        multi_label: whether the source's examples have any number of labels.
 
         Raises UsageError for an augmentation that does nothing to the source's images.
         """
         self._plan, self._source = plan, source
         self._augmentation, self._augmented_steps = augmentation, augmented_steps
         self._mixes = augment.mixes(augmentation)
+        self._shares = self._mixes or multi_label  # whether a label is a row of shares, one a class
         augment.check_colours(augmentation, source.image_shape[-1])
 
     def at(self, step: tf.Tensor | int, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples of consecutive shards of one step.
 
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
-        [len(shards), shard_batch] int64; with mixup or cutmix, [len(shards), shard_batch, classes] float32.
+        [len(shards), shard_batch] int64; of multi-label data, and with mixup or cutmix,
+        [len(shards), shard_batch, classes] float32.
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
@@ -47,7 +55,7 @@ class Batches:
     def none_of_shard(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Zeros in the place of what `of_shard` gives."""
         size = self._plan.shard_batch
-        labels = tf.zeros([size, len(self._source.class_names)]) if self._mixes else tf.zeros([size], tf.int64)
+        labels = tf.zeros([size, len(self._source.class_names)]) if self._shares else tf.zeros([size], tf.int64)
         return tf.zeros([size, *self._source.image_shape], tf.uint8), labels
 
     def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -71,20 +79,16 @@ class Batches:
 
     def _by_shard(self, num_shards: int, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         leading = [num_shards, self._plan.shard_batch]
-        if not self._mixes:  # GPUs keep whole numbers of 32 bits in the host's memory, and would send them to and fro
+        if not self._shares:  # GPUs keep whole numbers of 32 bits in the host's memory, and would send them to and fro
             labels = tf.cast(labels, tf.int64)
         images, labels = (tf.reshape(part, [*leading, *part.shape[1:]]) for part in (images, labels))
         return tf.ensure_shape(images, [*leading, *self._source.image_shape]), labels
 
     def find_broken(self, first: int, last: int) -> None:
-        """Raises BadDataError for the first broken example of steps `first` to `last` - 1; the error has its step."""
+        """Raises BadDataError for the first broken example of steps `first` to `last` - 1."""
         for step in range(first, last):
             positions = self._plan.positions(step, range(self._plan.grad_shards))
-            try:
-                find_broken(self._source, self._plan.indices(positions).numpy().tolist())
-            except BadDataError as error:
-                error.step = step
-                raise
+            find_broken(self._source, self._plan.indices(positions).numpy().tolist())
 
     def dataset(self, first_step: int, shards: range) -> tf.data.Dataset:
         """The batches of every step from `first_step` on, each as `at` gives it."""

@@ -1,6 +1,7 @@
 """Brings TensorFlow's devices up as the topology asks: once, before anything is placed on a device."""
 
 import resource
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -45,13 +46,26 @@ def start(topology: Topology, config: Config) -> None:
         raise UsageError(f"devices were initialized before the trainer could set them up: {error}") from None
 
 
+def threads() -> int:
+    """The threads inside one operation that this process was set up with; 0 if TensorFlow chooses."""
+    return tf.config.threading.get_intra_op_parallelism_threads()
+
+
 def peak_mib(topology: Topology) -> dict[str, int]:
     """The most memory in MiB that was held at a time: by this process, and by TensorFlow on each GPU tower."""
-    peaks = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
+    return {device: peak >> 20 for device, (_, peak) in memory_bytes(topology).items()}
+
+
+def memory_bytes(topology: Topology) -> dict[str, tuple[int, int]]:
+    """Bytes that are held now, and the most at a time: by this process, and by TensorFlow on each GPU tower."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])  # proc(5), of Linux
+    now = pages * resource.getpagesize()
+    held = {"host": (now, max(now, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10))}
     for kind, index in topology.towers:
         if kind == "GPU":
-            peaks[f"gpu:{index}"] = tf.config.experimental.get_memory_info(f"GPU:{index}")["peak"] >> 20
-    return peaks
+            info = tf.config.experimental.get_memory_info(f"GPU:{index}")
+            held[f"gpu:{index}"] = (info["current"], info["peak"])
+    return held
 
 
 def _set_up_gpus(config: Config) -> None:

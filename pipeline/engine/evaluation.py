@@ -3,69 +3,31 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.engine import chunked_map, failures, forward, packing
+from pipeline.engine import chunked_map, failures, forward, losses, measuring, outputs, packing, verdicts
+from pipeline.engine.outputs import Kept, Outputs
+from pipeline.engine.tally import Scores, Tally
 from pipeline.engine.towers import Towers
+from pipeline.engine.verdicts import Verdicts
+from pipeline.metrics import names
+from pipeline.metrics.ranking import Ranking
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
-
-
-class Scores(NamedTuple):
-    """The loss and accuracy of a model on a split."""
-
-    loss: float  # mean over the examples
-    accuracy: float  # share of the examples, in [0, 1]
-    examples: int
-
-
-class Mistake(NamedTuple):
-    """An example whose predicted class is not its label."""
-
-    confidence: float  # the probability of the predicted class
-    example: int  # its index in the split
-    label: int
-    predicted: int
-
-
-MISTAKES_KEPT = 24
 
 Gather = Callable[[bytes], list[bytes]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """The counts of an evaluation: losses, confusion matrix and mistakes. Tallies of parts of a split can be joined."""
+class Round(NamedTuple):
+    """The judgements on the next shards of the towers, padding included."""
 
-    shard_losses: np.ndarray  # [shards] float32: sums over the examples of each shard
-    confusion: np.ndarray  # [classes, classes] int64: true classes down, predicted classes across
-    mistakes: tuple[Mistake, ...]  # the most confident ones, by falling confidence, then by rising example
-
-    @property
-    def scores(self) -> Scores:
-        """Loss and accuracy. The losses of the shards are added in float64, in their order."""
-        examples = int(self.confusion.sum())
-        loss = sum(self.shard_losses.astype(np.float64).tolist())
-        return Scores(loss / examples, int(self.confusion.trace()) / examples, examples)
-
-    def by_class(self, class_names: Sequence[str]) -> dict[str, float]:
-        """The accuracy on each class, in the order of the classes; a class without examples is left out."""
-        examples, right = self.confusion.sum(axis=1).tolist(), self.confusion.diagonal().tolist()
-        return {name: right[i] / examples[i] for i, name in enumerate(class_names) if examples[i]}
-
-
-class _Verdicts(NamedTuple):
-    """The predictions of the towers on their next shards, padding included, as NumPy arrays or tensors."""
-
-    loss: np.ndarray  # [num_towers] float32: sums over the examples
-    labels: np.ndarray  # [num_towers, shard_batch] int32
-    predicted: np.ndarray  # [num_towers, shard_batch] int32
-    confidence: np.ndarray  # [num_towers, shard_batch] float32
+    verdicts: Verdicts
+    outputs: Outputs
 
 
 class Evaluator:
@@ -81,12 +43,17 @@ class Evaluator:
         shard_batch: int,
         gather: Gather = lambda own: [own],
         ema: bool = False,
+        multi_label: bool = False,
+        metrics: names.Names = (),
     ):
         """gather: returns every worker's bytes on each worker, in order; by default there is one worker.
 
-        ema: the moving averages are evaluated.
+        ema: the moving averages are evaluated. multi_label: examples have any number of labels.
+        metrics: what a tally holds beside loss and accuracy, as `names.settled` gives it.
         """
-        self._ema = ema
+        self.multi_label = multi_label
+        self._ema, self._loss = ema, losses.plain(multi_label)
+        self._metrics, self._kept = metrics, Kept.of(metrics)
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
@@ -101,25 +68,47 @@ class Evaluator:
 
         All workers must call it. Where `stop` returns True on one of them, all get None.
         """
-        verdicts = self._verdicts(source, stop)
-        parts = self._gather(b"" if verdicts is None else packing.pack(verdicts._asdict()))
+        rounds = self._rounds_until(stop, source)
+        parts = self._gather(b"" if rounds is None else packing.pack(_stacked(rounds)))
         if not all(parts):
             return None
-        workers = [_Verdicts(**packing.unpack(part)) for part in parts]
-        return _tally(_Verdicts(*map(_in_order, zip(*workers, strict=True))), source)
+        assert rounds is not None  # else its own part were empty
+        workers = [packing.unpack(part) for part in parts]
+        whole = {name: outputs.in_order([worker[name] for worker in workers]) for name in workers[0]}
+        ranks = whole.pop("ranks").reshape(-1)[: len(source)]
+        judged = Verdicts(**whole)
+        tally = Tally.of(judged, len(source), len(source.class_names))
+        if not self._metrics:
+            return tally
+        rankings = self._rankings(judged, rounds, source) if self._kept.probabilities else ()
+        return dataclasses.replace(tally, metrics=measuring.measure(self._metrics, tally, judged, ranks, rankings))
 
-    def _verdicts(self, source: Source, stop: Callable[[], bool]) -> _Verdicts | None:
-        """The verdicts of this worker's towers on their part of a split: fields are [num_rounds, num_towers, ...]."""
-        num_rounds = -(-len(source) // (self._shard_batch * self._num_towers))
-        datasets = [self._dataset(source, num_rounds, tower) for tower in range(len(self._towers))]
+    def rounds(self, source: Source, kept: Kept) -> Iterator[Round]:
+        """The judgements of this worker's towers on their next shards, round by round, in the order of the split."""
+        datasets = [self._dataset(source, self._num_rounds(source), tower) for tower in range(len(self._towers))]
         iterators = self._towers.iterators(datasets)
-        rounds = []
-        for number in range(num_rounds):
+        for number in range(self._num_rounds(source)):
+            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
+                judged = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._judge(iterators, kept))
+            yield judged
+
+    def _num_rounds(self, source: Source) -> int:
+        return -(-len(source) // (self._shard_batch * self._num_towers))
+
+    def _rounds_until(self, stop: Callable[[], bool], source: Source) -> list[Round] | None:
+        """All rounds, or None as soon as `stop` returns True."""
+        rounds, judged = self.rounds(source, self._kept), []
+        for _ in range(self._num_rounds(source)):
             if stop():
                 return None
-            with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
-                rounds.append(_Verdicts(*(value.numpy() for value in self._judge(iterators))))
-        return _Verdicts(*map(np.stack, zip(*rounds, strict=True)))
+            judged.append(next(rounds))
+        return judged
+
+    def _rankings(self, judged: Verdicts, rounds: Sequence[Round], source: Source) -> list[Ranking]:
+        """The ranking of each class, on every worker. judged: all verdicts. rounds: this worker's."""
+        labels = source.labels if self.multi_label else judged.labels.reshape(-1, 1)[: len(source)]
+        own = [shards.outputs.probabilities for shards in rounds]
+        return outputs.rankings(own, lambda number: (labels == number).any(axis=1), len(source), self._gather)
 
     def _find_broken(self, source: Source, number: int) -> None:
         """Raises BadDataError naming the first example of a round that cannot be decoded."""
@@ -135,56 +124,50 @@ class Evaluator:
             positions = (number * self._num_towers + rank) * shard_batch + numbers
             raw, labels = source.fetch(tf.minimum(positions, length - 1))
             images = tf.ensure_shape(source.decode(raw), [*positions.shape, *source.image_shape])
-            return images, tf.ensure_shape(labels, positions.shape), tf.cast(positions < length, tf.int32)
+            return (
+                images,
+                tf.ensure_shape(labels, [*positions.shape, *labels.shape[1:]]),
+                tf.cast(positions < length, tf.int32),
+            )
 
         return chunked_map.dataset(0, rounds, shard_batch, math.prod(source.image_shape), chunk)
 
-    def _judge_round(self, iterators: Sequence[tf.data.Iterator]) -> _Verdicts:
-        """The verdicts on the next shard of every tower."""
+    def _judge_round(self, iterators: Sequence[tf.data.Iterator], kept: Kept) -> Round:
+        """The judgements on the next shard of every tower."""
         shards = []
         for tower, iterator in enumerate(iterators):
             parameters, statistics = self._towers.read(tower, self._ema)
             images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 logits = forward.evaluate(self._model, parameters, statistics, images)
-                loss = tf.reduce_sum(forward.cross_entropy(logits, labels) * tf.cast(mask, tf.float32))
-                predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
-                shards.append(_Verdicts(loss, labels, predicted, tf.reduce_max(tf.nn.softmax(logits), axis=-1)))
+                judged = verdicts.judge(self._loss, logits, labels, tf.cast(mask, tf.float32))
+                shards.append(Round(judged, outputs.keep(kept, self._loss, logits, labels)))
         with self._towers.on_host():
-            return _Verdicts(*map(tf.stack, zip(*shards, strict=True)))
+            return tf.nest.map_structure(lambda *parts: tf.stack(parts), *shards)
 
 
-def _in_order(workers: Sequence[np.ndarray]) -> np.ndarray:
-    """[num_rounds, num_towers, ...] of every worker -> [shards, ...] in the order of the split."""
-    rounds = np.stack(workers, axis=1)  # [num_rounds, num_workers, num_towers, ...]
-    return rounds.reshape(-1, *rounds.shape[3:])
+def _stacked(rounds: Sequence[Round]) -> dict[str, np.ndarray]:
+    """What workers send each other of all rounds, each [num_rounds, num_towers, ...]: the verdicts and the ranks."""
+    stacked = Verdicts(*map(np.stack, zip(*(judged.verdicts for judged in rounds), strict=True)))
+    return {**stacked._asdict(), "ranks": np.stack([judged.outputs.ranks for judged in rounds])}
 
 
-def _tally(verdicts: _Verdicts, source: Source) -> Tally:
-    """Counts the verdicts on all shards of a split. They come in order, with the padding at their end."""
-    labels, predicted, confidence = (v.reshape(-1)[: len(source)] for v in verdicts[1:])
-    classes = len(source.class_names)
-    counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes**2)
-    wrong = np.flatnonzero(labels != predicted)
-    kept = wrong[np.lexsort((wrong, -confidence[wrong]))][:MISTAKES_KEPT]
-    columns = (confidence[kept], kept, labels[kept], predicted[kept])
-    mistakes = tuple(Mistake(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
-    return Tally(verdicts.loss, counts.reshape(classes, classes), mistakes)
-
-
-def probabilities(model: keras.Model, towers: Towers, images: np.ndarray, batch: int) -> np.ndarray:
+def probabilities(
+    model: keras.Model, towers: Towers, images: np.ndarray, batch: int, multi_label: bool = False
+) -> np.ndarray:
     """The probabilities of each image's classes, on the first tower: [n, h, w, c] uint8 -> [n, classes] float32.
 
     The last batch is padded with zeros, so that all batches have one shape.
     """
+    loss = losses.plain(multi_label)
 
     @tf.function(autograph=False)
-    def softmax(part: tf.Tensor) -> tf.Tensor:
+    def of_batch(part: tf.Tensor) -> tf.Tensor:
         parameters, statistics = towers.read(0)
         with towers.on(0):
-            return forward.probabilities(model, parameters, statistics, part)
+            return forward.probabilities(model, parameters, statistics, part, loss)
 
     padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
     with failures.explained("eval_batch"):
-        rows = [softmax(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
+        rows = [of_batch(tf.constant(padded[i : i + batch])).numpy() for i in range(0, len(padded), batch)]
     return np.concatenate(rows)[: len(images)]

@@ -7,16 +7,20 @@ import tensorflow as tf
 
 from pipeline.engine.forward import ShardSums
 
+# What a worker may ask for at a step. The sum over up to 4,095 workers, exact in float32, tells what was asked for:
+# all of them see it after the same step.
+NOTHING, SAVE, STOP = 0.0, 1 / 4096, 1.0
+
 
 class Total(NamedTuple):
-    """The sums over all workers, on the first tower, with the number that ask to stop and the time that passed."""
+    """The sums over all workers, on the first tower, with what they ask for and the time that passed."""
 
     sums: ShardSums
-    asking: tf.Tensor  # [] float32: how many workers ask to stop
+    asking: tf.Tensor  # [] float32: the sum of what the workers ask for
     seconds: tf.Tensor  # [] float64: from the end of this worker's own gradients to the end of the all-reduce
 
 
-# (this worker's sums on its first tower, the step [] int64, 1.0 if this worker asks to stop) -> Total
+# (this worker's sums on its first tower, the step [] int64, what this worker asks for [] float32) -> Total
 AllReduce = Callable[[ShardSums, tf.Tensor, tf.Tensor], Total]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError, UsageError, told_in
 
 # The wording of TensorFlow's executor, of its kernel registry (no kernel for any device here), and of its placer (no
 # kernel for this device).
@@ -30,7 +30,12 @@ def explained(batch_flag: str, find_broken: Callable[[], None] = lambda: None) -
     try:
         yield
     except tf.errors.OpError as error:
-        explanation = _memory_error(error, batch_flag) or _kernel_error(error.message) or _determinism_error(error)
+        explanation = (
+            told_in(error.message)
+            or _memory_error(error, batch_flag)
+            or _kernel_error(error.message)
+            or _determinism_error(error)
+        )
         if explanation:
             raise explanation from None
         find_broken()

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
+from pipeline.engine.losses import Loss
 from pipeline.models import inputs, pooling
 from pipeline.models.variables import is_seed, seeds_of
 
@@ -49,34 +50,14 @@ def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, image
     return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
 
 
-def probabilities(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
-    """Softmax of the logits, [n, classes] float32, of images [n, height, width, channels] uint8."""
-    return tf.nn.softmax(evaluate(model, parameters, statistics, images))
+def probabilities(
+    model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor, loss: Loss
+) -> tf.Tensor:
+    """The probabilities of the classes, as the loss takes them from logits: [n, classes] float32.
 
-
-def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
-    """Each example's loss: logits [n, classes], labels [n] or distributions [n, classes] -> [n] float32.
-
-    With smoothing s the target is (1 - s) on the label and s / classes everywhere (Szegedy et al. 2016, section 7).
+    images: [n, height, width, channels] uint8.
     """
-    if labels.shape.rank == 2:
-        loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-    else:
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    if not label_smoothing:
-        return loss
-    uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
-    return (1 - label_smoothing) * loss + label_smoothing * uniform
-
-
-def hits(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """1 where [n, classes] logits are largest at the label, else 0: [n] float32.
-
-    labels: [n], or distributions [n, classes], of which the largest share counts.
-    """
-    if labels.shape.rank == 2:
-        labels = tf.argmax(labels, axis=-1)
-    return tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return loss.probabilities(evaluate(model, parameters, statistics, images))
 
 
 class Compute(Protocol):
@@ -94,14 +75,14 @@ class Compute(Protocol):
         """The sums; the arguments are those of `shard_sums`."""
 
 
-def computing(model: keras.Model, trained: Sequence[keras.Variable], label_smoothing: float, jit: bool) -> Compute:
+def computing(model: keras.Model, trained: Sequence[keras.Variable], loss: Loss, jit: bool) -> Compute:
     """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard.
 
     trained: the parameters whose gradients are computed.
     """
     chosen = {id(variable) for variable in trained}
     asked = [id(variable) in chosen for variable in model.trainable_variables]
-    compute = functools.partial(shard_sums, model, label_smoothing=label_smoothing, trained=asked)
+    compute = functools.partial(shard_sums, model, loss=loss, trained=asked)
     if not jit:
         return compute
 
@@ -121,7 +102,7 @@ def shard_sums(
     labels: tf.Tensor,
     loss_factor: tf.Tensor,
     *,
-    label_smoothing: float = 0.0,
+    loss: Loss,
     trained: Sequence[bool] | None = None,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
@@ -133,13 +114,13 @@ def shard_sums(
     """
     with gradients.faster():
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
-    loss = tf.reduce_sum(cross_entropy(logits, labels, label_smoothing)) * loss_factor
+    total = tf.reduce_sum(loss.of_examples(logits, labels)) * loss_factor
     by_parameter = tf.gradients(
-        loss,
+        total,
         [parameter for i, parameter in enumerate(parameters) if trained is None or trained[i]],
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
         # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins with
         # the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow 2.21).
         aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
     )
-    return ShardSums(loss, tf.reduce_sum(hits(logits, labels)), by_parameter, statistics)
+    return ShardSums(total, tf.reduce_sum(loss.hits(logits, labels)), by_parameter, statistics)

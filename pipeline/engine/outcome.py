@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipeline.engine import exchange
 from pipeline.engine.progress import Figures, Progress
 
 
@@ -13,7 +14,7 @@ class Outcome(NamedTuple):
 
     next_step: tf.Tensor  # [] int64: the global step reached; where a step diverged, that step
     diverged: tf.Tensor  # [] bool
-    stop: tf.Tensor  # [] bool: whether a worker asked to stop after this step
+    asking: tf.Tensor  # [] float32: the sum of what the workers asked for at this step
     loss: tf.Tensor  # [] float32, mean over the global batch
     correct: tf.Tensor  # [] int32
     gradient_norm: tf.Tensor  # [] float32, before clipping
@@ -22,12 +23,22 @@ class Outcome(NamedTuple):
     reduction_seconds: tf.Tensor  # [] float64: the first tower's wait for other workers' gradients, over all steps
     tower_seconds: tf.Tensor  # [towers] float64: see `Towers.seconds_of`, over all steps
 
+    @property
+    def stops(self) -> bool:
+        """Whether a worker asked all of them to stop after this step."""
+        return bool(self.asking >= exchange.STOP)
+
+    @property
+    def saves(self) -> bool:
+        """Whether a worker asked all of them to save after this step, as one does that asks to stop."""
+        return bool(self.asking > exchange.NOTHING)
+
     @classmethod
     def of(cls, first: tf.Tensor, end: Progress, figures: Figures) -> "Outcome":
         """The outcome of a loop that began at step `first`; in a TensorFlow function, on the host."""
         reached = first + tf.cast(figures.applied, tf.int64)
         numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
-        return cls(reached, figures.diverged > 0, end.stop, *numbers, *end[2:])
+        return cls(reached, figures.diverged > 0, end.asking, *numbers, *end[2:])
 
     def as_numpy(self) -> "Outcome":
         """The same outcome as NumPy scalars."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pipeline.engine.sampling import Balanced
 from pipeline.errors import UsageError
 from pipeline.random.keys import Purpose, fold_in, permutation
 
@@ -34,6 +35,7 @@ class Plan:
     grad_shards: int
     num_examples: int
     rollbacks: tuple[Rollback, ...] = ()
+    sampling: Balanced | None = None  # None: every example once an epoch
 
     def __post_init__(self) -> None:
         if self.num_examples < 1:
@@ -63,6 +65,8 @@ class Plan:
 
     def indices(self, positions: tf.Tensor) -> tf.Tensor:
         """The example at each position: [n] int64 -> [n] int64."""
+        if self.sampling:
+            return self.sampling.indices(self.seed, positions)
         return permutation(self.seed, positions, self.num_examples)
 
     def dropout_seeds(self, step: tf.Tensor | int, num_layers: int) -> tf.Tensor:

@@ -23,7 +23,7 @@ class Progress(NamedTuple):
     """The state of a loop over steps, on the host."""
 
     step: tf.Tensor  # [] int64: the next one
-    stop: tf.Tensor  # [] bool: whether a worker asked to stop
+    asking: tf.Tensor  # [] float32: the sum of what the workers ask for, see `exchange`; a loop ends if it is not 0
     input_seconds: tf.Tensor  # [] float64
     reduction_seconds: tf.Tensor  # [] float64
     tower_seconds: tf.Tensor  # [towers] float64

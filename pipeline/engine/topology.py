@@ -14,6 +14,7 @@ class Workers:
 
     addresses: tuple[str, ...] = ()  # HOST:PORT of each; () for one worker that needs no network
     index: int = 0
+    candidates: tuple[str, ...] = ()  # of a job that may shrink and grow: the addresses of all that may be workers
 
     @property
     def count(self) -> int:
@@ -62,7 +63,7 @@ class Topology:
     @property
     def task(self) -> str:
         """The part of a full device name that names this worker."""
-        job = "worker" if self.workers.addresses else "localhost"
+        job = "worker" if self.workers.count > 1 else "localhost"
         return f"/job:{job}/replica:0/task:{self.workers.index}"
 
     @property

@@ -39,7 +39,7 @@ class Trainer:
         self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._trained = [variable.path for variable in assembly.trained]
         self._updates = Updates(config, self.towers, self._trained)
-        self._compute = forward.computing(assembly.model, assembly.trained, config.label_smoothing, config.jit)
+        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit)
         self._steps = tf.function(self._steps_traced, autograph=False)
         with self.towers.on_host():
             self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
@@ -50,7 +50,8 @@ class Trainer:
         """Takes the assembly's present plan. The function of steps gets its examples from outside, and stays."""
         assembly, config = self._assembly, self._config
         self._plan = assembly.plan
-        self._batches = Batches(self._plan, assembly.splits.train, config.augmentation, config.augment_steps)
+        changes = config.augmentation, config.augment_steps
+        self._batches = Batches(self._plan, assembly.splits.train, *changes, config.multi_label)
         random_layers = len(seeds_of(assembly.model))
         self._recheck = Recheck(self.towers, self._plan, self._batches, self._compute, random_layers)
         self._rechecked = tf.function(self._rechecked_traced, autograph=False)
@@ -69,7 +70,7 @@ class Trainer:
         """The step of the present state, also after a call that other workers broke off; -1 where it is not known."""
         return int(self._begun.numpy()) if self._is_in_call else self._reached
 
-    def advance(self, step: int, last: int, asked: bool = False) -> Outcome:
+    def advance(self, step: int, last: int, asked: float = exchange.NOTHING) -> Outcome:
         """Computes steps `step` to `last` - 1 and returns the last one's outcome as NumPy scalars.
 
         Ends at a step that diverges. If one worker `asked` to stop, all workers end after the first step.
@@ -79,7 +80,7 @@ class Trainer:
             self._read_from(step)
             steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
             with self._placed():
-                outcome = self._steps(self._iterators, *steps, tf.constant(float(asked)))
+                outcome = self._steps(self._iterators, *steps, tf.constant(asked, tf.float32))
             return self._reached_by(outcome)
 
     def _read_from(self, step: int) -> None:
@@ -96,7 +97,9 @@ class Trainer:
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
 
-    def advance_rechecked(self, step: int, todo: Sequence[Check], asked: bool = False) -> tuple[Outcome, Evidence]:
+    def advance_rechecked(
+        self, step: int, todo: Sequence[Check], asked: float = exchange.NOTHING
+    ) -> tuple[Outcome, Evidence]:
         """Computes one step as `advance` does, to the same bits, and the shards of the checks a second time.
 
         It has a TensorFlow function of its own, so all other steps stay as they are.
@@ -105,7 +108,7 @@ class Trainer:
         with self._explained(step, step + 1):
             self._read_from(step)
             shards = Asked.of(todo, self.towers.topology)
-            given = tf.constant(step, tf.int64), shards, tf.constant(float(asked))
+            given = tf.constant(step, tf.int64), shards, tf.constant(asked, tf.float32)
             with self._placed():
                 outcome, seen = self._rechecked(self._iterators, *given)
             return self._reached_by(outcome), Evidence(before, *(value.numpy() for value in seen))
@@ -134,7 +137,7 @@ class Trainer:
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
         def more(progress: Progress, figures: Figures) -> tf.Tensor:
-            going = (progress.step < last) & ~progress.stop
+            going = (progress.step < last) & (progress.asking == exchange.NOTHING)
             return going if self.towers.run_behind else going & (figures.diverged == 0)
 
         body = functools.partial(self._next_step, iterators, asked)
@@ -158,7 +161,9 @@ class Trainer:
         """The state of a loop before its first step."""
         with self.towers.on_host():
             no_time = tf.zeros([], tf.float64)
-            progress = Progress(first, tf.constant(False), no_time, no_time, tf.zeros([len(self.towers)], tf.float64))
+            progress = Progress(
+                first, tf.constant(exchange.NOTHING), no_time, no_time, tf.zeros([len(self.towers)], tf.float64)
+            )
         return progress, self._no_figures()
 
     def _next_step(
@@ -184,7 +189,7 @@ class Trainer:
         with self.towers.on_host():
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
             computed = progress.tower_seconds + of_towers[0]
-            return Progress(progress.step + 1, total.asking > 0, *waited, computed), figures
+            return Progress(progress.step + 1, tf.identity(total.asking), *waited, computed), figures
 
     def _no_figures(self) -> Figures:
         with self.towers.on(0):
@@ -219,7 +224,7 @@ class Trainer:
         """The sums over the global batch, on the first tower, without the loss scale.
 
         Each shard is computed on its tower, and one fixed tree adds them. batches: one for each tower of this worker.
-        asked: [] float32, 1 if this worker asks to stop. watch: is shown the sums of each shard.
+        asked: [] float32, what this worker asks for. watch: is shown the sums of each shard.
         """
         seeds, factor = self._before_towers(step)
         leaves = [leaf for k, batch in enumerate(batches) for leaf in self._on_tower(k, batch, seeds, factor)]

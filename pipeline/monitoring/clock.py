@@ -18,16 +18,18 @@ class Clock:
         self.seconds: dict[str, float] = collections.defaultdict(float)
         self.images = 0
         self._lately = (0, 0.0)  # images and training seconds at the last look
+        self._since: float | None = None  # when the phase under way began
         self._split_before: dict[str, float] = {}
 
     @contextlib.contextmanager
     def timing(self, phase: str) -> Iterator[None]:
         """Adds the time inside to a phase."""
-        started = time.monotonic()
+        started = self._since = time.monotonic()
         try:
             yield
         finally:
             self.seconds[phase] += time.monotonic() - started
+            self._since = None
 
     def count(self, images: int) -> None:
         """Adds the images of a call of the trainer."""
@@ -42,18 +44,21 @@ class Clock:
         """Seconds since the clock was made, with the run."""
         return time.monotonic() - self._started
 
-    def split(self) -> dict[str, float]:
+    def split(self, of_ended: bool = False) -> dict[str, float]:
         """All seconds since the clock was made, by phase; each second counts once.
+
+        of_ended: without the phase under way, whose seconds are part of "other" else. For any thread.
 
         start: the first call, which traces. reduction: the sum over workers. input: the towers' wait for examples.
         compute: training without reduction and input. saving: the wait of training for a checkpoint. evaluation: the
         scoring of splits. recheck: the rechecked steps, whole; only where there are some. other: reports, and the rest.
         """
-        seconds = self.seconds
+        since, now, seconds = self._since, time.monotonic(), self.seconds
         split = {"compute": seconds["training"] - sum(seconds[phase] for phase in INSIDE_TRAINING)}
         split |= {phase: seconds[phase] for phase in (*INSIDE_TRAINING, "saving", "evaluation", "start")}
         split |= {"recheck": seconds["recheck"]} if "recheck" in seconds else {}
-        return split | {"other": self.elapsed() - sum(split.values())}
+        under_way = now - since if of_ended and since is not None else 0.0
+        return split | {"other": now - self._started - under_way - sum(split.values())}
 
     def recent_shares(self) -> dict[str, float]:
         """The share of each phase of `split` in the time since the last call of this method, in [0, 1]."""

@@ -21,7 +21,8 @@ Points = list[tuple[int, float]]  # (step, value), steps rising
 
 FINISHED, DIVERGED, PREEMPTED, UNFINISHED = "finished", "diverged", "preempted", "unfinished"
 CORRUPTED = "corrupted"
-_ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED, "corrupted": CORRUPTED}
+# The events that end a launch, and the status of a run after each.
+ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED, "corrupted": CORRUPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
 
@@ -75,7 +76,7 @@ class Launch:
     @property
     def end(self) -> Event | None:
         """The event that says how it ended; None if it was killed, or runs."""
-        return next((event for event in reversed(self.events) if event["event"] in _ENDS), None)
+        return next((event for event in reversed(self.events) if event["event"] in ENDS), None)
 
 
 class Line(NamedTuple):
@@ -192,7 +193,7 @@ class History:
         end = launches[-1].end if launches else None
         if end is None or (end["event"] == "result" and not _finishes(end, steps, early_stop)):
             return UNFINISHED
-        return _ENDS[end["event"]]
+        return ENDS[end["event"]]
 
     @property
     def seconds(self) -> float:

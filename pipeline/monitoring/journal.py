@@ -207,17 +207,17 @@ def markdown_table(values: Mapping[str, Any]) -> str:
 
 
 def _line(event: str, step: int, values: Mapping[str, Any]) -> str:
-    return json.dumps(_plain({"event": event, "step": step, "time": round(time.time(), 3), **values}), allow_nan=False)
+    return json.dumps(plain({"event": event, "step": step, "time": round(time.time(), 3), **values}), allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
-    """The value in types of JSON: NumPy's types become Python's, and a number that is not finite becomes None."""
+def plain(value: Any) -> Any:
+    """The value in types of strict JSON: those of NumPy become Python's, and a number that is not finite None."""
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

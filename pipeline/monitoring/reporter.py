@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from pipeline.config import Config
-from pipeline.engine.evaluation import Tally
 from pipeline.engine.outcome import Outcome
+from pipeline.engine.tally import Tally
+from pipeline.monitoring import scorecard
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
@@ -55,10 +56,12 @@ class Reporter:
         history, metric = self._journal.history, self._config.best_by
         scores = history.validation(metric)
         best = history.best_step(scores, metric)
-        wrong = int(tally.confusion.sum() - tally.confusion.trace())
+        scored = tally.scores
+        unweighted = ", without the class weights" if self._config.class_weights else ""
         rows = {
-            "test accuracy": f"{tally.scores.accuracy:.2%} ({wrong:,} of {tally.scores.examples:,} wrong)",
-            "test loss": f"{tally.scores.loss:.4f}",
+            "test accuracy": f"{scored.accuracy:.2%} ({tally.wrong:,} of {scored.examples:,} wrong)",
+            "test loss": f"{scored.loss:.4f}{unweighted}",
+            **scorecard.rows(tally),
             "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),

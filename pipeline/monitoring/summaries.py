@@ -12,6 +12,8 @@ from tensorboard.plugins.image import metadata as images
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from pipeline.metrics import names
+
 # Charts of a group share a row, and groups stand in the order of their names.
 _GROUPS = {
     "accuracy": "curves",
@@ -20,6 +22,7 @@ _GROUPS = {
     "learning_rate": "optimization",
     "images_per_second": "speed",
     "restarts": "speed",
+    **dict.fromkeys((*names.BY_CLASS, names.CALIBRATION), "metrics"),
 }
 BUCKETS = 30  # TensorBoard's own default
 BLOCK = 1 << 16  # values that are counted together
@@ -27,7 +30,8 @@ BLOCK = 1 << 16  # values that are counted together
 
 def chart(name: str) -> str:
     """The tag of the chart that shows the numbers of this name."""
-    return f"{_GROUPS[name]}/{name}" if name in _GROUPS else name
+    group = "metrics" if names.top_k(name) else _GROUPS.get(name)
+    return f"{group}/{name}" if group else name
 
 
 def scalar(name: str, value: float) -> Summary:

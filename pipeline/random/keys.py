@@ -19,6 +19,8 @@ class Purpose(enum.IntEnum):
     DROPOUT = 3
     INITIAL_VALUES = 4
     EXAMPLE = 5
+    SLOTS = 6
+    OF_CLASS = 7
 
 
 def _uint64(value: Any) -> tf.Tensor:
@@ -51,20 +53,29 @@ def uniform(seed: int, purpose: Purpose, positions: tf.Tensor, count: int) -> tf
     return tf.cast(tf.bitwise.right_shift(bits, _uint64(40)), tf.float32) * 2.0**-24
 
 
-def permutation(seed: int, positions: tf.Tensor, num_examples: int) -> tf.Tensor:
+def permutation(
+    seed: int, positions: tf.Tensor, num_examples: int, purpose: Purpose = Purpose.PERMUTATION
+) -> tf.Tensor:
     """The example at each position: every one of `num_examples` exactly once an epoch.
 
     positions: [n] int64, position p belonging to epoch p // num_examples.
     Returns [n] int64 in [0, num_examples), each in O(1) (a keyed bijection, no table).
     """
-    epoch = positions // num_examples
-    key = fold_in(seed, Purpose.PERMUTATION, epoch)
-    halves = tf.bitcast(key, tf.uint32)  # [n, 2]
+    keys = fold_in(seed, purpose, positions // num_examples)
+    return shuffled(keys, positions % num_examples, tf.constant(num_examples, tf.int64))
+
+
+def shuffled(keys: tf.Tensor, indices: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Where the permutation of each key, [n] uint64, sends each index, [n] int64 in [0, count): [n] int64.
+
+    counts: [] or [n] int64.
+    """
+    halves = tf.bitcast(keys, tf.uint32)  # [n, 2]
     # The raw op, since tf.random.experimental.index_shuffle of TensorFlow 2.21 pads a batch of
     # seeds on the wrong axis and fails.
     return tf.raw_ops.RandomIndexShuffle(
-        index=positions % num_examples,
+        index=indices,
         seed=tf.concat([halves, tf.zeros_like(halves[:, :1])], axis=1),
-        max_index=tf.constant(num_examples - 1, tf.int64),
+        max_index=counts - 1,
         rounds=4,
     )

@@ -116,10 +116,11 @@ def _tooltips(line: Line, across: Scale, upwards: Scale, form: Callable[[float],
     ]
 
 
-def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
+def matrix(counts: np.ndarray, class_names: Sequence[str], accuracies: np.ndarray | None = None) -> Markup | None:
     """The confusion matrix. A cell's shade is its share of its row. None for more than MOST_CLASSES classes.
 
-    counts: [classes, classes], true classes down and predicted classes across.
+    counts: [classes, classes], true classes down and predicted classes across. accuracies: [classes], where they are
+    not the shares on the diagonal.
     """
     classes = len(class_names)
     if classes > MOST_CLASSES:
@@ -129,6 +130,7 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     names = [_short(name) for name in class_names]
     margin = 12 + LETTER * max(map(len, names)) if numbered else 0
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    accuracies = shares.diagonal() if accuracies is None else accuracies
     parts = []
     for i, j in np.ndindex(classes, classes):
         tip = f"{counts[i, j]:,} of class {class_names[i]} were taken for {class_names[j]} ({percent(shares[i, j])})"
@@ -138,7 +140,7 @@ def matrix(counts: np.ndarray, class_names: Sequence[str]) -> Markup | None:
     for i, name in enumerate(names if numbered else ()):
         middle = margin + (i + 0.5) * cell
         parts.append(_text(margin - 7, middle + 4, name, "tick left"))
-        parts.append(_text(end + 7, middle + 4, percent(shares[i, i]), "tick right-of"))
+        parts.append(_text(end + 7, middle + 4, percent(accuracies[i]), "tick right-of"))
         parts.append(_column_name(middle, margin - 7, name))
     return _svg("confusion matrix", end + (52 if numbered else 0), end, parts)
 

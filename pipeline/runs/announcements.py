@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pipeline.engine import hardware
 from pipeline.monitoring import hparams
 from pipeline.monitoring.journal import markdown_table
+from pipeline.runs import membership
 from pipeline.runs.checkpoints import Restored
 from pipeline.runs.fine_tuning import Imported
 from pipeline.runs.run import Run
@@ -39,7 +40,7 @@ def _announce_start(run: Run, restored: Restored | None) -> None:
     if run.restarts:
         journal.text("run/restarts", f"restart {run.restarts}, at step {step}, on {where}", step)
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
-    journal.event("start", step, devices=devices, **counts)
+    journal.event("start", step, devices=devices, **counts, **membership.as_event(workers))
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
 
 

@@ -1,4 +1,4 @@
-"""Verified checkpoints. Only this file touches them on disk.
+"""Verified checkpoints. Only this file and checkpoint_files.py touch them on disk.
 
 A checkpoint of step s is TensorFlow's own ckpt-s.index and ckpt-s.data-*, and ckpt-s.manifest.json with the SHA-256
 of each file. All are written in a hidden directory .writing-ckpt-s-PID and then moved to their names, the manifest
@@ -9,7 +9,6 @@ exist yet. If neither exists, the manifest was lost, and the checkpoint is damag
 import concurrent.futures
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import os
 import re
@@ -24,13 +23,12 @@ import tensorflow as tf
 from pipeline.config import MOST_WHOLE
 from pipeline.engine import state
 from pipeline.errors import StorageError
-from pipeline.runs import manifests
+from pipeline.runs import checkpoint_files, manifests
 from pipeline.runs.manifests import Manifest
 from pipeline.storage.files import storage_errors, sync
-from pipeline.storage.reading import open_regular, parse_json, read_small, without_patterns
+from pipeline.storage.reading import without_patterns
 
 GLOBAL_STEP = "global_step"
-BLOCK = 1 << 20  # bytes that are read and hashed together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,28 +56,17 @@ class Checkpoints:
 
     def manifest(self, step: int) -> Manifest:
         """The manifest of a step, its files unverified. Raises StorageError if it is missing or damaged."""
-        path = self._manifest(step)
-        try:
-            manifest = manifests.opened(parse_json(read_small(path)))
-        except FileNotFoundError:
-            raise StorageError(f"ckpt-{step} is not whole: {path} is missing") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise StorageError(f"{path} is damaged or not a manifest: {error}") from None
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from None
-        if manifest.step != step:
-            raise StorageError(f"{path} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
-        return manifest
+        return manifests.read(self.directory, step)
 
     def verify(self, step: int) -> Manifest:
         """The manifest, after the hash of every file was verified. Raises StorageError naming the damage."""
         manifest = self.manifest(step)
-        for name, said in manifest.files.items():
-            path = self.directory / name
-            try:
-                found = _described(path, most=said["bytes"])
-            except OSError as error:
-                raise StorageError(f"ckpt-{step} is not whole: {path}: {error.strerror}") from None
+        said_of = {self.directory / name: said for name, said in manifest.files.items()}
+        found_of = checkpoint_files.descriptions({path: said["bytes"] for path, said in said_of.items()})
+        for path, said in said_of.items():
+            found = found_of[path]
+            if isinstance(found, OSError):
+                raise StorageError(f"ckpt-{step} is not whole: {path}: {found.strerror}")
             if found != said:
                 raise StorageError(f"{path} is damaged: {found['bytes']} bytes of another hash than its manifest says")
         return manifest
@@ -151,7 +138,7 @@ class Checkpoints:
                 hidden.mkdir(parents=True, exist_ok=True)
                 for name, said in manifest.files.items():
                     fetch(name, hidden / name)
-                    if _described(hidden / name) != said:
+                    if checkpoint_files.description(hidden / name) != said:
                         raise StorageError(f"{name} is damaged where it comes from: its hash is not its manifest's")
                 (hidden / self._manifest(step).name).write_text(manifests.text(manifest))
                 for path in self._files(step):
@@ -235,17 +222,9 @@ class Checkpoints:
         shutil.rmtree(hidden, ignore_errors=True)
 
     def _write_hidden(self, hidden: Path, step: int, values: state.Snapshot, about: dict[str, Any]) -> Manifest:
-        tensors = {**values, GLOBAL_STEP: tf.constant(step, tf.int64)}
-        names = sorted(tensors)
-        tf.raw_ops.SaveV2(
-            prefix=str(hidden / f"ckpt-{step}"),
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[tensors[name] for name in names],
-        )
-        files = {path.name: _described(path) for path in sorted(hidden.iterdir())}
-        hashes = (state.parameters_sha256(values), state.state_sha256(values, step))
-        manifest = Manifest(step, time.time(), *hashes, files, **about)
+        written = checkpoint_files.write(hidden, step, values, GLOBAL_STEP)
+        hashes = written.parameters_sha256, written.state_sha256
+        manifest = Manifest(step, time.time(), *hashes, written.files, **about)
         (hidden / self._manifest(step).name).write_text(manifests.text(manifest))
         return manifest
 
@@ -273,15 +252,3 @@ def _aside(path: Path) -> Path:
     """A free name for a damaged file: damaged-NAME, or damaged-2-NAME where that one lies there already."""
     names = itertools.chain([f"damaged-{path.name}"], (f"damaged-{n}-{path.name}" for n in itertools.count(2)))
     return next(new for name in names if not os.path.lexists(new := path.with_name(name)))
-
-
-def _described(path: Path, most: int | None = None) -> dict[str, Any]:
-    """The size and hash of a file. A file larger than `most` is not read and has hash "". Raises OSError."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if most is not None and size > most:
-            return {"bytes": size, "sha256": ""}
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return {"bytes": size, "sha256": digest.hexdigest()}

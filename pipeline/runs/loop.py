@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 
-from pipeline.engine import devices, placement, state
-from pipeline.engine.evaluation import Tally
+from pipeline.engine import devices, exchange, placement, state
 from pipeline.engine.outcome import Outcome
-from pipeline.errors import BadDataError, PreemptedError
+from pipeline.engine.tally import Tally
+from pipeline.errors import BadDataError, PreemptedError, StorageError
 from pipeline.monitoring import gallery, graphs, hparams
 from pipeline.monitoring.profiling import Profiler
 from pipeline.monitoring.reporter import Reporter
+from pipeline.runs import regrouping
 from pipeline.runs.cadence import Cadence
 from pipeline.runs.divergence import Divergence
 from pipeline.runs.pacing import Pacing
@@ -48,7 +49,7 @@ class Loop:
         self._pacing = Pacing(run)
         self._is_first_call = True  # the first call traces: its time does not count as training
         self._phase = "start"  # of the last call
-        self._stop_agreed = False  # all workers agree after the same step
+        self._stop_agreed = self._save_agreed = False  # all workers agree after the same step
         run.job.rescue = lambda: self._saver.rescue(run.trainer.reached)
 
     def at_boundary(self, step: int, restored: bool = False) -> None:
@@ -59,10 +60,12 @@ class Loop:
         self._profiler.at(step)
         if not restored:
             self._summarize(step)
-        if self.cadence.saves(step):
+        if self.cadence.saves(step) or self._save_agreed:
             self._saver.save(step)
+            regrouping.stop_for_newcomers(self._run, step)
         if self.cadence.evaluates(step) and not self._scorer.is_validated(step):
-            is_best = self._scorer.validate(step)
+            with self._keeping():
+                is_best = self._scorer.validate(step)
             self._stop_agreed |= is_best is None
             if is_best:
                 self._saver.save(step)
@@ -75,18 +78,29 @@ class Loop:
         self._phase = "start" if traces else "recheck" if rechecks else "training"
         with self._training(step, self._phase):
             if rechecks:
-                return self._rechecker.advance(step)
-            return self._run.trainer.advance(step, last, self._run.stop.requested)
+                return self._rechecker.advance(step, self._asks())
+            return self._run.trainer.advance(step, last, self._asks())
+
+    def _asks(self) -> float:
+        """What this worker asks all of them to do after the next step."""
+        if self._run.stop.requested:
+            return exchange.STOP
+        return exchange.SAVE if self._saver.is_overdue() else exchange.NOTHING
 
     @contextlib.contextmanager
     def _training(self, step: int, phase: str) -> Iterator[None]:
         """Times a call of the trainer. If an example cannot be read, saves the last good state before it raises."""
+        with self._keeping(), self._run.phase(phase, step), self._profiler.call(step):
+            yield
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """If an example cannot be read inside, or a store that it lies in, saves the last good state."""
         try:
-            with self._run.phase(phase, step), self._profiler.call(step):
-                yield
-        except BadDataError as error:
+            yield
+        except (BadDataError, StorageError) as error:
             self._run.job.part(error)
-            self._saver.rescue(error.step or 0)
+            self._saver.rescue(self._run.trainer.reached)
             raise
 
     def after_call(self, first: int, outcome: Outcome) -> int:
@@ -95,7 +109,8 @@ class Loop:
         Raises DivergedError if the last one diverged and there is no rollback.
         """
         run, step = self._run, int(outcome.next_step)
-        self._stop_agreed |= bool(outcome.stop)
+        self._stop_agreed |= outcome.stops
+        self._save_agreed = outcome.saves and not outcome.diverged
         is_first_call, self._is_first_call = self._is_first_call, False
         if is_first_call:
             with run.clock.timing("start"):

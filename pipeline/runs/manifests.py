@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import MOST_WHOLE
+from pipeline.errors import StorageError
+from pipeline.storage.reading import parse_json, read_small
 
 _LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
 
@@ -65,6 +67,22 @@ class Manifest:
 def path(directory: Path, step: int) -> Path:
     """The path of a step's manifest. It is written last: if it exists, the checkpoint is whole."""
     return directory / f"ckpt-{step}.manifest.json"
+
+
+def read(directory: Path, step: int) -> Manifest:
+    """The manifest of a step. Raises StorageError if it is missing or damaged."""
+    file = path(directory, step)
+    try:
+        manifest = opened(parse_json(read_small(file)))
+    except FileNotFoundError:
+        raise StorageError(f"ckpt-{step} is not whole: {file} is missing") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise StorageError(f"{file} is damaged or not a manifest: {error}") from None
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}") from None
+    if manifest.step != step:
+        raise StorageError(f"{file} is of another checkpoint (step {manifest.step}); it was renamed or copied here")
+    return manifest
 
 
 def newest_step(directory: Path) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from pipeline.config import Config
-from pipeline.errors import ExitCode, PipelineError
+from pipeline.errors import ExitCode, PipelineError, RegroupError
 from pipeline.monitoring.history import Event
 from pipeline.process import messages, standard_error
 from pipeline.runs.run_directory import RunDirectory
@@ -40,6 +40,8 @@ class Notices:
             return
         try:
             yield
+        except RegroupError:  # no end: it goes on
+            raise
         except PipelineError as error:
             self._job.part(error)
             self._tell_error(error)

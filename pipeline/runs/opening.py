@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,17 @@ from pipeline.monitoring.history import History
 from pipeline.monitoring.journal import FollowerJournal, Journal
 from pipeline.monitoring.terminal import Terminal
 from pipeline.process.preemption import Preemption
-from pipeline.runs import announcements, fine_tuning, resume, settings, starting_point
+from pipeline.runs import announcements, fine_tuning, membership, resume, settings, starting_point
 from pipeline.runs.checkpoints import Checkpoints, Restored
+from pipeline.runs.exposing import Exposing
+from pipeline.runs.membership import Place
 from pipeline.runs.mirror.following import Following
 from pipeline.runs.notices import Notices
+from pipeline.runs.ownership import Ownership
 from pipeline.runs.run import Run
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.runs.starting_point import StartingPoint
+from pipeline.runs.tracking import Tracking
 from pipeline.text import tables
 from pipeline.workers import discovery, slurm
 from pipeline.workers.cluster import Cluster
@@ -30,20 +35,24 @@ from pipeline.workers.job import Job
 
 
 @contextlib.contextmanager
-def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
+def opened(asked: Config, stop: Preemption, place: Place | None = None) -> Iterator[Run | None]:
     """The run that the configuration names, ready for `loop.train`; None, after a line about it, if it is finished.
 
-    Inside, this process owns the run directory and is connected with the other workers; an error that ends it is
-    reported to them. Raises PipelineError.
+    place: of this process in its job, if it is settled already. Inside, this process owns the run directory and is
+    connected with the other workers; an error that ends it is reported to them. Raises PipelineError.
     """
-    towers = topology.from_config(asked, devices.num_gpus(), discovery.workers(asked))
+    place = place or Place(discovery.workers(asked))
+    towers = topology.from_config(asked, devices.num_gpus(), place.workers)
     directory = RunDirectory(Path(asked.run_dir))
-    job = Job(asked, towers, stop, directory.stop_file)
+    job = Job(asked, towers, stop, directory.stop_file, place.newcomers)
     is_chief = towers.workers.is_chief
-    open_run = _opened_by_chief if is_chief else _opened_by_follower
+    own = contextlib.nullcontext(place.ownership) if place.ownership else directory.own(slurm.job_attempt())
+    open_run = functools.partial(_opened_by_chief, own) if is_chief else _opened_by_follower
     notices = Notices(asked if is_chief else dataclasses.replace(asked, notify=""), directory, job)
+    figures = Exposing(asked if is_chief else dataclasses.replace(asked, metrics_port=0), job)
     parts = (asked, towers, directory, job, stop)
-    with job.joined(), notices.of_end(), job.explaining_failures(), open_run(*parts) as run:
+    with job.joined(), notices.of_end(), job.explaining_failures(), figures.served(), open_run(*parts) as run:
+        figures.run = run
         if run is None:
             notices.nothing_was_done()
             yield None
@@ -60,14 +69,20 @@ def opened(asked: Config, stop: Preemption) -> Iterator[Run | None]:
 
 @contextlib.contextmanager
 def _opened_by_chief(
-    asked: Config, towers: Topology, directory: RunDirectory, job: Job, stop: Preemption
+    own: contextlib.AbstractContextManager[Ownership],
+    asked: Config,
+    towers: Topology,
+    directory: RunDirectory,
+    job: Job,
+    stop: Preemption,
 ) -> Iterator[Run | None]:
     """The chief's run. The chief owns the run directory and settles the configuration by what lies there."""
-    with directory.own(slurm.job_attempt()) as ownership:
+    with own as ownership:
         checkpoints = Checkpoints(directory.checkpoints, ownership.check)
         mirror = Following(asked, directory, checkpoints) if asked.mirror else None
         if mirror:
             mirror.restore(towers, stop)
+        trackers = Tracking(directory, asked.track)
         history = directory.history()
         config = settings.settle(asked, directory.recorded(), checkpoints.steps(), towers)
         finished = history.finished(config.steps, config.early_stop)
@@ -75,11 +90,13 @@ def _opened_by_chief(
             fine_tuning.check(config)
             _check_nothing_is_lost(checkpoints, history)
         job.watchdog.check_owner = ownership.check
+        if job.newcomers:
+            job.newcomers.owner = ownership.mark
         config, _ = job.meet(config, finished)
         if finished:
             _show_finished(directory, history, asked.quiet)
         run = None if finished else _started(config, towers, directory, checkpoints, history, job, stop)
-        with mirror.during(job) if mirror else contextlib.nullcontext():
+        with mirror.during(job) if mirror else contextlib.nullcontext(), trackers.during(job):
             yield run
 
 
@@ -93,6 +110,8 @@ def _opened_by_follower(
         yield None
         return
     config, finished = job.meet(asked)
+    if job.newcomers:
+        membership.check_shared(directory, job.newcomers)
     if finished:
         yield None
     else:
@@ -128,6 +147,7 @@ def _started(
     stop: Preemption,
 ) -> Run:
     """The open run. The state may be large: at the end only the trainer's variables hold it."""
+    directory.check_code(config.model)
     cluster = Cluster(towers, config)
     with stop.sigterm_retaken():
         devices.start(towers, config)
@@ -139,6 +159,7 @@ def _started(
     assembly = Assembly(config, towers)
     values = assembly.initial()
     _check_same_examples(assembly, cluster)
+    _ = assembly.metrics  # raises for one that the examples do not have
     restored = _restored(assembly, checkpoints, values) if job.is_chief else None
     step = restored.manifest.step if restored else 0
     imported = fine_tuning.match(values, source) if source else None

@@ -78,6 +78,11 @@ class Ownership:
         self._has_locks = True  # whether the file system has locks
         self._guard = threading.Lock()
 
+    @property
+    def mark(self) -> str:
+        """What the file holds of this owner and of no other."""
+        return self._own.token
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Owns the directory inside.
@@ -97,7 +102,7 @@ class Ownership:
         may_live = before is not None and (before.host != self._own.host or not self._has_locks)
         lives = not self._locked or (may_live and self._touched())
         if lives and not (before and self._own.succeeds(before)):
-            raise self._refusal(before)
+            raise StorageError(_refusal(self._path, before))
         self._write(json.dumps(dataclasses.asdict(self._own)))
         if lives and self._locked:
             time.sleep(NOTICE_S)  # the earlier owner's lock is not visible here
@@ -136,12 +141,6 @@ class Ownership:
                 return True
         return False
 
-    def _refusal(self, owner: Owner | None) -> StorageError:
-        name = owner.name if owner else "not yet named"
-        return StorageError(
-            f"run_dir={self._path.parent} belongs to a live run ({name}); wait for its end, or choose another --run_dir"
-        )
-
     def _changed(self) -> int:
         """The time of the last touch. Opening the file asks the server of a shared file system for it."""
         with self._path.open() as file:
@@ -162,3 +161,39 @@ class Ownership:
                 raise
             self._has_locks = False
         return True
+
+
+def _refusal(path: Path, owner: Owner | None) -> str:
+    name = owner.name if owner else "not yet named"
+    return f"run_dir={path.parent} belongs to a live run ({name}); wait for its end, or choose another --run_dir"
+
+
+def mark_in(path: Path) -> str:
+    """The mark of the owner that the file names; '' if it names none, or cannot be read."""
+    with contextlib.suppress(OSError):
+        owner = Owner.read(path)
+        return owner.token if owner else ""
+    return ""
+
+
+def obstacle(path: Path, attempt: JobAttempt | None) -> str:
+    """Why a process cannot own the directory of this file now; '' if it may try.
+
+    It sees an owner by its lock alone: `Ownership.held` also notices one on a file system without locks.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:  # there is none yet, or `Ownership` will say why not
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(OSError):
+            owner = Owner.read(path)
+            succeeds = owner is not None and Owner.this_process(attempt).succeeds(owner)
+            return "" if succeeds else _refusal(path, owner)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return ""

@@ -22,11 +22,11 @@ class Rechecker:
         self._run, self._saver, self._topology = run, saver, run.topology
         self.has_traced = False  # the first rechecked step traces its function
 
-    def advance(self, step: int) -> Outcome:
+    def advance(self, step: int, asked: float) -> Outcome:
         """Computes one step, to the bits of `Trainer.advance`. Raises DivergedError if two towers differ in a bit."""
         run, self.has_traced = self._run, True
         todo = checks.checks(self._topology, run.config.grad_shards, step // run.config.recheck_every)
-        outcome, evidence = run.trainer.advance_rechecked(step, todo, run.stop.requested)
+        outcome, evidence = run.trainer.advance_rechecked(step, todo, asked)
         own, again = self._from_all(evidence.own), self._from_all(evidence.again)
         unequal = [check for check in todo if not np.array_equal(own[check.owner], again[check.checker])]
         if unequal:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,10 +29,13 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.config = path / "config.flags"
         self.metrics = path / "metrics.jsonl"
+        self.lock = path / "lock"  # names the owner
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"
+        self.code = path / "code"  # the source text of a model that is a function of a script or a notebook
         self.mirror = path / "mirror.json"  # whose mirror it has
+        self.tracking = path / "tracking.json"  # the name by which trackers know it
         self.stop_file = path / "stop"  # if it exists, the run stops, as after a signal
 
     @classmethod
@@ -61,12 +65,11 @@ class RunDirectory:
         Raises StorageError if the directory cannot be written, or if another live process owns it. An earlier `attempt`
         of this process's job is no obstacle.
         """
-        lock = self.path / "lock"
-        existed = [path for path in (lock, self.path, *self.path.parents) if os.path.lexists(path)]
+        existed = [path for path in (self.lock, self.path, *self.path.parents) if os.path.lexists(path)]
         with contextlib.ExitStack() as held:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                ownership = Ownership(lock, attempt)
+                ownership = Ownership(self.lock, attempt)
                 held.enter_context(ownership.held())
             except OSError as error:
                 raise self._not_writable(error) from None
@@ -81,7 +84,7 @@ class RunDirectory:
         """Removes the lock, the name of the run, and the empty directories that this process made."""
         with contextlib.suppress(OSError):  # above a directory that is not empty, all directories stay
             self.mirror.unlink(missing_ok=True)
-            for path in (self.path / "lock", self.path, *self.path.parents):
+            for path in (self.lock, self.path, *self.path.parents):
                 if path in existed:
                     return
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -89,6 +92,19 @@ class RunDirectory:
     def _not_writable(self, error: OSError) -> StorageError:
         reason = "a file of that name is in the way" if isinstance(error, FileExistsError) else error.strerror
         return StorageError(f"run_dir={self.path} cannot be written ({reason}); choose another --run_dir")
+
+    def check_code(self, model: str) -> None:
+        """Raises UsageError for a model whose source text lies in `code` and is not to be imported from there yet.
+
+        Nobody's code runs because it lies in a run directory: whoever starts a command says so.
+        """
+        module, colon, _ = model.partition(":")
+        file = self.code / f"{module}.py"
+        if colon and file.is_file() and importlib.util.find_spec(module) is None:
+            raise UsageError(
+                f"model={model} was a function of a script or a notebook, whose source text is {file}; read it, then "
+                f"start the same command with PYTHONPATH={self.code} (from Python: load with trust_code=True)"
+            )
 
     def clear_stop(self) -> bool:
         """Removes the stop file; returns whether it is gone."""

@@ -76,6 +76,7 @@ class SavedRun:
         execution: fields of the configuration that replace the recorded ones, such as the devices.
         """
         config = dataclasses.replace(self.config, **execution)
+        self.directory.check_code(config.model)
         spec = restored.manifest.examples
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
         towers = topology.from_config(config, devices.num_gpus())

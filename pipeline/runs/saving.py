@@ -1,6 +1,7 @@
 """The checkpoints of an open run: saved after replicas and workers were compared, and pruned to the kept ones."""
 
 import threading
+import time
 
 from pipeline.engine import state
 from pipeline.errors import DivergedError
@@ -14,7 +15,13 @@ class Saver:
     def __init__(self, run: Run):
         self._run = run
         self.step = run.start.step  # the newest checkpoint's; 0 if there is none
+        self._saved_s = time.monotonic()  # the time of the last save, or of the start
         self._rescuing = threading.Lock()
+
+    def is_overdue(self) -> bool:
+        """Whether a checkpoint is due by --checkpoint_minutes. The chief's clock decides for all workers."""
+        minutes = self._run.config.checkpoint_minutes
+        return self._run.is_chief and 0 < minutes <= (time.monotonic() - self._saved_s) / 60
 
     def save(self, step: int, with_others: bool = True) -> None:
         """Compares the replicas and starts a checkpoint of this step, unless it was saved already.
@@ -22,6 +29,7 @@ class Saver:
         with_others: whether all workers save, and compare their states. Raises DivergedError for replicas or workers
         that differ, StorageError if the previous save failed.
         """
+        self._saved_s = time.monotonic()
         if step == self.step:
             return
         run = self._run
@@ -88,8 +96,8 @@ class Saver:
     def _check_workers_equal(self, values: state.Snapshot, step: int) -> None:
         """Raises DivergedError naming the workers whose state is not the chief's."""
         if self._run.cluster.alone:
-            return  # without a hash of the state, which takes time
-        if wrong := self._run.cluster.unequal(state.sha256(values)):
+            return  # without a fingerprint of the state, which takes time
+        if wrong := self._run.cluster.unequal(state.fingerprint(values)):
             raise DivergedError(
                 f"at step {step} the state of {', '.join(wrong)} is not equal to that of worker 0; "
                 "resume from the last checkpoint, and suspect that machine's memory"

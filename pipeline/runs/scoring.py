@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.engine.evaluation import Evaluator, Tally
+from pipeline.engine.tally import Tally
 from pipeline.monitoring import gallery
 from pipeline.monitoring.history import best_step
 from pipeline.runs.run import Run
@@ -13,8 +13,7 @@ class Scorer:
 
     def __init__(self, run: Run):
         self._run = run
-        towers, ema = run.trainer.towers, run.config.ema > 0
-        self._evaluator = Evaluator(run.assembly.model, towers, run.config.eval_batch, run.cluster.gather, ema)
+        self._evaluator = run.assembly.evaluator(run.trainer.towers, run.cluster.gather, run.config.ema > 0)
         self._validated = dict(run.start.validated)  # equal on all workers
 
     def is_validated(self, step: int) -> bool:
@@ -63,4 +62,4 @@ class Scorer:
             return
         with run.trainer.towers.on_host():
             gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
-        run.journal.scalars(split, step, {"loss": tally.scores.loss, "accuracy": tally.scores.accuracy})
+        run.journal.scalars(split, step, tally.values)

@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline import config as configuration
-from pipeline import models, sources  # their registries of names: no TensorFlow is imported here
+from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
 from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
 from pipeline.models.names import KERAS
 from pipeline.process import messages
 from pipeline.storage import stores
+from pipeline.storage.files import expand
 
 
 def check(config: Config) -> None:
@@ -25,8 +26,29 @@ def check(config: Config) -> None:
         )
     if config.mirror:
         stores.check(config.mirror, "mirror")
+    if config.track:
+        tracking.check(config.track)
     if config.notify:
         messages.check(config.notify, "notify")
+
+
+def completed(asked: Config) -> Config:
+    """The configuration that was asked for, checked, with its source's one spelling and the default of --run_dir.
+
+    Raises UsageError, as `check` does.
+    """
+    config = normalized(asked)
+    check(config)
+    # The shell leaves the ~ in --run_dir=~/runs to us.
+    run_dir = expand(str(config.run_dir or config.default_run_dir()), "run_dir")
+    mirror = expand(config.mirror, "mirror") if config.mirror else ""
+    return dataclasses.replace(config, run_dir=run_dir, mirror=mirror)
+
+
+def normalized(config: Config) -> Config:
+    """The configuration with the one spelling of its source."""
+    source = "fake" if config.fake_data else sources.normalized(config.source)
+    return dataclasses.replace(config, source=source, fake_data=False)
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:
@@ -46,7 +68,7 @@ def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], t
         raise UsageError(
             f"resume=never, but {asked.run_dir} holds checkpoints; use another --run_dir, or --resume=auto"
         )
-    settled = configuration.resolve(asked if recorded is None else _continued(asked, recorded), topology.total_towers)
+    settled = _with_choices(asked, recorded, topology)
     settled.validate()
     topology.check_shards(settled.grad_shards, settled.all_reduce)
     _check_rechecks(settled, topology)
@@ -66,6 +88,17 @@ def _check_rechecks(config: Config, topology: Topology) -> None:
             f"recheck_every={config.recheck_every} compares bits, which differ every time on GPUs with "
             "--nodeterministic; leave that out, or use --recheck_every=0"
         )
+
+
+def shards(asked: Config, recorded: Config | None, topology: Topology) -> int:
+    """The number of shards that `settle` will settle. Raises UsageError if the numbers of the run would change."""
+    return _with_choices(asked, recorded, topology).grad_shards
+
+
+def _with_choices(asked: Config, recorded: Config | None, topology: Topology) -> Config:
+    """A job that shrinks and grows gets the shards of the whole job, whoever is there at its first start."""
+    towers = topology.num_towers * max(topology.workers.count, len(topology.workers.candidates))
+    return configuration.resolve(asked if recorded is None else _continued(asked, recorded), towers)
 
 
 def _continued(asked: Config, recorded: Config) -> Config:

@@ -63,13 +63,13 @@ def export(assembly: Assembly, towers: Towers, restored: Restored, format_name: 
 def _network(assembly: Assembly, restored: Restored) -> Network:
     config, spec = assembly.config, assembly.spec
     about = config.model, config.seed, config.precision, spec.image_shape, spec.class_names
-    return Network(*about, restored.values, config.eval_crop, config.normalization)
+    return Network(*about, restored.values, config.eval_crop, config.normalization, config.multi_label)
 
 
 def _difference(assembly: Assembly, towers: Towers, run: Runner) -> float:
     """The largest difference between the probabilities of `run` and predict's, over the probes."""
     images = _probes(assembly.spec.image_shape)
-    expected = probabilities(assembly.model, towers, images, NUM_PROBES)
+    expected = probabilities(assembly.model, towers, images, NUM_PROBES, assembly.config.multi_label)
     return float(np.abs(run(images) - expected).max())
 
 

@@ -1,4 +1,4 @@
-"""Images from users' files in the form that a model takes: [n, height, width, channels] uint8."""
+"""Users' images, in files or in arrays, in the form that a model takes: [n, height, width, channels] uint8."""
 
 import os
 import stat
@@ -26,27 +26,31 @@ class _Image(NamedTuple):
 
 
 class Images:
-    """The images in PNG and JPEG files and .npy batches, in order; pictures are decoded when they are asked for.
+    """The images in PNG and JPEG files, .npy batches and arrays, in order; pictures are decoded when asked for.
 
     A batch is [n, height, width] or [n, height, width, channels], uint8 or floats in [0, 1]; its images are
-    named FILE[i]. Grey and colour are converted, transparent parts show white, and any size is cropped around the
-    middle and resized, as the model needs and as an evaluation with that --eval_crop does it.
+    named FILE[i], those of an array array[i]. Grey and colour are converted, transparent parts show white, and any size
+    is cropped around the middle and resized, as the model needs and as an evaluation with that --eval_crop does it.
     """
 
-    def __init__(self, paths: Sequence[str], image_shape: ImageShape, eval_crop: float = 1.0) -> None:
+    def __init__(
+        self, given: Sequence[str | npt.NDArray[Any]], image_shape: ImageShape, eval_crop: float = 1.0
+    ) -> None:
         self._shape, self._window = image_shape, encoded.middle(eval_crop, image_shape)
         self._images: list[_Image] = []
         self._refused: dict[int, BadDataError] = {}  # of what is not to be opened; a .npy file counts as one image
         batches: list[npt.NDArray[np.uint8]] = []
         rows = 0
-        for path in paths:
-            name = printable(path)
+        for one in given:
+            path, name = (one, printable(one)) if isinstance(one, str) else ("", "array")
             try:
-                _require_regular(path)
-                if not path.lower().endswith(".npy"):
-                    self._images.append(_Image(name, path, _PICTURE))
-                    continue
-                batches.append(_fitted(_batch(path), image_shape, self._window))
+                if isinstance(one, str):
+                    _require_regular(path)
+                    if not path.lower().endswith(".npy"):
+                        self._images.append(_Image(name, path, _PICTURE))
+                        continue
+                batch = _batch(path) if isinstance(one, str) else _checked(name, one)
+                batches.append(_fitted(batch, image_shape, self._window))
             except BadDataError as error:
                 self._refused[len(self._images)] = error
                 self._images.append(_Image(name, "", _PICTURE))
@@ -98,8 +102,8 @@ class Images:
         others = [] if refused else [line for line in lines if not decoding.complains(line)]
         if not any(map(decoding.complains, lines)):
             return others
-        readable = [image.path for index, image in enumerate(self._images) if index not in self._refused]
-        found = decoding.damage([path for path in readable if not path.lower().endswith(".npy")])
+        pictures = [(index, image.path) for index, image in enumerate(self._images) if image.row == _PICTURE]
+        found = decoding.damage([path for index, path in pictures if index not in self._refused])
         return others + [
             f"WARNING: {printable(path)} may be damaged inside ({line}); look at it"
             for path, line in {**found.made_up, **found.skipped}.items()
@@ -143,13 +147,18 @@ def _batch(path: str) -> npt.NDArray[np.uint8]:
         raise BadDataError(f"{path}: {error.strerror or error}; give the path of a PNG, JPEG or .npy file") from None
     except (ValueError, EOFError) as error:
         raise BadDataError(f"{path} is not a whole .npy file ({error}); write it with numpy.save") from None
+    return _checked(path, batch)
+
+
+def _checked(name: str, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A batch as it is computed with: [n, height, width, 1 or 3] uint8. Raises BadDataError for another array."""
     if batch.ndim == 3:
         batch = batch[..., None]
     if batch.ndim != 4 or batch.shape[-1] not in (1, 3) or 0 in batch.shape:
         raise BadDataError(
-            f"{path} has shape {list(batch.shape)}; needed is [n, height, width] or [n, height, width, 1 or 3]"
+            f"{name} has shape {list(batch.shape)}; needed is [n, height, width] or [n, height, width, 1 or 3]"
         )
-    return _as_uint8(path, batch)
+    return _as_uint8(name, batch)
 
 
 def _as_uint8(path: str, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.engine import failures, forward
+from pipeline.engine import failures, forward, losses
 from pipeline.engine.towers import Towers
 from pipeline.errors import BadDataError
 from pipeline.serving.images import Images
@@ -30,8 +30,10 @@ class Predictions(NamedTuple):
 class Predictor:
     """A model on towers that predicts the classes of images."""
 
-    def __init__(self, model: keras.Model, towers: Towers, batch: int):
+    def __init__(self, model: keras.Model, towers: Towers, batch: int, multi_label: bool = False):
+        """multi_label: each class has a probability of its own."""
         self._model, self._towers, self._batch = model, towers, batch
+        self._loss = losses.plain(multi_label)
         self._compute = tf.function(self._compute_round, autograph=False)
 
     def __call__(self, images: Images, skip_unreadable: bool) -> Predictions:
@@ -75,6 +77,6 @@ class Predictor:
             index, pictures = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 indices.append(index)
-                probabilities.append(forward.probabilities(self._model, parameters, statistics, pictures))
+                probabilities.append(forward.probabilities(self._model, parameters, statistics, pictures, self._loss))
         with self._towers.on_host():
             return tf.concat(indices, 0), tf.concat(probabilities, 0)

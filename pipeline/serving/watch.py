@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.engine.evaluation import Evaluator, Scores
+from pipeline.engine.evaluation import Evaluator, Tally
 from pipeline.errors import PreemptedError, StorageError
 from pipeline.monitoring.journal import Journal
 from pipeline.process.preemption import Preemption
@@ -93,20 +93,20 @@ class _Scorer:
         """The checkpoints of the run."""
         return self._saved.checkpoints
 
-    def __call__(self, step: int, stop: Preemption) -> Scores | None:
-        """The scores; None if a stop is asked for. Raises StorageError for a checkpoint that cannot be read."""
+    def __call__(self, step: int, stop: Preemption) -> Tally | None:
+        """The tally; None if a stop is asked for. Raises StorageError for a checkpoint that cannot be read."""
         restored = self._saved.read(step)
         if self._evaluator is None:
             self._evaluator = self._make_evaluator(restored)
         else:
             self._towers.load(resume.fitted(restored, self._initial).values)
-        return self._evaluator(self._source, lambda: stop.requested)
+        return self._evaluator.tally(self._source, lambda: stop.requested)
 
     def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
         self._initial, self._source = assembly.initial(), assembly.evaluated(self._split)
-        return Evaluator(assembly.model, self._towers, assembly.config.eval_batch)
+        return assembly.evaluator(self._towers)
 
 
 class _Watch:
@@ -152,14 +152,15 @@ class _Watch:
 
     def _score(self, step: int, stop: Preemption) -> None:
         try:
-            scores = self._scorer(step, stop)
+            tally = self._scorer(step, stop)
         except StorageError as error:
             self._pass_over(step, error)
             return
-        if scores is None:
+        if tally is None:
             return
+        scores = tally.scores
         self._done.add(step)
-        self._journal.scalars(self._split, step, {"loss": scores.loss, "accuracy": scores.accuracy})
+        self._journal.scalars(self._split, step, tally.values)
         self._journal.progress(f"step {step}: {self._split} accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
 
     def _pass_over(self, step: int, error: StorageError) -> None:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import BadDataError, UsageError
+from pipeline.storage import stores
 from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ KINDS = {
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
 OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
-_FLAGS_OF = {"record_image_key": ("tfrecord",), "record_label_key": ("tfrecord",), "class_names": OF_PICTURES}
+_FLAGS_OF = {
+    "record_image_key": ("tfrecord",),
+    "record_label_key": ("tfrecord",),
+    "class_names": OF_PICTURES,
+    "multi_label": ("csv", "tfrecord", "tar", "fake"),
+}
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 
 
@@ -63,6 +69,12 @@ def check(spec: str) -> None:
         raise UsageError(f"source={spec} lacks its {wanted}; use --source={name}:{wanted}")
     if argument and wanted == "[NUMBER]" and not re.fullmatch("[1-9][0-9]*", argument):
         raise UsageError(f"source={spec}: '{argument}' is not a number of training examples; use one, as {name}:6000")
+    if "://" in argument:
+        if wanted != "GLOB":
+            raise UsageError(
+                f"source={spec} is no path of this machine; only tfrecord and tar files are read from object storage"
+            )
+        stores.check_readable(argument, f"source={spec}")
 
 
 def _is_text(spec: str) -> bool:

@@ -10,13 +10,14 @@ from absl import logging
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
 from pipeline.sources.fingerprints import Fingerprint
+from pipeline.sources.labels import Labels, of_example
 
 
 class Original(NamedTuple):
     """An example as it is stored."""
 
     name: str  # CLASS/FILE, which decides its place among the others; "" where the source has no names
-    label: int
+    labels: tuple[int, ...]  # its classes; one, but for multi-label data
     content: bytes  # of its picture's file; a PNG file where the source holds pixels
 
 
@@ -35,12 +36,20 @@ class Source(Protocol):
         """Hashes that are equal for equal examples in the same order, wherever they lie."""
         ...
 
+    @property
+    def labels(self) -> Labels:
+        """The classes of all examples: [n], or of multi-label data [n, most], rows filled up with NO_CLASS."""
+        ...
+
     def __len__(self) -> int:
         """Number of examples."""
         ...
 
     def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """[n] int64 in [0, len) -> (raw records with leading dimension n, labels [n] int32)."""
+        """[n] int64 in [0, len) -> (raw records with leading dimension n, labels [n] int32).
+
+        Labels of multi-label data are [n, classes] float32: 1 for each class that the example has, else 0.
+        """
         ...
 
     def decode(self, raw: Any, window: images.Window | None = None) -> tf.Tensor:
@@ -96,6 +105,10 @@ class Slice:
     def fingerprint(self) -> Fingerprint:
         return fingerprints.of_slice(self._source.fingerprint, self._start, self._start + self._length)
 
+    @property
+    def labels(self) -> Labels:
+        return self._source.labels[self._start : self._start + self._length]
+
     def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
         return self._source.fetch(indices + self._start)
 
@@ -124,6 +137,10 @@ class _SamePictures:
     def fingerprint(self) -> Fingerprint:
         return self._source.fingerprint
 
+    @property
+    def labels(self) -> Labels:
+        return self._source.labels
+
 
 class Resized(_SamePictures):
     """Another source, its images made to fit height x width."""
@@ -151,9 +168,9 @@ class Middle(_SamePictures):
 
 
 def as_png(source: Source, index: int) -> Original:
-    """The original of an example that has no file."""
-    raw, labels = source.fetch(tf.constant([index], tf.int64))
-    return Original("", int(labels[0]), tf.io.encode_png(source.decode(raw)[0]).numpy())
+    """The original of an example that has no file, of a source whose labels lie in memory."""
+    raw, _ = source.fetch(tf.constant([index], tf.int64))
+    return Original("", of_example(source.labels, index), tf.io.encode_png(source.decode(raw)[0]).numpy())
 
 
 def carve(source: Source, fraction: float) -> tuple[Slice, Slice]:

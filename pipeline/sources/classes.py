@@ -12,7 +12,7 @@ from pipeline.errors import BadDataError
 from pipeline.storage.files import expand
 from pipeline.storage.reading import read_small
 
-Numbers = dict[str, npt.NDArray[np.int32]]  # split -> the class of each of its examples
+Numbers = dict[str, npt.NDArray[np.int32]]  # split -> the class of each of its labels
 
 
 class Labels(NamedTuple):
@@ -45,8 +45,15 @@ def parsed(value: object) -> int | str | None:
     return value if type(value) is int and abs(value) < 2**31 else None
 
 
+def parsed_several(value: object) -> tuple[int | str, ...] | None:
+    """The labels in a list, each as `parsed`; None for anything else, and for a label that is there twice."""
+    labels = [parsed(part) for part in value] if isinstance(value, list) else [None]
+    usable = tuple(label for label in labels if label is not None)
+    return usable if len(usable) == len(labels) == len(set(usable)) else None
+
+
 def resolve(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -> tuple[tuple[str, ...], Numbers]:
-    """The names of the classes, and the class of each example, by split and in the order of its files.
+    """The names of the classes, and the class of each label, by split and in the order of its files.
 
     name: of the data, for messages. Raises BadDataError for a label that is no class.
     """
@@ -84,7 +91,7 @@ def _own_names(found: Mapping[str, Sequence[Labels]], first: int, count: int) ->
 
 def _by_text(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -> tuple[tuple[str, ...], Numbers]:
     """Classes that are told apart by their texts: numbered in their order, or in that of --class_names."""
-    if not all(part.textual for parts in found.values() for part in parts):
+    if not all(part.textual for parts in found.values() for part in parts if len(part.values)):
         raise BadDataError(f"{name}: some files have numbers as labels and others words; give all the same")
     words = sorted({text for part in found["train"] for text in part.texts.values()})
     names = given(config)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pipeline.errors import told_in
 from pipeline.process import standard_error
 from pipeline.sources import files
 from pipeline.sources.base import Source
@@ -135,11 +136,13 @@ def complains(line: str) -> bool:
 
 
 def _reason(source: Source, index: int) -> str:
-    """Why an example cannot be decoded, in TensorFlow's words."""
+    """Why an example cannot be decoded, in TensorFlow's words. Raises the error of a file that cannot be read."""
     try:
         raw, _ = source.fetch(tf.constant([index], tf.int64))
         source.decode(raw)
     except tf.errors.OpError as error:
+        if told := told_in(error.message):
+            raise told from None
         return words_of(error)
     return "it changed meanwhile"
 

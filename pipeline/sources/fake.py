@@ -1,19 +1,22 @@
 """fake[:NUMBER]: random images, for trying everything else out. Nothing can be learned from them."""
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Config
 from pipeline.random.keys import Purpose, fold_in
 from pipeline.sources import fingerprints, images
 from pipeline.sources.base import Original, Splits, as_png, carve
+from pipeline.sources.labels import NO_CLASS, Labels, Lookup
 
 SIDE = 28  # pixels, height and width
 
 
 def open_splits(argument: str, config: Config) -> Splits:
     """`argument` examples to train on and validate with, and a sixth as many to test on."""
-    train, validation = carve(Fake(int(argument), stream=0), config.validation_fraction)
-    return Splits(train, validation, Fake(max(1, int(argument) // 6), stream=1))
+    kind = FakeMultiLabel if config.multi_label else Fake
+    train, validation = carve(kind(int(argument), stream=0), config.validation_fraction)
+    return Splits(train, validation, kind(max(1, int(argument) // 6), stream=1))
 
 
 class Fake:
@@ -32,6 +35,10 @@ class Fake:
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.convert_to_tensor(indices), tf.cast(indices % 10, tf.int32)
 
+    @property
+    def labels(self) -> Labels:
+        return np.arange(self._length, dtype=np.int32) % 10
+
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         eights = tf.range(SIDE * SIDE // 8)  # of pixels, to a 64-bit key
         keys = fold_in(self._stream, Purpose.EXAMPLE, raw[:, None], eights)
@@ -43,3 +50,23 @@ class Fake:
 
     def where(self, index: int) -> str:
         return f"fake: example {index}"
+
+
+class FakeMultiLabel(Fake):
+    """The same images with 0, 1 or 2 labels each: the index and its tenth, modulo 10; one of every three has none."""
+
+    def __init__(self, length: int, stream: int) -> None:
+        super().__init__(length, stream)
+        self.fingerprint = {"numbers": fingerprints.digest(length, stream, "multi-label")}
+        indices = np.arange(length, dtype=np.int32)
+        first, second = indices % 10, indices // 10 % 10
+        table = np.stack([first, np.where(first == second, NO_CLASS, second)], axis=1)
+        table[indices % 3 == 2] = NO_CLASS
+        self._labels = Lookup(table, len(self.class_names))
+
+    @property
+    def labels(self) -> Labels:
+        return self._labels.array
+
+    def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.convert_to_tensor(indices), self._labels(indices)

@@ -12,7 +12,9 @@ from pipeline.errors import BadDataError
 from pipeline.process import standard_error
 from pipeline.sources import classes, decoding, files, fingerprints, images, order
 from pipeline.sources.base import Original, Splits, complete
+from pipeline.sources.labels import Labels, Lookup, by_example, joined_names, of_example
 from pipeline.sources.listing import printable
+from pipeline.sources.shard_files import ShardFiles
 from pipeline.sources.shards import Shard
 from pipeline.text.flag_values import ImageSize
 
@@ -23,28 +25,34 @@ class PackedFiles:
     """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
 
     def __init__(
-        self, shards: Sequence[Shard], labels: npt.NDArray[np.int32], class_names: tuple[str, ...], name: str
+        self,
+        files: ShardFiles,
+        shards: Sequence[Shard],
+        labels: Labels,
+        class_names: tuple[str, ...],
+        name: str,
     ) -> None:
         """labels: of all pictures in the order of the shards, numbers of classes. image_shape is set by `splits`."""
+        self._files = files
         self.class_names, self.name = class_names, name
         self.image_shape: images.ImageShape = (0, 0, 0)
         counts = [len(shard.contents.offsets) for shard in shards]
         names = order.names(
             [name for shard in shards for name in shard.contents.names],
-            [class_names[label] for label in labels],
+            joined_names(labels, class_names),
             lambda: [
                 f"{os.path.basename(shard.path)}:{i}" for shard in shards for i in range(len(shard.contents.names))
             ],
         )
         places = order.by_hash(names)
-        self._files = [(shard.path, shard.size, shard.mtime_ns) for shard in shards]
+        self._stored = [shard.stored for shard in shards]
         self._shards = np.repeat(np.arange(len(shards), dtype=np.int32), counts)[places]
         self._numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])[places]
         self._offsets = np.concatenate([shard.contents.offsets for shard in shards])[places]
         self.sizes = np.concatenate([shard.contents.lengths for shard in shards])[places]
         ordered = [os.fsencode(names[i]) for i in places]
         self._names, self._ends = b"".join(ordered), np.cumsum([len(name) for name in ordered])
-        self._labels = tf.constant(labels[places], tf.int32)
+        self._labels = Lookup(labels[places], len(class_names))
         self.fingerprint = {
             "file names": fingerprints.digest("\0".join(names[i] for i in places)),
             "labels": fingerprints.digest(labels[places], *class_names),
@@ -54,50 +62,33 @@ class PackedFiles:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def labels(self) -> Labels:
+        return self._labels.array
+
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoded = tf.numpy_function(self.read, [indices], tf.string, stateful=False)
-        return tf.ensure_shape(encoded, indices.shape), tf.gather(self._labels, indices)
+        return tf.ensure_shape(encoded, indices.shape), self._labels(indices)
 
     def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError."""
-        found = np.empty(len(indices), dtype=object)
-        for shard in np.unique(self._shards[indices]):
-            descriptor = self._opened(shard)
-            try:
-                for place in np.flatnonzero(self._shards[indices] == shard):
-                    index = indices[place]
-                    found[place] = os.pread(descriptor, int(self.sizes[index]), int(self._offsets[index]))
-            finally:
-                os.close(descriptor)
-        return found
+        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError, and StorageError for a store."""
+        return self._files.read(self._stored, self._shards[indices], self._offsets[indices], self.sizes[indices])
 
     def original(self, index: int) -> Original:
         [content] = self.read(np.array([index]))
         start = int(self._ends[index - 1]) if index else 0
-        return Original(os.fsdecode(self._names[start : self._ends[index]]), int(self._labels[index]), content)
-
-    def _opened(self, shard: int) -> int:
-        """A descriptor of a shard. Raises BadDataError if it is another file than the one that was indexed."""
-        path, size, mtime_ns = self._files[shard]
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise BadDataError(f"{printable(path)} cannot be read ({error.strerror}); make it readable") from None
-        status = os.fstat(descriptor)
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
-            os.close(descriptor)
-            raise BadDataError(f"{printable(path)} changed since the start; start the same command again")
-        return descriptor
+        name = os.fsdecode(self._names[start : self._ends[index]])
+        return Original(name, of_example(self.labels, index), content)
 
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window)
 
     def where(self, index: int) -> str:
-        return f"{printable(self._files[self._shards[index]][0])}: record {self._numbers[index]}"
+        return f"{printable(self._stored[self._shards[index]].path)}: record {self._numbers[index]}"
 
 
-def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
-    """The splits that lie in these shards, those they lack made of others by `complete`.
+def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
+    """The splits that lie in these shards of the files, those they lack made of others by `complete`.
 
     Raises BadDataError for a label that is no class and, with `examine`, for pictures among the first that cannot be
     decoded.
@@ -105,7 +96,8 @@ def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, exam
     labels = {split: [_labels(shard) for shard in shards] for split, shards in found.items()}
     class_names, numbers = classes.resolve(name, labels, config)
     opened = {
-        split: PackedFiles(shards, numbers[split], class_names, f"{name} {split}") for split, shards in found.items()
+        split: PackedFiles(files, shards, _by_picture(numbers[split], shards), class_names, f"{name} {split}")
+        for split, shards in found.items()
     }
     if empty := [split for split, source in opened.items() if not len(source)]:
         raise BadDataError(f"{name}: its {empty[0]} files hold no pictures; give others")
@@ -120,6 +112,12 @@ def splits(name: str, found: Mapping[str, Sequence[Shard]], config: Config, exam
 def _labels(shard: Shard) -> classes.Labels:
     contents = shard.contents
     return classes.Labels(printable(shard.path), contents.labels, contents.classes, contents.textual)
+
+
+def _by_picture(numbers: npt.NDArray[np.int32], shards: Sequence[Shard]) -> Labels:
+    """The classes in the shards, which stand one after another, by picture."""
+    counts = [shard.contents.counts for shard in shards if shard.contents.counts is not None]
+    return by_example(numbers, np.concatenate(counts)) if counts else numbers
 
 
 def _image_shape(source: PackedFiles, size: ImageSize, examine: bool) -> images.ImageShape:

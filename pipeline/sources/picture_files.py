@@ -1,5 +1,6 @@
 """A split of picture files, which are read when their turn comes."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,21 +12,31 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import fingerprints, images, listing
 from pipeline.sources.base import Original
+from pipeline.sources.labels import Labels, Lookup, by_example, of_example
 from pipeline.storage.reading import open_regular
 
 
 class Example(NamedTuple):
-    """An image file and its label."""
+    """An image file and its labels."""
 
     name: str  # its path below the split's directory
     path: str
-    label: int
+    label: int | tuple[int, ...]  # of multi-label data, any number
     listed: str = ""  # where a file lists it, as it stands before the path in a message
 
 
 def _short(path: str) -> str:
     """CLASS/FILE, of a path in a folder of classes."""
     return "/".join(path.split("/")[-2:])
+
+
+def _table(labels: Sequence[int | tuple[int, ...]]) -> Labels:
+    """The labels of all examples, of each of which there is one, or of each a tuple."""
+    if all(isinstance(label, int) for label in labels):
+        return np.array(labels, np.int32)
+    several = [label if isinstance(label, tuple) else (label,) for label in labels]
+    numbers = np.array(list(itertools.chain(*several)), np.int32)
+    return by_example(numbers, np.array(list(map(len, several)), np.int64))
 
 
 class PictureFiles:
@@ -44,8 +55,8 @@ class PictureFiles:
         as_paths = all(_short(e.path) == e.name for e in examples)
         self._names = None if as_paths else names
         self._paths = tf.constant([os.fsencode(example.path) for example in examples], tf.string)
-        self._labels = tf.constant([example.label for example in examples], tf.int32)
-        labels = self._labels.numpy()
+        labels = _table([example.label for example in examples])
+        self._labels = Lookup(labels, len(class_names))
         self.fingerprint = {
             "file names": fingerprints.digest("\0".join(names)),
             "labels": fingerprints.digest(labels, *class_names),
@@ -53,10 +64,14 @@ class PictureFiles:
         }
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._paths)
+
+    @property
+    def labels(self) -> Labels:
+        return self._labels.array
 
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(self._paths, indices), tf.gather(self._labels, indices)
+        return tf.gather(self._paths, indices), self._labels(indices)
 
     def decode(self, raw: tf.Tensor, window: images.Window | None = None) -> tf.Tensor:
         return images.decode_batch(raw, self.image_shape, window, read=tf.io.read_file)
@@ -75,7 +90,7 @@ class PictureFiles:
                 f"{listing.printable(path)} cannot be read ({error.strerror}); replace or remove it"
             ) from None
         name = self._names[index] if self._names else _short(path)
-        return Original(name, int(self._labels[index]), content)
+        return Original(name, of_example(self.labels, index), content)
 
     def where(self, index: int) -> str:
         return listing.printable(self.paths([index])[0])

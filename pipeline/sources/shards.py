@@ -1,18 +1,18 @@
 """Files that hold many pictures each: found by a glob, split by their names, and indexed once.
 
 An index says where in its shard each picture lies, and what it is of. It is kept in a directory beside the shard, else
-below --data_dir or ~/.cache/pipeline, and made again when the shard's size or time of change is another.
+below --data_dir or ~/.cache/pipeline, and made again when the shard's size or time of change is another. Indices of
+shards in a store are kept there alone, and made again when size or ETag is another.
 """
 
 import contextlib
-import glob
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,12 @@ from absl import logging
 from tqdm import tqdm
 
 from pipeline.config import Config
-from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import fingerprints
+from pipeline.errors import BadDataError
 from pipeline.sources.listing import printable, some
-from pipeline.storage.files import expand
+from pipeline.sources.shard_files import ShardFiles
+from pipeline.storage.stores import Stored
 
 _VERSION = 1  # of an index; raised when its form or its meaning changes
-_BESIDE = ".pipeline-index"  # the directory beside the shards
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
 SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
@@ -40,27 +39,29 @@ class Index(NamedTuple):
     names: list[str]  # of the pictures' files; "" where the shard has none
     classes: dict[int, str]  # label -> the text that the shard has for it
     textual: bool = False  # whether classes are told apart by their texts alone
+    counts: npt.NDArray[np.int64] | None = None  # the labels of each picture, of multi-label data; None: each has one
 
 
 class Shard(NamedTuple):
-    """A file and its index, made when the file had this size and time of change."""
+    """A file and its index, made when the file was as `stored` says."""
 
-    path: str
-    size: int  # bytes
-    mtime_ns: int
+    stored: Stored
     contents: Index
 
+    @property
+    def path(self) -> str:
+        """The file's path, or its address."""
+        return self.stored.path
 
-def find(kind: str, pattern: str) -> dict[str, list[str]]:
+
+def find(files: ShardFiles, kind: str, pattern: str) -> dict[str, list[str]]:
     """The paths that the glob matches, sorted, by split: train, and maybe validation and test.
 
     A split is a word of the file's name, else of its directory's: train, test, validation, valid or val. Where no path
     has one, all are train. Raises BadDataError where none matches, some have no split, or none is for training.
     """
-    expanded = expand(pattern, f"source={kind}")
-    paths = [expanded] if os.path.isfile(expanded) else sorted(filter(os.path.isfile, glob.glob(expanded)))
+    paths, hint = files.find(kind, pattern)
     if not paths:
-        hint = f"; give its files, as {kind}:{pattern}/*" if os.path.isdir(expanded) else "; correct it"
         raise BadDataError(f"source={kind}:{pattern} matches no file{hint}")
     splits: dict[str, list[str]] = {}
     for path in paths:
@@ -78,50 +79,51 @@ def find(kind: str, pattern: str) -> dict[str, list[str]]:
 
 
 def _split_of(path: str) -> str:
-    """The split in a file's name, else in its directory's; '' where there is none."""
-    directory, name = os.path.split(os.path.abspath(path))
+    """The split in a file's name, else in its directory's, which may be no bucket; '' where there is none."""
+    _, _, in_store = path.partition("://")
+    directory, name = os.path.split(in_store.partition("/")[2] if in_store else os.path.abspath(path))
     for words in (name, os.path.basename(directory)):
         if found := _SPLIT.search(words.lower()):
             return SPLIT_OF[found[1]]
     return ""
 
 
-def indexed(paths: Sequence[str], make: Callable[[str], Index], form: str, config: Config) -> list[Shard]:
+def indexed(
+    files: ShardFiles, paths: Sequence[str], make: Callable[[str, IO[bytes]], Index], form: str, config: Config
+) -> list[Shard]:
     """The shards at these paths with their indices: kept ones, or made by `make`, several at a time.
 
-    form: text that two indices of one file share only if they are equal: the kind of shard and the keys looked for.
-    Raises BadDataError for the first shard that cannot be read.
+    make: of a path and the open file. form: text that two indices of one file share only if they are equal: the kind of
+    shard and the keys looked for. Raises BadDataError for the first shard that cannot be read.
     """
     how: dict[str, Any] = {"desc": "index", "total": len(paths), "unit": "file", "delay": 1, "leave": False}
     with ThreadPoolExecutor(16) as threads:
-        found = threads.map(lambda path: _shard(path, make, form, config), paths)
+        found = threads.map(lambda path: _shard(files, path, make, form), paths)
         # None: a moving line where stderr is a terminal.
         return list(tqdm(found, **how, file=sys.stderr, disable=config.quiet or None))
 
 
-def _shard(path: str, make: Callable[[str], Index], form: str, config: Config) -> Shard:
-    try:
-        status = os.stat(path)
-        stamp = [_VERSION, status.st_size, status.st_mtime_ns]
-        places = _places(path, form, config)
-        kept = next((index for index in (_load(place, stamp) for place in places) if index), None)
-        index = kept or make(path)
-    except OSError as error:
-        raise BadDataError(f"{printable(path)} cannot be read ({error.strerror}); make it readable") from None
-    if not kept and not any(_write(place, stamp, index) for place in places):
-        logging.warning("the index of %s is kept nowhere; it is made again at every start", printable(path))
-    return Shard(path, status.st_size, status.st_mtime_ns, index)
+def _shard(files: ShardFiles, path: str, make: Callable[[str, IO[bytes]], Index], form: str) -> Shard:
+    file, places = files.stored(path), files.places(path, form)
+    stamp = [_VERSION, file.size, file.version]
+    if kept := _kept(places, stamp):
+        return Shard(file, kept)
+    with files.alone(places[0]):
+        if kept := _kept(places, stamp):  # another process has made it meanwhile
+            return Shard(file, kept)
+        try:
+            with files.opened(file) as content:
+                index = make(path, content)
+        except OSError as error:
+            raise BadDataError(f"{printable(path)} cannot be read ({error.strerror}); make it readable") from None
+        if not any(_write(place, stamp, index) for place in places):
+            logging.warning("the index of %s is kept nowhere; it is made again at every start", printable(path))
+    return Shard(file, index)
 
 
-def _places(path: str, form: str, config: Config) -> list[Path]:
-    """Where the index of a shard may lie, the place beside it first."""
-    whole = os.path.abspath(path)
-    name = f"{fingerprints.digest(os.path.basename(whole), form)}.npz"
-    places = [Path(os.path.dirname(whole)) / _BESIDE / name]
-    with contextlib.suppress(UsageError):  # no home is known
-        directory = expand(config.data_dir or "~/.cache/pipeline", "data_dir")
-        places.append(Path(directory) / "index" / f"{fingerprints.digest(whole, form)}.npz")
-    return places
+def _kept(places: Sequence[Path], stamp: list[int]) -> Index | None:
+    """The index that lies at one of these places and is of a shard with this stamp; None if there is none."""
+    return next((index for index in (_load(place, stamp) for place in places) if index), None)
 
 
 def _load(place: Path, stamp: list[int]) -> Index | None:
@@ -135,11 +137,13 @@ def _load(place: Path, stamp: list[int]) -> Index | None:
             offsets, lengths, labels, numbers = (file[name] for name in ("offsets", "lengths", "labels", "classes"))
             names, texts = (_split(file[name]) for name in ("names", "texts"))
             classes = dict(zip(numbers.tolist(), texts, strict=True))
-            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]))
+            counts = file["counts"] if "counts" in file.files else None
+            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]), counts)
     except Exception as error:  # a cache may be damaged in any way; making it again repairs it
         logging.warning("%s is damaged (%s); the index is made again", place, error)
         return None
-    return index if len(names) == len(offsets) == len(lengths) == len(labels) else None
+    total, rows = (len(labels), len(labels)) if counts is None else (int(counts.sum()), len(counts))
+    return index if len(names) == len(offsets) == len(lengths) == rows and len(labels) == total else None
 
 
 def _write(place: Path, stamp: list[int], index: Index) -> bool:
@@ -147,12 +151,15 @@ def _write(place: Path, stamp: list[int], index: Index) -> bool:
     temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            "stamp": np.array(stamp), "offsets": index.offsets, "lengths": index.lengths, "labels": index.labels,
+            "names": _joined(index.names), "classes": np.array(list(index.classes), np.int64),
+            "texts": _joined(list(index.classes.values())), "textual": np.array(index.textual),
+        }  # fmt: skip
+        if index.counts is not None:
+            arrays["counts"] = index.counts
         with open(temporary, "wb") as file:
-            np.savez(
-                file, stamp=np.array(stamp), offsets=index.offsets, lengths=index.lengths, labels=index.labels,
-                names=_joined(index.names), classes=np.array(list(index.classes), np.int64),
-                texts=_joined(list(index.classes.values())), textual=np.array(index.textual),
-            )  # fmt: skip
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for savez's own
         temporary.replace(place)
     except OSError:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""csv:FILE: a table of picture files, with the columns path, label and split, as .csv, .tsv or .jsonl.
+"""csv:FILE: a table of picture files, with the columns path, label (or labels) and split, as .csv, .tsv or .jsonl.
 
 Paths are relative to the table. A split is train, test or val (valid, validation); rows of a table without that column
 are all for training.
@@ -7,10 +7,14 @@ are all for training.
 import os
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import classes, file_splits, order, table_rows
 from pipeline.sources.base import Splits, complete
+from pipeline.sources.labels import Labels, by_example, joined_names, of_example
 from pipeline.sources.listing import UNREADABLE, printable
 from pipeline.sources.picture_files import Example
 from pipeline.sources.shards import SPLIT_OF
@@ -23,12 +27,15 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     path = expand(argument, "source=csv")
     if not path.lower().endswith(table_rows.SUFFIXES):
         raise UsageError(f"source=csv:{argument} ends with none of {', '.join(table_rows.SUFFIXES)}; rename it")
-    rows = _by_split(path, table_rows.read(path))
+    rows = _by_split(path, table_rows.read(path, config.multi_label))
     place = printable(path)
-    labels = {split: [classes.numbered([row.label for row in some], place)] for split, some in rows.items()}
+    labels = {
+        split: [classes.numbered([label for row in some for label in row.labels], place)]
+        for split, some in rows.items()
+    }
     class_names, numbers = classes.resolve(place, labels, config)
     listed = {
-        split: _examples(path, some, [class_names[number] for number in numbers[split]], numbers[split].tolist())
+        split: _examples(path, some, _by_row(numbers[split], some, config.multi_label), class_names)
         for split, some in rows.items()
     }
     called = {f"{place} ({split})": examples for split, examples in listed.items()}
@@ -57,11 +64,23 @@ def _by_split(path: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {split: found[split] for split in ("train", "test", "validation") if split in found}
 
 
-def _examples(path: str, rows: Sequence[Row], words: Sequence[str], numbers: Sequence[int]) -> list[Example]:
-    """The pictures of a split in the order of their names. words, numbers: the class of each row."""
+def _by_row(numbers: npt.NDArray[np.int32], rows: Sequence[Row], multi_label: bool) -> Labels:
+    """The classes of the rows, which stand one after another in `numbers`, by row."""
+    counts = np.array([len(row.labels) for row in rows], np.int64)
+    return by_example(numbers, counts) if multi_label else numbers
+
+
+def _examples(path: str, rows: Sequence[Row], table: Labels, class_names: Sequence[str]) -> list[Example]:
+    """The pictures of a split in the order of their names. table: the classes of each row."""
     directory = os.path.dirname(path)
+    words = joined_names(table, class_names)
     names = order.names([row.path for row in rows], words, lambda: [f"{row.line}/{row.path}" for row in rows])
     listed = [f"{printable(path)}: line {row.line}: " for row in rows]
     return [
-        Example(names[i], os.path.join(directory, rows[i].path), numbers[i], listed[i]) for i in order.by_hash(names)
+        Example(names[i], os.path.join(directory, rows[i].path), _label(table, i), listed[i])
+        for i in order.by_hash(names)
     ]
+
+
+def _label(table: Labels, i: int) -> int | tuple[int, ...]:
+    return int(table[i]) if table.ndim == 1 else of_example(table, i)

@@ -1,4 +1,4 @@
-"""The rows of a table of pictures: a CSV, TSV or JSONL file with the columns path, label and split."""
+"""The rows of a table of pictures: a CSV, TSV or JSONL file with the columns path, label or labels, and split."""
 
 import csv
 import json
@@ -15,17 +15,18 @@ from pipeline.storage.reading import open_regular, parse_json
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl")
-NEEDED, OPTIONAL = ("path", "label"), ("split",)
-_UNUSED = {"weight": "examples have no weights", "labels": "an example has one label"}  # refused, and why
+SEPARATOR = "|"  # of several labels in one cell
+_OPTIONAL = ("split",)
+_NAME_THEM = "name its columns in its first line"
 _SHOWN = 60  # characters of a value in a message
 
 
 class Row(NamedTuple):
-    """One row: a picture, its label, and its split as it is written ("" without one)."""
+    """One row: a picture, its labels, and its split as it is written ("" without one)."""
 
     line: int  # of the file, from 1
     path: str
-    label: int | str
+    labels: tuple[int | str, ...]  # one, but for multi-label data
     split: str
 
 
@@ -33,14 +34,18 @@ class _Unusable(Exception):
     """What is wrong with a row, to follow its line."""
 
 
-def read(path: str) -> list[Row]:
-    """The rows of the file, whose suffix is one of SUFFIXES. Raises BadDataError for the first that cannot be used."""
+def read(path: str, multi_label: bool) -> list[Row]:
+    """The rows of the file, whose suffix is one of SUFFIXES. Raises BadDataError for the first that cannot be used.
+
+    multi_label: whether the column labels is read, and not the column label.
+    """
+    column = "labels" if multi_label else "label"
     rows = []
     line = 0
     try:
         with open_regular(Path(path)) as file:
-            for line, values in _values(path, file):
-                rows.append(_row(line, values))
+            for line, values in _values(path, file, column):
+                rows.append(_row(line, values, column))
     except OSError as error:
         raise BadDataError(f"source=csv:{printable(path)} cannot be read ({error.strerror}); correct it") from None
     except UnicodeDecodeError:
@@ -50,7 +55,7 @@ def read(path: str) -> list[Row]:
     return rows
 
 
-def _values(path: str, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _values(path: str, file: IO[bytes], column: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The number of each row's line, and its values by column."""
     lines = (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(file))
     if path.lower().endswith(".jsonl"):
@@ -58,14 +63,14 @@ def _values(path: str, file: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 values = _object(path, number, line)
-                _check_columns(path, list(values), tell=not told)
+                _check_columns(path, list(values), column, tell=not told)
                 told = True
                 yield number, values
         return
     reader = csv.reader(lines, delimiter=DELIMITERS[Path(path).suffix.lower()], strict=True)
     try:
-        header = [column.strip() for column in next(reader, [])]
-        _check_columns(path, header, tell=True)
+        header = [name.strip() for name in next(reader, [])]
+        _check_columns(path, header, column, tell=True)
         for cells in reader:
             if len(cells) not in (0, len(header)):
                 raise BadDataError(
@@ -90,36 +95,60 @@ def _object(path: str, number: int, line: str) -> dict[str, Any]:
     return values
 
 
-def _check_columns(path: str, columns: list[str], tell: bool) -> None:
+def _check_columns(path: str, columns: list[str], column: str, tell: bool) -> None:
     """Raises BadDataError for a column that is missing, there twice, or means what nothing here uses.
 
-    tell: whether columns of another meaning, which are left out, are told.
+    column: label or labels. tell: whether columns of another meaning, which are left out, are told.
     """
     place = printable(path)
-    if missing := [name for name in NEEDED if name not in columns]:
+    if column == "label" and "labels" in columns:
+        raise BadDataError(
+            f"{place} has a column labels, and an example has one label; give --multi_label, or remove or rename it"
+        )
+    if "weight" in columns:
+        raise BadDataError(f"{place} has a column weight, and examples have no weights; remove or rename it")
+    read = ("path", column, *_OPTIONAL)
+    if missing := [name for name in ("path", column) if name not in columns]:
         found = ", ".join(columns)[:_SHOWN] or "nothing"
-        raise BadDataError(f"{place} has no column {missing[0]}, but {found}; name its columns in its first line")
-    for name in (*NEEDED, *OPTIONAL):
+        remedy = "leave out --multi_label, which needs it, or add it" if missing[0] == "labels" else _NAME_THEM
+        raise BadDataError(f"{place} has no column {missing[0]}, but {found}; {remedy}")
+    for name in read:
         if columns.count(name) > 1:
             raise BadDataError(f"{place} has two columns {name}; remove or rename one")
-    for name, reason in _UNUSED.items():
-        if name in columns:
-            raise BadDataError(f"{place} has a column {name}, and {reason}; remove or rename it")
-    others = [name for name in columns if name not in (*NEEDED, *OPTIONAL)]
+    others = [name for name in columns if name not in read]
     if others and tell:
         logging.warning("%s: not read of its columns: %s", place, ", ".join(others))
 
 
-def _row(line: int, values: dict[str, Any]) -> Row:
+def _row(line: int, values: dict[str, Any], column: str) -> Row:
     """Raises _Unusable."""
-    path, label, split = values["path"], classes.parsed(values["label"]), values.get("split") or ""
+    path, split = values["path"], values.get("split") or ""
     if not isinstance(path, str) or not path or not _is_name(path):
         raise _Unusable(f"has the path {_shown(path)}; give the path of a picture")
-    if label is None:
-        raise _Unusable(f"has the label {_shown(values['label'])}; give a whole number or a text of one line")
+    labels = _several(values[column]) if column == "labels" else _one(values[column])
     if not isinstance(split, str):
         raise _Unusable(f"has the split {_shown(split)}; give train, val or test")
-    return Row(line, path, label, split.strip())
+    return Row(line, path, labels, split.strip())
+
+
+def _one(value: Any) -> tuple[int | str]:
+    label = classes.parsed(value)
+    if label is None:
+        raise _Unusable(f"has the label {_shown(value)}; give a whole number or a text of one line")
+    return (label,)
+
+
+def _several(value: Any) -> tuple[int | str, ...]:
+    """The labels in a list of JSON, or in a cell, where SEPARATOR lies between them; an empty one has none."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(SEPARATOR)] if value.strip() else []
+    labels = classes.parsed_several(value)
+    if labels is None:
+        raise _Unusable(
+            f"has the labels {_shown(value)}; give a list of whole numbers or texts of one line, each once "
+            f"(in CSV, with {SEPARATOR} between them)"
+        )
+    return labels
 
 
 def _is_name(path: str) -> bool:

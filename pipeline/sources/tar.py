@@ -1,46 +1,53 @@
 """tar:GLOB: WebDataset shards, tar files in which the files of one example share their name up to the first dot.
 
 KEY.jpg (or .png, .jpeg, .bmp, .gif) is the picture, KEY.cls or KEY.json the label: a number from 0, or the text of the
-class; in JSON as {"label": ...}. Only headers and labels are read when the index is made.
+class; in JSON as {"label": ...}. With --multi_label, KEY.json has all of them, as {"labels": [...]}. Only headers and
+labels are read when the index is made.
 """
 
 import contextlib
 import os
 import tarfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import IO, Any
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import classes, packed_files, shards
+from pipeline.sources import classes, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import open_regular, parse_json
+from pipeline.storage.reading import parse_json
 
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
 
 def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+    files = shard_files.of(argument, config)
+    form = "tar of several labels" if config.multi_label else "tar"
+    make = partial(index_of, multi_label=config.multi_label)
     found = {
-        split: shards.indexed(paths, index_of, "tar", config) for split, paths in shards.find("tar", argument).items()
+        split: shards.indexed(files, paths, make, form, config)
+        for split, paths in shards.find(files, "tar", argument).items()
     }
-    return packed_files.splits(f"tar:{argument}", found, config, examine)
+    return packed_files.splits(f"tar:{argument}", files, found, config, examine)
 
 
-def index_of(path: str) -> Index:
-    """The index of one file. Raises BadDataError for one that is cut off, and for an example without picture or label.
+def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
+    """The index of an open file. Raises BadDataError for a cut-off one, and an example without picture or label.
 
-    Labels are numbers of the file's own texts, unless all of them are whole numbers.
+    path: for messages. Labels are numbers of the file's own texts, unless all of them are whole numbers.
     """
     pictures: dict[str, tarfile.TarInfo] = {}
-    labels: dict[str, int | str] = {}
+    labels: dict[str, tuple[int | str, ...]] = {}
     try:
-        with open_regular(Path(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in filter(tarfile.TarInfo.isreg, archive):
-                _sort(path, archive, member, pictures, labels)
+                _sort(path, archive, member, pictures, labels, multi_label)
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
     except tarfile.TarError as error:
@@ -49,7 +56,7 @@ def index_of(path: str) -> Index:
         ) from None
     _check(path, pictures, labels)
     members = list(pictures.values())
-    values = classes.numbered([labels[key] for key in pictures], printable(path))
+    values = classes.numbered([label for key in pictures for label in labels[key]], printable(path))
     return Index(
         offsets=shards.column([member.offset_data for member in members]),
         lengths=shards.column([member.size for member in members]),
@@ -57,6 +64,7 @@ def index_of(path: str) -> Index:
         names=[os.path.normpath(shards.plain(os.fsencode(member.name))) for member in members],
         classes=dict(values.texts),
         textual=values.textual,
+        counts=shards.column([len(labels[key]) for key in pictures]) if multi_label else None,
     )
 
 
@@ -65,7 +73,8 @@ def _sort(
     archive: tarfile.TarFile,
     member: tarfile.TarInfo,
     pictures: dict[str, tarfile.TarInfo],
-    labels: dict[str, int | str],
+    labels: dict[str, tuple[int | str, ...]],
+    multi_label: bool,
 ) -> None:
     """Puts a file of the archive where it belongs, by its suffix. Raises BadDataError for two of one kind."""
     directory, name = os.path.split(member.name)
@@ -80,24 +89,32 @@ def _sort(
     if is_picture:
         pictures[key] = member
     else:
-        labels[key] = _label(path, archive, member, is_json=suffix == "json")
+        labels[key] = _labels(path, archive, member, suffix == "json", multi_label)
 
 
-def _label(path: str, archive: tarfile.TarFile, member: tarfile.TarInfo, is_json: bool) -> int | str:
-    """The label in a file: a whole number, or text."""
+def _labels(
+    path: str, archive: tarfile.TarFile, member: tarfile.TarInfo, is_json: bool, multi_label: bool
+) -> tuple[int | str, ...]:
+    """The labels in a file, each a whole number or text: one, or with multi_label any number."""
     file = archive.extractfile(member)
     content = file.read(_MOST_LABEL_BYTES) if file else b""
     value: Any = None
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        value = parse_json(content)["label"] if is_json else content.decode().strip()
-    label = classes.parsed(value)
-    if label is not None:
-        return label
+        if multi_label:
+            value = parse_json(content)["labels"] if is_json else None
+        else:
+            value = [parse_json(content)["label"] if is_json else content.decode().strip()]
+    labels = classes.parsed_several(value)
+    if labels is not None:
+        return labels
     form = '{"label": ...} with a number or a text' if is_json else "a number or a text"
-    raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no label; it needs {form} of one line")
+    if multi_label:
+        form = 'to be KEY.json with {"labels": [...]}, each once: numbers, or texts'
+    what = "labels of --multi_label" if multi_label else "label"
+    raise BadDataError(f"{printable(path)}: {printable(member.name)} holds no {what}; it needs {form} of one line")
 
 
-def _check(path: str, pictures: dict[str, tarfile.TarInfo], labels: dict[str, int | str]) -> None:
+def _check(path: str, pictures: dict[str, tarfile.TarInfo], labels: Mapping[str, object]) -> None:
     """Raises BadDataError for the first example that lacks its label or its picture."""
     for key in pictures:
         if key not in labels:

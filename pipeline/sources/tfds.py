@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.sources import fingerprints, images
 from pipeline.sources.base import Original, Source, Splits, complete
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
+from pipeline.sources.labels import Labels
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
 from pipeline.text.flag_values import ImageSize
@@ -32,6 +34,7 @@ HELD_BYTES = 256 * 2**20  # a split of at most this many bytes, decoded, is held
 TFRECORD_BYTES = 2**30  # a split in TFRecord files, which cannot be read at random, is held encoded up to this many
 FORMAT = "array_record"
 SPLITS = ("train", "validation", "test")
+_AT_A_TIME = 500  # records read together for their labels
 
 
 class Features(NamedTuple):
@@ -69,6 +72,12 @@ class Records:
         example = tf.io.parse_example(tf.ensure_shape(serialized, indices.shape), form)
         return example[image], tf.cast(example[label], tf.int32)
 
+    @cached_property
+    def labels(self) -> Labels:
+        """See `Source.labels`. All records are read for them, once."""
+        parts = [np.arange(i, min(i + _AT_A_TIME, self._length)) for i in range(0, self._length, _AT_A_TIME)]
+        return np.concatenate([self.fetch(tf.constant(part, tf.int64))[1].numpy() for part in parts])
+
     def _fetch(self, indices: np.ndarray) -> np.ndarray:
         try:
             return np.array(self._read(indices.tolist()), dtype=object)
@@ -80,7 +89,7 @@ class Records:
 
     def original(self, index: int) -> Original:
         raw, labels = self.fetch(tf.constant([index], tf.int64))
-        return Original("", int(labels[0]), raw.numpy()[0])
+        return Original("", (int(labels[0]),), raw.numpy()[0])
 
     def where(self, index: int) -> str:
         return f"{self.name}: record {index}"

@@ -1,23 +1,25 @@
 """tfrecord:GLOB: TFRecord files of tf.train.Example messages, each with one encoded picture and one label.
 
+With --multi_label, all numbers of the label are read, and there may be none.
+
 The files are walked once, without reading the pictures: the checksum of each record's length is verified. That of its
 content is not: damage inside a picture is found by decoding it.
 """
 
+import contextlib
+import io
 import mmap
 import struct
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import packed_files, shards
+from pipeline.sources import packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import open_regular
 
 IMAGE_KEYS = ("image/encoded", "image")  # of TensorFlow's ImageNet scripts, and of TFDS
 LABEL_KEYS = ("image/class/label", "label")
@@ -40,65 +42,89 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
         (config.record_image_key,) if config.record_image_key else IMAGE_KEYS,
         (config.record_label_key,) if config.record_label_key else LABEL_KEYS,
     )
+    files = shard_files.of(argument, config)
+    form = f"tfrecord {keys}{' of several labels' if config.multi_label else ''}"
     found = {
-        split: shards.indexed(paths, partial(index_of, keys=keys), f"tfrecord {keys}", config)
-        for split, paths in shards.find("tfrecord", argument).items()
+        split: shards.indexed(files, paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
+        for split, paths in shards.find(files, "tfrecord", argument).items()
     }
-    return packed_files.splits(f"tfrecord:{argument}", found, config, examine)
+    return packed_files.splits(f"tfrecord:{argument}", files, found, config, examine)
 
 
-def index_of(path: str, keys: Keys) -> Index:
-    """The index of one file. Raises BadDataError for a record that is cut off, or lacks its picture or label."""
-    offsets, lengths, labels, names = [], [], [], []
+def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) -> Index:
+    """The index of an open file. Raises BadDataError for a record that is cut off, or lacks its picture or label.
+
+    path: for messages.
+    """
+    offsets, lengths, labels, names, counts = [], [], [], [], []
     classes: dict[int, str] = {}
-    for number, (data, start, end) in enumerate(_records(path)):
+    for number, (data, start, end, place) in enumerate(_records(path, file)):
         try:
             features = dict(_features(data, start, end))
             begin, stop = _first_bytes(data, _of(features, keys.image))
-            label = _first_int(data, _of(features, keys.label))
-            text = _text(data, features, TEXT_KEYS)
-            names.append(_text(data, features, NAME_KEYS))
+            own = _several(data, _of(features, keys.label)) if multi_label else _one(data, _of(features, keys.label))
+            texts = _texts(data, features, TEXT_KEYS)[: None if multi_label else 1]
+            names.append(next(iter(_texts(data, features, NAME_KEYS)), ""))
         except _Unreadable as error:
             raise BadDataError(f"{printable(path)}: record {number} {error}") from None
-        offsets.append(begin)
+        offsets.append(place + begin)
         lengths.append(stop - begin)
-        labels.append(label)
-        if text:
-            classes.setdefault(label, text)
-    return Index(shards.column(offsets), shards.column(lengths), shards.column(labels), names, classes)
+        labels += own
+        counts.append(len(own))
+        for label, text in zip(own, texts, strict=True) if len(texts) == len(own) else ():
+            if text:
+                classes.setdefault(label, text)
+    columns = shards.column(offsets), shards.column(lengths), shards.column(labels)
+    return Index(*columns, names, classes, counts=shards.column(counts) if multi_label else None)
 
 
 class _Unreadable(Exception):
     """What is wrong with a record, to follow its number."""
 
 
+_Data = mmap.mmap | bytes
 _Span = tuple[int, int]  # the first byte and the one behind the last
 
 
-def _records(path: str) -> Iterator[tuple[mmap.mmap, int, int]]:
-    """The file's content, and where the content of each record begins and ends."""
-    with open_regular(Path(path)) as file:
-        size = file.seek(0, 2)
-        if not size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            place = number = 0
-            while place < size:
-                header = data[place : place + _HEADER]
-                length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
-                if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
-                    raise BadDataError(
-                        f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
-                        "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
-                    )
-                end = place + _HEADER + length
-                if end + _FOOTER > size:
-                    raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
-                yield data, place + _HEADER, end
-                place, number = end + _FOOTER, number + 1
+def _records(path: str, file: IO[bytes]) -> Iterator[tuple[_Data, int, int, int]]:
+    """For each record bytes, where its content begins and ends in them, and where they begin in the file."""
+    size = file.seek(0, 2)
+    with contextlib.ExitStack() as stack:
+        mapped = _mapped(file, size)
+        if mapped:
+            stack.enter_context(mapped)
+        place = number = 0
+        while place < size:
+            header = _part(mapped or file, place, place + _HEADER)
+            length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
+            if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
+                raise BadDataError(
+                    f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
+                    "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
+                )
+            begin, end = place + _HEADER, place + _HEADER + length
+            if end + _FOOTER > size:
+                raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
+            yield (mapped, begin, end, 0) if mapped else (_part(file, begin, end), 0, length, begin)
+            place, number = end + _FOOTER, number + 1
 
 
-def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _mapped(file: IO[bytes], size: int) -> mmap.mmap | None:
+    """The content of a file of this machine, of which nothing is read that is not looked at; None for other files."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+    except io.UnsupportedOperation:
+        return None
+
+
+def _part(content: mmap.mmap | IO[bytes], start: int, end: int) -> bytes:
+    if isinstance(content, mmap.mmap):
+        return content[start:end]
+    content.seek(start)
+    return content.read(end - start)
+
+
+def _fields(data: _Data, place: int, end: int) -> Iterator[tuple[int, int, int]]:
     """The fields of a protocol buffer: number, and where the value begins and ends; numbers have end = -1.
 
     The value of a field that is a number stands in place of its beginning.
@@ -122,7 +148,7 @@ def _fields(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, i
         place += length
 
 
-def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
+def _varint(data: _Data, place: int, end: int) -> tuple[int, int]:
     """A number of up to 64 bits, and the place behind it."""
     value = shift = 0
     while place < end and shift < 64:
@@ -134,7 +160,7 @@ def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
     raise _Unreadable("is no tf.train.Example; give files of these")
 
 
-def _features(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[str, _Span]]:
+def _features(data: _Data, start: int, end: int) -> Iterator[tuple[str, _Span]]:
     """The features of an Example by name, each where its value, a tf.train.Feature, lies."""
     for field, begin, stop in _fields(data, start, end):
         if field != 1 or stop < 0:
@@ -159,14 +185,14 @@ def _of(features: dict[str, _Span], keys: tuple[str, ...]) -> tuple[str, _Span]:
     )
 
 
-def _values(data: mmap.mmap, feature: _Span, kind: int) -> Iterator[tuple[int, int]]:
+def _values(data: _Data, feature: _Span, kind: int) -> Iterator[tuple[int, int]]:
     """The values in the list of this kind that a tf.train.Feature holds, as `_fields` gives them."""
     for field, begin, stop in _fields(data, *feature):
         if field == kind and stop >= 0:
             yield from ((first, last) for number, first, last in _fields(data, begin, stop) if number == 1)
 
 
-def _first_bytes(data: mmap.mmap, named: tuple[str, _Span]) -> _Span:
+def _first_bytes(data: _Data, named: tuple[str, _Span]) -> _Span:
     key, feature = named
     for first, last in _values(data, feature, _BYTES_LIST):
         if last > first:
@@ -174,19 +200,42 @@ def _first_bytes(data: mmap.mmap, named: tuple[str, _Span]) -> _Span:
     raise _Unreadable(f"has no bytes in {key}; an encoded picture is needed there")
 
 
-def _first_int(data: mmap.mmap, named: tuple[str, _Span]) -> int:
+def _ints(data: _Data, feature: _Span) -> Iterator[int]:
+    for place, end in _values(data, feature, _INT64_LIST):
+        if end < 0:  # a number alone stands in place of its beginning
+            yield _signed(place)
+        while place < end:  # a packed list
+            value, place = _varint(data, place, end)
+            yield _signed(value)
+
+
+def _signed(value: int) -> int:
+    return value - (value >> 63 << 64)
+
+
+def _one(data: _Data, named: tuple[str, _Span]) -> list[int]:
     key, feature = named
-    for first, last in _values(data, feature, _INT64_LIST):
-        value = first if last < 0 else _varint(data, first, last)[0]  # alone, or the first of a packed list
-        return value - (value >> 63 << 64)
+    for value in _ints(data, feature):
+        return [value]
     raise _Unreadable(f"has no number in {key}; a class label is needed there")
 
 
-def _text(data: mmap.mmap, features: dict[str, _Span], keys: tuple[str, ...]) -> str:
+def _several(data: _Data, named: tuple[str, _Span]) -> list[int]:
+    key, feature = named
+    found = list(_ints(data, feature))
+    if len(set(found)) < len(found):
+        raise _Unreadable(f"has a number twice in {key}; give each label once")
+    if not found and any(number != _INT64_LIST for number, *_ in _fields(data, *feature)):
+        raise _Unreadable(f"has no numbers in {key}, but values of another kind; class labels are needed there")
+    return found
+
+
+def _texts(data: _Data, features: dict[str, _Span], keys: tuple[str, ...]) -> list[str]:
+    """The texts in the first of these features that is there."""
     for key in keys:
         if key in features:
-            return next((shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0), "")
-    return ""
+            return [shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0]
+    return []
 
 
 def _table() -> list[int]:

@@ -28,13 +28,11 @@ class ObjectStore(Store):
         super().__init__(address)
         protocol, _, path = address.partition("://")
         self._root = path.strip("/")
-        options = _OPTIONS[protocol]
-        with _store_errors():
-            self._files = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
-        self._files.retries = 1
+        with store_errors():
+            self._files = filesystem(protocol, **_OPTIONS[protocol])
 
     def sizes(self, below: str = "") -> dict[str, int]:
-        with _store_errors():
+        with store_errors():
             try:
                 found = self._files.find(f"{self._root}/{below}".rstrip("/"), detail=True)
             except FileNotFoundError:  # a prefix without objects
@@ -42,28 +40,37 @@ class ObjectStore(Store):
         return {name.removeprefix(f"{self._root}/"): entry["size"] for name, entry in found.items()}
 
     def read(self, name: str, start: int, end: int) -> bytes:
-        with _store_errors():
+        with store_errors():
             return self._files.cat_file(f"{self._root}/{name}", start=start, end=end)
 
     def write(self, name: str, content: bytes) -> None:
-        with _store_errors():
+        with store_errors():
             self._files.pipe_file(f"{self._root}/{name}", content)
 
     def upload(self, file: IO[bytes], name: str) -> None:
-        with _store_errors():  # a path through the open file, which works after its deletion, too
+        with store_errors():  # a path through the open file, which works after its deletion, too
             self._files.put_file(f"/proc/self/fd/{file.fileno()}", f"{self._root}/{name}", chunksize=PART)
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:  # one by one: the call for many hides which of them were refused
-            with _store_errors(), contextlib.suppress(FileNotFoundError):
+            with store_errors(), contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(f"{self._root}/{name}")
 
 
+def filesystem(protocol: str, **options: Any) -> Any:
+    """The file system of fsspec for a protocol. It neither repeats a request that fails nor remembers a listing."""
+    files = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
+    files.retries = 1
+    return files
+
+
 @contextlib.contextmanager
-def _store_errors() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
     """Raises StoreError for every error, since each library has its own, which are not all of OSError."""
     try:
         yield
+    except StoreError:
+        raise
     except FileNotFoundError as error:
         raise NotThereError(_reason(error)) from error
     except Exception as error:

@@ -9,10 +9,11 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pipeline.errors import UsageError
 from pipeline.storage.reading import open_regular
+from pipeline.text import extras
 
 EXTRAS = {"s3": "s3fs", "gs": "gcsfs"}  # protocol, which is also the extra of setup.cfg -> the package that speaks it
 BLOCK = 8 << 20  # bytes that are read at once
@@ -29,6 +30,18 @@ class NotThereError(StoreError):
 
 class RefusedError(StoreError):
     """The store refuses: no credentials, expired ones, or not the right to do this. To ask again does not help."""
+
+
+class ChangedError(StoreError):
+    """The file is another one than was found there before."""
+
+
+class Stored(NamedTuple):
+    """A file, as it was when it was found."""
+
+    path: str  # or its address
+    size: int  # bytes
+    version: int  # its time of change in ns; of an object, 62 bits of a hash of its ETag, or of what stands for it
 
 
 class Store(abc.ABC):
@@ -127,22 +140,42 @@ class Directory(Store):
 
 def check(address: str, flag: str) -> None:
     """Raises UsageError for an address that names no store, or whose extra is not installed. Touches no network."""
-    protocol, separator, rest = address.partition("://")
-    if not separator:
-        return
-    if protocol not in EXTRAS:
+    protocol, separator, _ = address.partition("://")
+    if separator and protocol not in EXTRAS:
         known = ", ".join(f"{name}://BUCKET/PREFIX" for name in EXTRAS)
         raise UsageError(f"{flag}={address} is no address of a store; use {known} or the path of a directory")
-    bucket = rest.partition("/")[0]
-    if not re.fullmatch(r"[\w.-]+", bucket):
-        raise UsageError(f"{flag}={address} names no bucket; write it as {protocol}://BUCKET/PREFIX")
+    if separator:
+        _check_bucket(address, f"{flag}={address}")
+
+
+def check_readable(address: str, named: str) -> None:
+    """Raises UsageError for an address of files that cannot be read here: of a bucket, or any that fsspec knows.
+
+    named: the address as the user gave it. Touches no network.
+    """
+    protocol = address.partition("://")[0]
+    if protocol in EXTRAS:
+        _check_bucket(address, named)
+        return
+    if importlib.util.find_spec("fsspec") is None:
+        raise UsageError(f"{named} needs fsspec, which is not installed; install it: pip install fsspec")
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(protocol)
+    except ValueError:
+        raise UsageError(f"{named} has an unknown protocol; use s3://, gs:// or another one of fsspec") from None
+    except ImportError as error:
+        raise UsageError(f"{named} needs a package that is not installed ({error}); install it") from None
+
+
+def _check_bucket(address: str, named: str) -> None:
+    protocol, _, rest = address.partition("://")
+    if not re.fullmatch(r"[\w.-]+", rest.partition("/")[0]):
+        raise UsageError(f"{named} names no bucket; write it as {protocol}://BUCKET/PREFIX")
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
-        raise UsageError(f"{flag}={address} has an empty part, . or .. in its path; write it without")
-    if importlib.util.find_spec(EXTRAS[protocol]) is None:
-        raise UsageError(
-            f"{flag}={address} needs {EXTRAS[protocol]}, which is not installed; "
-            f"install it: pip install 'tower-pipeline[{protocol}]'"
-        )
+        raise UsageError(f"{named} has an empty part, . or .. in its path; write it without")
+    extras.check(named, EXTRAS[protocol], protocol)
 
 
 def opened(address: str) -> Store:

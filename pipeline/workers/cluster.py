@@ -90,9 +90,9 @@ class Cluster:
         context.context().coordination_service.cluster_register_with_barrier = True  # else worker 0 waits on
 
     def add(self, own: ShardSums, step: tf.Tensor, asked: tf.Tensor) -> Total:
-        """The sums over all workers, each of which gives its own on its first tower, with the number that ask to stop.
+        """The sums over all workers, each of which gives its own on its first tower, with the sum of what they ask for.
 
-        asked: [] float32, 1 if this worker asks to stop.
+        asked: [] float32, what this worker asks for, see `exchange`.
         """
         if self.alone:
             return exchange.alone(own, step, asked)

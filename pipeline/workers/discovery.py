@@ -43,6 +43,11 @@ def _checked(found: Workers, config: Config) -> Workers:
             f"worker_index={found.index} is out of range of {found.count} worker(s), whose indices are 0 to "
             f"{found.count - 1}; correct it, or {names}"
         )
+    if config.min_workers > found.count:
+        raise UsageError(
+            f"min_workers={config.min_workers} is more than the {found.count} worker(s) of the job; lower it, or name "
+            "more in --worker_addresses, TF_CONFIG or Slurm"
+        )
     return found if found.count > 1 else ALONE
 
 

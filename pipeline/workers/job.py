@@ -9,30 +9,41 @@ from typing import IO, Any
 
 import tensorflow as tf
 
-from pipeline.config import ALIKE, Config
+from pipeline.config import Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError
 from pipeline.process.environment import pulse_fd
 from pipeline.process.preemption import Preemption, sigterm_held_back
+from pipeline.workers import agreement
 from pipeline.workers.cluster import Cluster
+from pipeline.workers.newcomers import Newcomers
 from pipeline.workers.peers import Peers
 from pipeline.workers.phases import PARTED, Phases
-from pipeline.workers.versions import REMEDIES, versions
 from pipeline.workers.watchdog import GRACE_S, Watchdog
 
 FINISHED_S = 10.0  # the chief of a finished run waits this long for other workers, to report the end to them
+TELL_S = 1.0  # in which newcomers call, and hear how the job ended
 SILENT_S = 2.5  # after a broken collective, a worker that is silent for this long is the cause
 
 
 class Job:
     """This process among the workers of its job. With one worker, there are no others to meet or to lose."""
 
-    def __init__(self, asked: Config, topology: Topology, preemption: Preemption, stop_file: Path):
-        """stop_file: if it exists, it asks for a stop, as a signal does."""
+    def __init__(
+        self,
+        asked: Config,
+        topology: Topology,
+        preemption: Preemption,
+        stop_file: Path,
+        newcomers: Newcomers | None = None,
+    ):
+        """stop_file: if it exists, it asks for a stop, as a signal does. newcomers: those of a job that may grow."""
         self._asked, self._topology, self._preemption = asked, topology, preemption
+        self._terms = agreement.terms(asked, topology.num_towers)
+        self.newcomers = newcomers
         self.phases = Phases(asked.stall_timeout, asked.start_timeout)
         with sigterm_held_back():
-            self._peers = Peers(topology.workers, self.phases.status) if topology.workers.count > 1 else None
+            self._peers = Peers(topology.workers, self.phases.status, newcomers) if topology.workers.addresses else None
         self.watchdog = Watchdog(asked, self.phases, preemption, self._peers, stop_file)
         self.rescue: Callable[[], None] = lambda: None  # saves what a broken collective leaves; raises PipelineError
 
@@ -64,8 +75,12 @@ class Job:
             peers.close()
 
     def _farewell(self, error: PipelineError | None) -> None:
-        if self._peers is not None and error is not None and not isinstance(error, PreemptedError):
+        if self._peers is None or error is None:
+            return
+        if not isinstance(error, PreemptedError):
             self._peers.leave(error)
+        if self.newcomers and self.newcomers.end(error):
+            time.sleep(TELL_S)
 
     @property
     def seconds_left(self) -> float:
@@ -78,7 +93,7 @@ class Job:
         try:
             yield
         except tf.errors.OpError as error:
-            if self._peers is None:
+            if self._peers is None or self._topology.workers.count == 1:
                 raise
             cause = self._cause(error, self._peers)
             self.part(cause)
@@ -105,6 +120,10 @@ class Job:
         statuses = {} if self._peers is None else self._peers.statuses()
         return {index: status["pace"] for index, status in statuses.items()}
 
+    def silent(self) -> dict[int, float]:
+        """For every other worker that was heard, the seconds since it last was."""
+        return {} if self._peers is None else self._peers.silent()
+
     @property
     def is_chief(self) -> bool:
         """Whether this worker is the chief, which writes the run directory."""
@@ -128,12 +147,29 @@ class Job:
         finally:
             self.phases.enter("start", 0)
 
+    def _stops_meeting(self, peers: Peers) -> Callable[[], bool]:
+        """Whether a stop was asked for. Raises PeerLostError for a member that has gathered and does not come."""
+        began, patience_s = time.monotonic(), self._asked.rejoin_timeout
+
+        def check() -> bool:
+            if self.newcomers and time.monotonic() - began > patience_s:
+                heard = {index for index, seconds in peers.silent().items() if seconds < patience_s}
+                missing = set(range(self._topology.workers.count)) - heard - {self._topology.workers.index}
+                for index in sorted(missing):
+                    name = self._topology.workers.name(index)
+                    raise PeerLostError(f"{name} is gone before the job has met; start the job again to go on")
+            return self._preemption.requested
+
+        return check
+
     def _meet(self, peers: Peers, settled: Config, finished: bool) -> tuple[Config, bool]:
-        own = {"asked": self._mathematics(self._asked), "versions": self._versions()}
-        chiefs = {"settled": self._mathematics(settled), "finished": finished}
+        own = {"asked": self._terms["flags"], "versions": self._terms["versions"]}
+        chiefs = {"settled": agreement.flags(settled), "finished": finished}
+        if self.newcomers:
+            chiefs["owner"] = self.newcomers.owner
         timeout_s = FINISHED_S if finished else self._asked.start_timeout
         try:
-            hellos = peers.meet({**own, **chiefs}, timeout_s, lambda: self._preemption.requested)
+            hellos = peers.meet({**own, **chiefs}, timeout_s, self._stops_meeting(peers))
         except PeerLostError:
             if finished:  # the others left after the result, before this worker was started again
                 return settled, True
@@ -142,27 +178,10 @@ class Job:
             peers.leave(error)
             raise
         for index, hello in enumerate(hellos):
-            self._compare("flags", own["asked"], hello["asked"], index)
-            self._compare("versions", own["versions"], hello["versions"], index)
+            theirs = {"flags": hello["asked"], "versions": hello["versions"]}
+            if told := agreement.difference(self._terms, theirs):
+                raise UsageError(f"workers {self._topology.workers.index} and {index} {told}")
+        if self.newcomers:
+            self.newcomers.owner = hellos[0]["owner"]
         config = dataclasses.replace(settled, **hellos[0]["settled"])
         return config, hellos[0]["finished"]
-
-    @staticmethod
-    def _mathematics(config: Config) -> dict[str, Any]:
-        return {**config.mathematics(), **{name: getattr(config, name) for name in ALIKE}}
-
-    def _versions(self) -> dict[str, Any]:
-        return {**versions(), "towers": self._topology.num_towers}
-
-    def _compare(self, what: str, mine: dict[str, Any], theirs: dict[str, Any], index: int) -> None:
-        """Raises UsageError, naming the differences, unless worker `index` has the same flags or versions as this."""
-        different = [name for name in mine if mine[name] != theirs.get(name)]
-        if different:
-            own = self._topology.workers.index
-            pairs = "; ".join(f"{name} {_or_none(mine[name])} and {_or_none(theirs.get(name))}" for name in different)
-            remedy = "; ".join(dict.fromkeys(REMEDIES.get(name, "make them equal") for name in different))
-            raise UsageError(f"workers {own} and {index} were started with different {what}: {pairs}; {remedy}")
-
-
-def _or_none(value: object) -> object:
-    return "none" if value == "" else value

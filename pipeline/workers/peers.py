@@ -23,6 +23,8 @@ from pipeline.process.environment import JOB_SECRET, job_secret
 from pipeline.process.threads import start_vital
 from pipeline.text.addresses import host_and_port, resolved
 from pipeline.workers import ports
+from pipeline.workers.calls import Call
+from pipeline.workers.newcomers import Newcomers
 from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, shaped_like, value_of
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
@@ -36,10 +38,13 @@ _STARTED_ANEW = {"code": int(PeerLostError.code), "message": "was started anew, 
 class Peers:
     """The other workers of a job of several. Every method may be called from any thread."""
 
-    def __init__(self, workers: Workers, status: Callable[[], dict[str, Any]]):
-        """Begins to tell where this worker is, and to listen. Raises UsageError if its port is in use."""
-        self._workers, self._status = workers, status
-        self._life = uuid.uuid4().hex
+    def __init__(self, workers: Workers, status: Callable[[], dict[str, Any]], newcomers: Newcomers | None = None):
+        """Begins to tell where this worker is, and to listen. Raises UsageError if its port is in use.
+
+        newcomers: those that a job hears that may grow, among workers.candidates.
+        """
+        self._workers, self._status, self._newcomers = workers, status, newcomers
+        self._life = newcomers.life if newcomers else uuid.uuid4().hex
         self._hello: dict[str, Any] | None = None
         self._farewell: dict[str, Any] | None = None
         self._met = False
@@ -50,7 +55,7 @@ class Peers:
         self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        self._socket = _bound(workers)
+        self._socket = bound(workers)
         start_vital(self._listen, "peers-listen")
         start_vital(self._tell, "peers-tell")
 
@@ -170,7 +175,7 @@ class Peers:
 
     def _send_to(self, address: str, datagram: bytes) -> None:
         try:
-            self._socket.sendto(datagram, _target(address, self._socket.family))
+            self._socket.sendto(datagram, target(address, self._socket.family))
         except OSError:  # a cut link, or a name that is not known yet: the worker that misses this one will say so
             return
 
@@ -186,11 +191,28 @@ class Peers:
         if payload is None:
             self._strangers = True
             return
-        word = Word.read(value_of(payload))
-        if word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
+        value = value_of(payload)
+        word = Word.read(value)
+        if self._newcomers and (call := Call.read(value)):
+            self._take_call(call, self._newcomers)
+        elif word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
             with self._changed:
                 self._note(word)
                 self._changed.notify_all()
+
+    def _take_call(self, call: Call, newcomers: Newcomers) -> None:
+        """Answers a candidate; if it is a worker of this job that was started anew, notes the end of the one before."""
+        member = newcomers.member(call)
+        if call.candidate >= len(self._workers.candidates) or member == self._workers.index:
+            return
+        if member is not None and newcomers.is_started_anew(call):
+            with self._changed:
+                before = self._words.get(member, Word(member, "", 0, self._life, None, False, {}, None))
+                told = before.farewell or _STARTED_ANEW
+                self._words[member] = dataclasses.replace(before, hears=self._life, farewell=told)
+                self._changed.notify_all()
+        if answer := newcomers.answer(call):
+            self._send_to(self._workers.candidates[call.candidate], answer.datagram(self._secret))
 
     def _note(self, word: Word) -> None:
         before = self._words.get(word.worker)
@@ -200,11 +222,7 @@ class Peers:
             return  # it was overtaken, or someone says once more what was said before
         if before and before.life != word.life:
             if self._met:
-                gone = {
-                    "code": int(PeerLostError.code),
-                    "message": "was started anew, so the process before it is gone",
-                }
-                word = dataclasses.replace(before, farewell=before.farewell or gone)
+                word = dataclasses.replace(before, farewell=before.farewell or _STARTED_ANEW)
             else:
                 self._past.append(before.life)
         self._words[word.worker] = word
@@ -222,8 +240,8 @@ def _same_parts(hello: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
     return all(type(theirs[key]) is type(mine[key]) for theirs, mine in inner for key in theirs.keys() & mine.keys())
 
 
-def _bound(workers: Workers) -> socket.socket:
-    """This worker's datagram socket; its TCP port, which TensorFlow will take, is free too. Raises UsageError."""
+def bound(workers: Workers) -> socket.socket:
+    """A worker's datagram socket; its TCP port, which TensorFlow will take, is free too. Raises UsageError."""
     host, port = host_and_port(workers.addresses[workers.index])
     error = ports.refusal(port, "TCP")
     for endpoint in [] if error else ports.own_endpoints(workers):
@@ -242,7 +260,7 @@ def _bound(workers: Workers) -> socket.socket:
 
 
 @functools.cache
-def _target(address: str, family: int) -> tuple[str, int]:
+def target(address: str, family: int) -> tuple[str, int]:
     """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later.
 
     Raises OSError if it does not resolve, or to no address of this family.

@@ -25,7 +25,7 @@ def free(count: int) -> list[int]:
 
 def taken(port: int) -> str:
     """'' if this machine's port is free for TCP and UDP, else by whom it is held, as 'TCP by process 7 (python)'."""
-    return next((f"{kind} by {_holder(port, kind)}" for kind in _KINDS if not _is_free(port, kind)), "")
+    return next((f"{kind} by {holder(port, kind)}" for kind in _KINDS if not _is_free(port, kind)), "")
 
 
 def _is_free(port: int, kind: str) -> bool:
@@ -48,7 +48,7 @@ def refusal(port: int, kind: str) -> OSError | None:
     return None
 
 
-def _holder(port: int, kind: str) -> str:
+def holder(port: int, kind: str) -> str:
     """The process that holds a port, as far as this user may know; Linux's /proc/net/tcp, proc(5)."""
     inodes = set()
     for table in (Path("/proc/net", kind.lower()), Path("/proc/net", kind.lower() + "6")):

@@ -62,10 +62,15 @@ class Supervisor:
         """Starts the workers, again and again if need be; returns the job's exit code."""
         saved, restarts = self._newest_checkpoint(), 0
         while True:
-            code = _WorkerGroup(self._workers, self._limits, self._selector, self._stop_signal, self._say).run_to_end()
-            if code in _FINAL or self._stop_signal():
+            group = _WorkerGroup(self._workers, self._limits, self._selector, self._stop_signal, self._say)
+            code = group.run_to_end()
+            regroups = group.regroups and code == ExitCode.PREEMPTED and not self._stop_signal()
+            if not regroups and (code in _FINAL or self._stop_signal()):
                 return code
             self._workers = [dataclasses.replace(worker, only_at_first=()) for worker in self._workers]
+            if regroups:
+                self._say("started again at once: the job takes more workers in")
+                continue
             newest = self._newest_checkpoint()
             if newest > saved:
                 saved, restarts = newest, 0
@@ -102,6 +107,7 @@ class _WorkerGroup:
     ):
         self._limits, self._selector, self._stop_signal, self._say = limits, selector, stop_signal, say
         self._now = 0.0  # seconds in which the supervisor itself ran: time for which it was stopped counts for nobody
+        self.regroups = False  # a worker left so that the job takes more workers in
         self._deadline = float("inf")  # by which all have to have left
         self._stopping: signal.Signals | None = None  # the signal that was passed on
         self._codes: dict[int, int] = {}  # of the workers that have left, by index
@@ -161,6 +167,9 @@ class _WorkerGroup:
         if self._now > self._deadline:
             for index in list(self._living):
                 self._kill(index, "still there after the time to leave")
+        elif self._deadline < float("inf") and not self._stopping:
+            for index in [index for index, process in self._living.items() if process.waits]:
+                self._kill(index, "which only waited for others")
 
     def _kill(self, index: int, why: str) -> None:
         """Kills a worker that would not leave; for the job it is lost."""
@@ -172,6 +181,7 @@ class _WorkerGroup:
         for index, process in list(self._living.items()):
             if (code := process.code) is not None:
                 process.end()
+                self.regroups = self.regroups or process.regroups
                 del self._living[index]
                 self._say(f"worker {index} left with exit code {code}")
                 # The signal came before the worker listened: nothing was to save yet.

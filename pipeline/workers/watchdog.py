@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from pipeline.config import Config
 from pipeline.errors import PeerLostError, PipelineError, PreemptedError
+from pipeline.process import pulse
 from pipeline.process.exits import exit_now
 from pipeline.process.preemption import Preemption
 from pipeline.workers.peers import Peers
@@ -65,7 +66,7 @@ class Watchdog:
     def _watch(self, pulse_fd: int | None) -> None:
         while not self._over.is_set():
             if pulse_fd is not None:
-                _pulse(pulse_fd)
+                pulse.give(pulse_fd)
             if error := self.reason():
                 self._end(error)
             self._over.wait(LOOK_S)
@@ -168,10 +169,3 @@ def _stalled(statuses: dict[int, dict[str, Any]]) -> PeerLostError | None:
         return None
     seconds = max(status["seconds"] for status in statuses.values())
     return PeerLostError(f"no step for {seconds:.0f} s; behind is {', '.join(late)}; start the job again to go on")
-
-
-def _pulse(pulse_fd: int) -> None:
-    try:
-        os.write(pulse_fd, b".")
-    except OSError:  # the supervisor is gone, and its end ends this process by other means
-        return

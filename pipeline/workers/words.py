@@ -94,11 +94,13 @@ class Word:
         return cls(**value) if all(rule(value[name]) for name, rule in _RULES.items()) else None
 
 
-def _is_name(value: Any) -> bool:
+def is_name(value: Any) -> bool:
+    """Whether a JSON value is a short text."""
     return isinstance(value, str) and len(value) <= LONGEST_NAME
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether a JSON value is a whole number, 0 or more."""
     return type(value) is int and value >= 0
 
 
@@ -108,14 +110,14 @@ def _is_farewell(value: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"code", "message"}:
         return False
     code, message = value["code"], value["message"]
-    return _is_count(code) and code < 256 and isinstance(message, str) and len(message) <= LONGEST_MESSAGE
+    return is_count(code) and code < 256 and isinstance(message, str) and len(message) <= LONGEST_MESSAGE
 
 
 _RULES = {
-    "worker": _is_count,
-    "life": _is_name,
-    "number": _is_count,
-    "hears": _is_name,
+    "worker": is_count,
+    "life": is_name,
+    "number": is_count,
+    "hears": is_name,
     "hello": lambda value: value is None or isinstance(value, dict),
     "met": lambda value: isinstance(value, bool),
     "status": lambda value: isinstance(value, dict),

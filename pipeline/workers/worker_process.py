@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
+from pipeline.process import pulse
 from pipeline.process.children import die_with
 from pipeline.process.environment import PULSE_FD
 
@@ -25,9 +26,11 @@ class WorkerProcess:
         """Starts it. prefixes: of its lines on stdout and on stderr; None: it writes to ours itself."""
         self._selector = selector
         self._takers: dict[int, Callable[[bytes], None]] = {}  # what takes the bytes of each open descriptor
-        self.has_pulse = False  # a first byte came
+        self.has_pulse = False  # a first byte came, and it did not announce another start
+        self.waits = False  # it only waits for others
+        self.regroups = False  # it said that it ends to be started again
         self.heard = False  # a byte came since this was last set to False
-        pulse, worker_end = os.pipe()
+        pulse_end, worker_end = os.pipe()
         try:
             self._process = subprocess.Popen(
                 command,
@@ -40,7 +43,7 @@ class WorkerProcess:
             )
         finally:
             os.close(worker_end)
-        self._watch(pulse, self._note_pulse)
+        self._watch(pulse_end, self._note_pulse)
         for index, stream in enumerate((self._process.stdout, self._process.stderr)):
             if prefixes and stream:
                 self._watch(os.dup(stream.fileno()), _Lines(prefixes[index], to=index + 1))
@@ -90,7 +93,9 @@ class WorkerProcess:
 
     def _note_pulse(self, received: bytes) -> None:
         self.heard = self.heard or bool(received)
-        self.has_pulse = self.has_pulse or bool(received)
+        self.has_pulse = not received.endswith(pulse.STARTS) if received else self.has_pulse
+        self.waits = received.endswith(pulse.WAITS)
+        self.regroups = self.regroups or pulse.REGROUPS in received
 
 
 class _Lines:

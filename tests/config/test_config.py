@@ -35,6 +35,10 @@ def test_every_field_says_what_it_is(field):
 
 
 BROKEN_RULES = [
+    (
+        {"min_workers": 1, "rejoin_timeout": 301},
+        "rejoin_timeout=301 is longer than start_timeout=300, at which a start",
+    ),
     ({"model": "dens"}, "model=dens is unknown; did you mean dense? known: "),
     ({"model": "a-b:c"}, "model=a-b:c is not of the form package.module:function; write"),
     ({"source": "mnist:1"}, "source=mnist:1 says '1' but mnist takes no argument; use --source=mnist"),
@@ -93,6 +97,11 @@ BROKEN_RULES = [
     ({"model": "keras:VGG61"}, "model=keras:VGG61: keras.applications has no 'VGG61'; did you mean VGG1"),
     ({"early_stop": "acc:3"}, "early_stop=acc:3 is not METRIC:PATIENCE, a metric (accuracy or loss) and a number of"),
     ({"early_stop": "loss:0"}, "early_stop=loss:0 is not METRIC:PATIENCE"),
+    ({"metrics": "f1,auc"}, "metrics: 'auc' is unknown; did you mean auroc? known: topK, precision,"),
+    (
+        {"metrics": "top5", "multi_label": True, "source": "fake:100"},
+        "metrics=top5 is of data with one label an example, and --multi_label data has several; use precision",
+    ),
     ({"early_stop": "loss:1", "eval_every": 0}, "early_stop=loss:1 needs evaluations; give --eval_every, or leave it"),
     ({"augment_steps": 9}, "augment_steps=9 needs --augment, which is not given; give both, or leave it out"),
     ({"augment": "shift"}, "augment: 'shift' needs a whole number of pixels"),
@@ -138,6 +147,7 @@ def other(field: dataclasses.Field):
         "profile": "2:5",
         "average": "1:4",
         "early_stop": "loss:3",
+        "metrics": "f1,auroc",
         "final_rate": 0.01,
         "normalize": "0.1,0.2,0.3/0.4",
         "quiet": False,

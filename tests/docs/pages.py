@@ -21,11 +21,13 @@ LAUNCHERS = {  # the command whose flags a launcher takes
     "ssh.sh": "supervise",
     "slurm.sbatch": "supervise",
 }
+WHEEL = "$VIRTUAL_ENV/share/tower-pipeline/"  # where a wheel puts the launchers
 FOREIGN_MODULES = {"pytest", "mypy", "pip", "venv"}
 # Programs that are none of this project's: their own flags are not checked.
 FOREIGN = {
     *("tensorboard", "cat", "cd", "find", "git", "kubectl", "kill", "sleep", "sbatch", "srun", "pip", "bash", "source"),
-    *("time", "nice", "ln", "touch", "tail", "rm", "mv", "nft", "ssh", "jq", "diff"),
+    *("time", "nice", "ln", "touch", "tail", "rm", "mv", "nft", "ssh", "jq", "diff", "curl", "export"),
+    *("prometheus", "wandb"),
 }
 
 
@@ -100,6 +102,10 @@ def _command(page: str, words: list[str]) -> Iterator[Command]:
     if program == "python" and words[1] == "-m":
         if words[2] not in FOREIGN_MODULES:
             yield Command(page, words[2], tuple(words[3:]))
+    elif program.startswith("pipeline-"):  # a console script
+        yield Command(page, program.replace("-", ".", 1), tuple(words[1:]))
+    elif words[0].startswith(WHEEL):
+        yield Command(page, words[0].removeprefix(WHEEL), tuple(words[1:]))
     elif words[0].startswith(("./launch/", "launch/", "benchmarks/", ".ci/")):
         yield Command(page, words[0].removeprefix("./"), tuple(words[1:]))
     elif program not in FOREIGN:

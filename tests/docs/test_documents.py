@@ -45,7 +45,8 @@ def check(command: pages.Command) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_a_command_in_a_document_exists_and_takes_its_flags(command):
+def test_a_command_in_a_document_exists_and_takes_its_flags(command, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     check(command)
 
 
@@ -79,11 +80,14 @@ def test_the_commands_of_a_block_are_all_found():
     block = (
         "PIPELINE_EXTRAS=profile ./launch/train.sh --steps=3 \\\n  --seed=2 & sleep 3; kill -9 $!   # --no\n"
         "source <(.venv/bin/python -m pipeline.completion bash)\n"
+        "pipeline-train --seed=3; $VIRTUAL_ENV/share/tower-pipeline/launch/ssh.sh --hosts=a,b\n"
         "sbatch --array=0-3 --wrap='exec python -m pipeline.sweep … --array'\n"
     )
     assert list(pages.commands_of("a page", block)) == [
         ("a page", "launch/train.sh", ("--steps=3", "--seed=2")),
         ("a page", "pipeline.completion", ("bash",)),
+        ("a page", "pipeline.train", ("--seed=3",)),
+        ("a page", "launch/ssh.sh", ("--hosts=a,b",)),
         ("a page", "pipeline.sweep", ("--array",)),
     ]
 

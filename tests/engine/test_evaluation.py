@@ -4,7 +4,9 @@ import pytest
 from small_run import assembly
 
 from pipeline.engine import evaluation
-from pipeline.engine.evaluation import Evaluator, Scores, Tally
+from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.tally import MISTAKES_KEPT, Scores, Tally
+from pipeline.sources.labels import by_example
 from pipeline.sources.memory import InMemory
 
 NUM_EXAMPLES = 103  # a prime number, so that no batch and no number of towers divides it
@@ -23,10 +25,13 @@ def examples() -> tuple[np.ndarray, np.ndarray]:
     return (rows * 2654435761 % 256 * brightness).astype(np.uint8), np.arange(NUM_EXAMPLES, dtype=np.int32) % 10
 
 
-def tally(parts, examples, towers: int, shard_batch: int, variables: str = "replicated") -> Tally:
+def tally(
+    parts, examples, towers: int, shard_batch: int, variables: str = "replicated", multi_label: bool = False
+) -> Tally:
     split = InMemory(*examples, class_names=tuple("0123456789"), name="examples")
     fewer = assembly(towers, model="models_for_tests:linear", optimizer="sgd", variables=variables)
-    found = Evaluator(parts.model, fewer.towers(parts.initial()), shard_batch).tally(split)
+    evaluator = Evaluator(parts.model, fewer.towers(parts.initial()), shard_batch, multi_label=multi_label)
+    found = evaluator.tally(split)
     assert found is not None
     return found
 
@@ -82,7 +87,7 @@ def test_the_tally_counts_every_example_under_its_class_and_the_one_it_was_taken
     found = tally(parts, examples, towers, shard_batch)
     np.testing.assert_array_equal(found.confusion, confusion_by_hand(predicted, labels))
     by_confidence = sorted(np.flatnonzero(predicted != labels), key=lambda i: (-confidence[i], i))
-    assert [mistake.example for mistake in found.mistakes] == by_confidence[: evaluation.MISTAKES_KEPT]
+    assert [mistake.example for mistake in found.mistakes] == by_confidence[:MISTAKES_KEPT]
     for mistake in found.mistakes:
         assert (mistake.label, mistake.predicted) == (labels[mistake.example], predicted[mistake.example])
         assert mistake.confidence == pytest.approx(confidence[mistake.example], rel=1e-5)
@@ -90,7 +95,7 @@ def test_the_tally_counts_every_example_under_its_class_and_the_one_it_was_taken
 
 def test_accuracy_by_class_leaves_out_classes_without_examples():
     confusion = np.array([[3, 1, 0], [0, 0, 0], [0, 2, 2]])
-    assert Tally(np.zeros(1), confusion, ()).by_class(("ant", "bee", "cow")) == {"ant": 0.75, "cow": 0.5}
+    assert Tally(np.zeros(1), confusion, (), 3).by_class(("ant", "bee", "cow")) == {"ant": 0.75, "cow": 0.5}
 
 
 def test_the_same_tally_on_any_number_of_towers(parts, examples):
@@ -107,7 +112,7 @@ def test_mistakes_of_equal_confidence_stand_in_the_order_of_their_examples(parts
     found = tally(parts, (images, labels), 4, 3)
     [predicted] = {mistake.predicted for mistake in found.mistakes}
     wrong = [i for i in range(40) if i % 10 != predicted]
-    assert [mistake.example for mistake in found.mistakes] == wrong[: evaluation.MISTAKES_KEPT]
+    assert [mistake.example for mistake in found.mistakes] == wrong[:MISTAKES_KEPT]
 
 
 def test_one_example(parts, examples):
@@ -130,3 +135,46 @@ def test_probabilities_are_the_softmax_of_every_image(parts, examples):
     exps = np.exp(images.reshape(len(images), -1) / 255 @ kernel.astype(np.float64))
     found = evaluation.probabilities(parts.model, parts.towers(parts.initial()), images, batch=10)
     np.testing.assert_allclose(found, exps / exps.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def several() -> tuple[np.ndarray, np.ndarray]:
+    """Which of ten classes each example has, none for some; and the same as a source has it."""
+    has = np.arange(NUM_EXAMPLES)[:, None] * 7 % (np.arange(10) + 2) == 0
+    has[::5] = False
+    counts = has.sum(axis=1)
+    return has, by_example(np.nonzero(has)[1].astype(np.int32), counts)
+
+
+@pytest.mark.parametrize(("towers", "shard_batch"), [(1, 200), (2, 10), (3, 7)])
+def test_the_tally_of_examples_of_several_labels(parts, examples, several, towers, shard_batch):
+    images, (has, labels) = examples[0], several
+    [kernel] = parts.initial().values()
+    logits = images.reshape(len(images), -1) / 255 @ kernel.astype(np.float64)
+    p = 1 / (1 + np.exp(-logits))
+    says, losses = p > 0.5, -np.where(has, np.log(p), np.log(1 - p)).mean(axis=1)
+    right = (says == has).all(axis=1)
+    found = tally(parts, (images, labels), towers, shard_batch, multi_label=True)
+    assert found.scores.loss == pytest.approx(losses.mean(), rel=1e-6)
+    assert (found.scores.accuracy, found.wrong) == (right.mean(), (~right).sum())
+    assert 0 < found.wrong < NUM_EXAMPLES
+    counts = [[(~has & ~says).sum(0), (~has & says).sum(0)], [(has & ~says).sum(0), (has & says).sum(0)]]
+    np.testing.assert_array_equal(found.confusion, np.moveaxis(counts, 2, 0))
+    names = tuple("abcdefghij")
+    assert found.by_class(names) == dict(zip(names, (says == has).mean(axis=0), strict=True))
+    off = np.where(says == has, 0, np.where(says, p, 1 - p))
+    worst = sorted(np.flatnonzero(~right), key=lambda i: -off[i].max())[:MISTAKES_KEPT]
+    assert [mistake.example for mistake in found.mistakes] == worst
+    for mistake in found.mistakes:
+        c = off[mistake.example].argmax()
+        answers = (c, c + 10) if has[mistake.example, c] else (c + 10, c)
+        assert (mistake.label, mistake.predicted) == answers
+        assert mistake.confidence == pytest.approx(off[mistake.example, c], rel=1e-5)
+    assert found.answers(names)[12] == "not c"
+
+
+def test_the_same_tally_of_several_labels_on_any_number_of_towers(parts, examples, several):
+    first, *others = (tally(parts, (examples[0], several[1]), k, 10, multi_label=True) for k in (1, 2, 3, 8))
+    for other in others:
+        assert (other.scores, other.mistakes) == (first.scores, first.mistakes)
+        np.testing.assert_array_equal(other.confusion, first.confusion)

@@ -8,6 +8,7 @@ from small_run import assembly
 from pipeline import models
 from pipeline.config import Config
 from pipeline.engine import forward
+from pipeline.engine.losses import CrossEntropy
 from pipeline.errors import UsageError
 from pipeline.models.variables import seeds_of, statistics_of
 
@@ -20,24 +21,12 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_the_loss_is_the_cross_entropy_with_the_smoothed_label(smoothing):
-    target = (1 - smoothing) * np.eye(3)[LABELS] + smoothing / 3
-    by_hand = -(target * log_softmax(LOGITS)).sum(axis=1)
-    loss = forward.cross_entropy(tf.constant(LOGITS, tf.float32), tf.constant(LABELS, tf.int32), smoothing)
-    np.testing.assert_allclose(loss, by_hand, rtol=1e-6)
-
-
-def test_hits_are_where_the_largest_logit_is_the_labels():
-    assert forward.hits(tf.constant(LOGITS), tf.constant(LABELS, tf.int32)).numpy().tolist() == [1, 0]
-
-
 def traced_shard_sums(model, seeds, loss_factor=0.25, smoothing=0.0):
     """The traced function, and its arguments."""
     parameters = [tf.constant(v.numpy()) for v in model.trainable_variables]
     statistics = [tf.constant(v.numpy()) for v in statistics_of(model)]
     images, labels = tf.constant(IMAGES, tf.uint8), tf.constant(LABELS, tf.int32)
-    options = {"loss_factor": tf.constant(loss_factor), "label_smoothing": smoothing}
+    options = {"loss_factor": tf.constant(loss_factor), "loss": CrossEntropy(smoothing)}
     function = tf.function(functools.partial(forward.shard_sums, model, **options), autograph=False)
     return function, (parameters, statistics, seeds, images, labels)
 
@@ -57,16 +46,6 @@ def test_no_sum_of_a_gradient_is_left_to_an_operation_that_chooses_its_order(nam
     nodes = [*graph.node, *(node for library in graph.library.function for node in library.node_def)]
     terms = [len(node.input) for node in nodes if node.op == "AddN"]
     assert terms and max(terms) == 2
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_loss_and_hits_of_labels_that_are_distributions(smoothing):
-    logits = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
-    shares = np.float32([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0, 0.75, 0]])
-    target = (1 - smoothing) * shares + smoothing / 4
-    loss = forward.cross_entropy(logits, tf.constant(shares), smoothing)
-    np.testing.assert_allclose(loss, -(target * log_softmax(logits)).sum(axis=1), rtol=1e-5)
-    np.testing.assert_array_equal(forward.hits(logits, tf.constant(shares)), logits.argmax(1) == shares.argmax(1))
 
 
 def test_images_are_normalized_by_channel():

@@ -58,6 +58,19 @@ def test_statistics_and_the_loss_scale_are_part_of_it_and_seeds_are_not():
     assert names[2:] == [loss_scale.SCALE, loss_scale.GOOD_STEPS, loss_scale.SKIPPED_STEPS]
 
 
+def test_states_are_compared_bit_by_bit(monkeypatch):
+    monkeypatch.setattr(state, "_BLOCK", 16)  # bytes: the last numbers are in another block than the first
+    values = {"parameters/a": np.arange(7, dtype=np.float32), "slots/b": np.float32(np.nan)}
+    assert state.are_equal(values, {name: value.copy() for name, value in values.items()})
+    for name in values:
+        other = {**values, name: np.array(values[name])}
+        other[name].reshape(-1).view(np.int32)[-1] ^= 1
+        assert not state.are_equal(values, other)
+        assert state.fingerprint(values) != state.fingerprint(other)
+    backwards = dict(reversed(values.items()))
+    assert state.fingerprint(values) == state.fingerprint(backwards) and state.are_equal(values, backwards)
+
+
 def test_a_replica_gives_back_what_it_holds_in_the_models_order():
     values = assembly(optimizer="adam").initial()
     values = {name: np.asarray(value + i, value.dtype) for i, (name, value) in enumerate(values.items())}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_run import assembly, train, trainer
 
-from pipeline.engine import loss_scale, state
+from pipeline.engine import exchange, loss_scale, state
 from pipeline.engine.batches import Batches
 from pipeline.engine.towers import Towers
 
@@ -222,6 +222,12 @@ def test_gradient_and_loss_are_told_without_the_scale():
     largest = np.abs(by_hand).max()
     np.testing.assert_allclose(gradient.by_parameter["logits/kernel"], by_hand, rtol=0, atol=0.02 * largest)
     assert run.advance(0, 1).loss == gradient.loss
+
+
+@pytest.mark.parametrize(("asked", "stops", "saves"), [(exchange.STOP, True, True), (exchange.SAVE, False, True)])
+def test_what_is_asked_for_is_known_after_one_step(asked, stops, saves):
+    outcome = trainer(2).advance(3, 9, asked)
+    assert (outcome.next_step, outcome.stops, outcome.saves) == (4, stops, saves)
 
 
 # --- towers that run behind the host, as GPUs do: a step is masked where it does not apply ---

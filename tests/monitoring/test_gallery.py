@@ -1,19 +1,26 @@
 """What is shown of a split that was scored, read back from the event files."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
+import told_run
 from PIL import Image
 from small_run import assembly
 from told_run import curves
 
-from pipeline.engine.evaluation import Evaluator, Mistake, Tally
+from pipeline.engine.evaluation import Evaluator
+from pipeline.engine.tally import Mistake, Tally
+from pipeline.metrics.calibration import calibrate
+from pipeline.metrics.counts import of_confusion
+from pipeline.metrics.summary import summarize
 from pipeline.monitoring import gallery, pictures
 from pipeline.monitoring.journal import Journal
 from pipeline.sources.memory import InMemory
 
 NAMES = ("left", "right", "none")
+CALIBRATION = calibrate(np.full(8, 0.75, np.float32), np.arange(8) < 5)
 
 
 def source(images) -> InMemory:
@@ -21,7 +28,8 @@ def source(images) -> InMemory:
 
 
 def tally(confusion, mistakes=()) -> Tally:
-    return Tally(np.zeros(1, np.float32), np.array(confusion), tuple(mistakes))
+    counts = np.array(confusion)
+    return Tally(np.zeros(1, np.float32), counts, tuple(mistakes), int(counts.sum() - counts.trace()))
 
 
 def test_each_class_has_its_accuracy_and_a_class_without_examples_has_none(tmp_path):
@@ -34,6 +42,23 @@ def test_each_class_has_its_accuracy_and_a_class_without_examples_has_none(tmp_p
     assert {tag for _, tag in shown} == {
         *("per_class_accuracy/left", "per_class_accuracy/right", "errors/confusion", "errors/examples")
     }
+
+
+def test_metrics_have_charts_of_their_averages_and_of_each_class_that_has_a_value(tmp_path):
+    confusion = np.array([[3, 1, 0], [0, 2, 2], [0, 0, 0]])
+    metrics = summarize(("top2", "f1", "calibration_error"), 8, of_confusion(confusion), (), {"top2": 7}, CALIBRATION)
+    told, journal = dataclasses.replace(tally(confusion), metrics=metrics), Journal(tmp_path, 0)
+    gallery.show_tally(journal, "validation", 5, told, source(np.zeros([8, 4, 4, 1], np.uint8)))
+    journal.scalars("validation", 5, told.values)
+    shown = {tag: points for (_, tag), points in curves(tmp_path).items()}
+    assert shown["per_class_f1/left"] == [(5, (), pytest.approx(6 / 7))] and shown["per_class_f1/none"] == [(5, (), 0)]
+    assert shown["metrics/top2"] == [(5, (), 0.875)]
+    assert shown["metrics/f1"] == [(5, (), pytest.approx((6 / 7 + 4 / 7) / 3))]
+    assert shown["metrics/calibration_error"] == [(5, (), pytest.approx(abs(5 - 0.75 * 8) / 8))]
+    assert shown["metrics/accuracy_low"][0][2] < 5 / 8 < shown["metrics/accuracy_high"][0][2]
+    assert "errors/calibration" in shown
+    line = told_run.lines(tmp_path)[-1]
+    assert list(line) == ["event", "step", "loss", "accuracy", "top2", "f1", "calibration_error"]
 
 
 def test_the_examples_shown_are_those_of_the_mistakes():

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from pipeline.config import Config
-from pipeline.engine.evaluation import Tally
+from pipeline.engine.tally import Tally
 from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.monitoring.reporter import Reporter
@@ -18,7 +18,7 @@ def test_the_ending_has_the_scores_the_best_validation_and_all_of_the_time(tmp_p
         journal.scalars("validation", step, {"loss": 1.0, "accuracy": accuracy})
     with clock.timing("training"):
         pass
-    tally = Tally(np.array([1.0, 2.0], np.float32), np.array([[3, 1], [0, 4]]), ())
+    tally = Tally(np.array([1.0, 2.0], np.float32), np.array([[3, 1], [0, 4]]), (), 1)
     ending = Reporter(Config(), journal, clock, restarts=2).ending(
         40, tally, {"host": 1234, "gpu:0": 7}, {"run directory": "R"}
     )

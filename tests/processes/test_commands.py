@@ -18,7 +18,7 @@ from pipeline.config import Config
 from pipeline.engine.plan import Plan
 from pipeline.errors import ExitCode
 
-ENTRY_POINTS = (*commands.FORKED, "sweep", "supervise", "preflight")
+ENTRY_POINTS = (*commands.FORKED, "sweep", "supervise", "preflight", "doctor")
 
 
 def last_line(stdout: str) -> dict:
@@ -163,8 +163,10 @@ def test_a_dry_run_begins_where_the_run_would_go_on(finished_run):
 
 def test_evaluate_scores_as_the_training_did_on_any_number_of_towers(finished_run):
     result = result_of(finished_run)
-    told = [last_line(commands.succeed("evaluate", f"--run_dir={finished_run}", f"--towers={n}")) for n in (1, 3)]
+    arguments = ("evaluate", f"--run_dir={finished_run}", "--metrics=all")
+    told = [last_line(commands.succeed(*arguments, f"--towers={n}")) for n in (1, 3)]
     assert told[0] == told[1]
+    assert told[0]["metrics"]["recall"]["micro"] == told[0]["accuracy"] and len(told[0]["by_class"]) == 10
     assert (told[0]["event"], told[0]["step"], told[0]["examples"]) == ("test", 20, 100)
     assert (told[0]["loss"], told[0]["accuracy"]) == (result["test_loss"], result["test_accuracy"])
 
@@ -176,6 +178,12 @@ def test_evaluate_takes_another_split_and_an_earlier_checkpoint(finished_run):
     now = last_line(told)
     assert (now["loss"], now["accuracy"], now["examples"]) == (then["loss"], then["accuracy"], 50)
     assert told.splitlines()[0].startswith(f"validation at step 10: accuracy {now['accuracy']:.2%}, loss ")
+    assert "metrics" not in now  # none was asked for
+
+
+def test_evaluate_refuses_a_metric_that_the_data_does_not_have(finished_run):
+    told = commands.refuse(ExitCode.USAGE, "evaluate", f"--run_dir={finished_run}", "--metrics=f1,top11")
+    assert told == ("usage: metrics=top11 takes the 11 likeliest classes, and the data has 10; use a K of 10 at most")
 
 
 def test_evaluate_refuses_examples_of_other_classes(run_copy, two_classes):

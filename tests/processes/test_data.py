@@ -63,6 +63,7 @@ BAD = [
     (["chek", "fake"], "'chek' is nothing to do with data; did you mean check? known: check, convert"),
     (["check"], "check takes SOURCE, and 0 words were given; correct it"),
     (["convert", "fake", "csv:x"], "'csv:x' is no form to convert to; write tfrecord:DIR"),
+    (["convert", "fake", "tfrecord:s3://a/b"], "'tfrecord:s3://a/b' is no directory of this machine; convert to one"),
     (["check", "fak"], "source=fak is unknown; did you mean fake? known: "),
     (["check", "fake", "--class_names=x"], "--class_names is of --source=folder, csv, tfrecord, tar, and not of fake"),
     (["convert", "fake", "tfrecord:x", "--shard_examples=0"], "shard_examples=0 is not "),

@@ -1,5 +1,6 @@
 """predict as a user meets it: folders, globs, standard input, files that cannot be read, drawings."""
 
+import csv
 import json
 import subprocess
 
@@ -90,3 +91,30 @@ def test_a_pipeline_of_commands(finished_run, pictures):
     line = f"find in -name '*.png' | sort | {' '.join(commands.command('predict', f'--run_dir={finished_run}', '-'))}"
     ended = subprocess.run(line, shell=True, cwd=pictures, env=commands.environment(), capture_output=True, text=True)
     assert [row.split()[0] for row in ended.stdout.splitlines()] == ["image", "in/4.png", "in/b/1.png", "in/b/2.png"]
+
+
+def test_the_predictions_of_a_split_are_those_that_the_training_scored(finished_run, tmp_path):
+    result = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[-1])
+    arguments = (f"--run_dir={finished_run}", "--split=test")
+    told = commands.succeed("predict", *arguments, "--output=test.csv", cwd=tmp_path).splitlines()
+    assert json.loads(told[-1])["accuracy"] == result["test_accuracy"] and told[0].endswith(", in test.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["test.csv"]
+    with open(tmp_path / "test.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = [-np.log(float(row[f"probability_{row['label']}"])) for row in rows]
+    assert np.mean(losses) == pytest.approx(result["test_loss"], rel=1e-5) and len(rows) == 100
+    lines = commands.succeed("predict", *arguments, "--format=json", "--towers=3").splitlines()
+    assert [json.loads(line)["predicted"] for line in lines] == [row["predicted"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--split=test", "split=test needs either --output=FILE, .csv, .jsonl or .parquet, or --format=json; give one"),
+        ("--split=test --output=a.csv b.png", "split=test and FILEs (b.png) exclude each other; give one of them"),
+        ("--split=test --format=json --draw=d", "--draw is of FILEs, and split=test is given; leave one of them out"),
+        ("--output=a.csv b.png", "output=a.csv is of --split, which is not given; give both, or leave it out"),
+    ],
+)
+def test_flags_of_files_and_of_splits_are_not_mixed(arguments, line, finished_run):
+    assert line in commands.refuse(ExitCode.USAGE, "predict", f"--run_dir={finished_run}", *arguments.split())

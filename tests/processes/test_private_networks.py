@@ -5,6 +5,8 @@ import subprocess
 import commands
 import pytest
 
+from pipeline import supervise
+from pipeline.config import Config
 from pipeline.errors import ExitCode
 
 # A user namespace in which no network namespace may be made, as on machines that forbid them.
@@ -46,6 +48,19 @@ def test_what_may_need_a_download_has_none_unless_it_is_required(tmp_path, flags
     ended = preflight(tmp_path, *flags)
     assert ended.returncode == 0 and READY in ended.stdout
     assert f"supervisor: no private network ({why}): whoever reaches the workers' ports" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "fields, why",
+    [
+        ({"notify": "https://h.example/secret"}, "notify=https://h.example/… is on another host"),
+        ({"track": "wandb,mlflow"}, "track=mlflow has a server, perhaps on another host"),
+        ({"metrics_port": 9400}, "metrics_port=9400 is read from outside"),
+        ({"notify": "mail me", "track": "wandb", "mirror": "/mnt"}, ""),
+    ],
+)
+def test_what_speaks_to_others_has_none(fields, why):
+    assert supervise._needs_network(Config(source="digits", **fields)) == why
 
 
 def test_never_says_nothing_and_a_worker_alone_has_no_network_to_hide(tmp_path):

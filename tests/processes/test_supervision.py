@@ -77,6 +77,19 @@ def test_other_ends_are_restarted_so_many_times_and_then_passed_on(act, code):
     assert f"gave up after 2 restarts without a new checkpoint; exit code {code}" in err
 
 
+def test_one_that_regroups_is_started_again_at_once_and_that_is_no_restart(tmp_path):
+    ended, _, err = run([f"first:{tmp_path}/once:sign:r", "exit:75"], limits={"max_restarts": 0, "first_pause_s": 60})
+    assert (ended, num_starts(err)) == (75, 2)
+    assert "started again at once: the job takes more workers in" in err
+
+
+def test_one_that_says_that_it_starts_may_be_silent_as_at_its_start():
+    ended, _, err = run(["sign:.", "sign:s", "sleep:3", "exit:0"], limits={"pulse_s": 1})
+    assert (ended, num_starts(err)) == (0, 1)
+    ended, _, err = run(["sign:.", "sleep:30"], limits={"pulse_s": 1, "max_restarts": 0})
+    assert ended == 76 and "without a pulse for 1 s" in err
+
+
 def test_the_pause_before_a_restart_doubles():
     _, _, err = run(["exit:76"], limits={"max_restarts": 4})
     assert re.findall(r"restart (\d) of 4 in ([\d.]+) s", err) == [

@@ -25,12 +25,15 @@ def test_four_towers_are_one_workers_or_several_ones(straight, tmp_path, workers
     assert_equal_runs(tmp_path / "run", straight)
 
 
-def test_three_workers_add_as_one_does(tmp_path):
-    """Three are no power of two: the sums of the tree have unequal numbers of workers."""
+def test_three_workers_add_as_one_does_whenever_they_save(tmp_path):
+    """Three are no power of two: the sums of the tree have unequal numbers of workers. The chief's clock says: save."""
     flags = ("--grad_shards=6", "--steps=8", "--eval_every=0")
     one = train(tmp_path / "one", "--towers=3", *flags)
-    three = jobs.train(tmp_path / "three", "--towers=1", *flags, workers=3)
+    own = {0: ["--checkpoint_minutes=1e-6"]}
+    three = jobs.train(tmp_path / "three", "--towers=1", *flags, workers=3, own=own)
     assert one["parameters_sha256"] == three["parameters_sha256"]
+    saved = {run: saves(tmp_path / run) for run in ("one", "three")}
+    assert saved["one"] == [3, 6, 8] and saved["three"][-6:] == [3, 4, 5, 6, 7, 8]
 
 
 def test_real_digits_and_the_real_model_end_on_the_same_bits(mnist_directory, tmp_path):
@@ -54,6 +57,11 @@ def test_only_the_chief_tells_of_the_run_and_all_lie_in_its_directory(straight, 
     assert [path.name for path in (tmp_path / "1").rglob("*")] == ["logs", "worker-1.log"]
     told = (tmp_path / "1" / "logs" / "worker-1.log").read_text()
     assert told.count("step 20: validation accuracy") == 1 and '"event": "result"' in told
+
+
+def saves(run_dir) -> list[int]:
+    """The steps of all checkpoints that a run has saved."""
+    return [event["step"] for event in RunDirectory(run_dir).history().events if event["event"] == "checkpoint"]
 
 
 # --- how gradients travel ---

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.config import Config
-from pipeline.engine.evaluation import Scores
+from pipeline.engine.tally import Scores
+from pipeline.metrics.counts import of_confusion
+from pipeline.metrics.summary import summarize
 from pipeline.reporting import comparison, page
 from pipeline.reporting.comparison import Comparison
 from pipeline.reporting.scored import Picture, Scored
@@ -123,6 +125,26 @@ def test_a_finished_run(tmp_path):
         assert words in text, words
     settings = run.settings["optimization"]
     assert [row["name"] for row in settings if row["changed"]] == ["steps", "optimizer"]
+
+
+def test_metrics_and_many_classes(tmp_path):
+    counts = np.diag(np.full(120, 9)).astype(np.int64)
+    counts[7, 110] = 3
+    names = tuple(f"kind {i}" for i in range(120))
+    metrics = summarize(("top2", "f1"), 1083, of_confusion(counts), (), {"top2": 1080})
+    scored = Scored("test", 20, Scores(0.1, 1080 / 1083, 1083), names, counts, (), metrics)
+    text = Page(page.render([view(tmp_path / "run", [*TRAINED, RESULT], scored=scored)])).text
+    for words in (
+        "The 95% interval of the accuracy is 99.19% to 99.91%.",
+        "top2 99.72% 95% interval 99.19% to 99.91%",
+        "f1 99.76% weighted 99.72%, micro 99.72%",
+        "Of 120 classes, the ones of the most frequent mistakes; all others are one.",
+        "3 of class kind 7 were taken for kind 110 (25%)",
+        "118 others",
+        "kind 7 taken for kind 110 (3×, 25%)",  # noqa: RUF001
+        "class examples f1 kind 7 12 85.71% kind 110 9 85.71% kind 0 9 100.00%",
+    ):
+        assert words in text, words
 
 
 def test_the_page_needs_nothing_beside_itself(tmp_path):

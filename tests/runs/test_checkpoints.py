@@ -5,10 +5,11 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from saved_states import ABOUT, assert_holds, files, save, values
+from saved_states import ABOUT, assert_holds, files, flip, save, values
 
 from pipeline.engine import state
 from pipeline.errors import ExitCode, StorageError
+from pipeline.runs import checkpoint_files
 from pipeline.runs.checkpoints import Checkpoints
 
 # --- what a checkpoint is ---
@@ -72,6 +73,26 @@ def test_the_files_are_named_by_their_step_and_nothing_else_is_left(tmp_path):
     assert files(tmp_path) == sorted(f"ckpt-{step}.{part}" for step in (9, 10) for part in parts)
     sizes = [(tmp_path / f"ckpt-10.{part}").stat().st_size for part in parts[:2]]
     assert Checkpoints(tmp_path).manifest(10).num_bytes == sum(sizes)
+
+
+@pytest.mark.parametrize("name", ["run", "a[1]"])
+def test_a_large_state_lies_in_parts_each_of_which_is_verified(tmp_path, monkeypatch, name):
+    one, several = tmp_path / "one", tmp_path / name
+    save(one, 10)
+    monkeypatch.setattr(checkpoint_files, "PART_BYTES", 2000)
+    checkpoints = save(several, 10)
+    parts = [f"ckpt-10.data-0000{i}-of-00002" for i in range(2)]
+    assert files(several) == [*parts, "ckpt-10.index", "ckpt-10.manifest.json"]
+    assert_holds(checkpoints.newest(), 10)
+    mine, others = checkpoints.manifest(10), Checkpoints(one).manifest(10)
+    assert (mine.parameters_sha256, mine.state_sha256) == (others.parameters_sha256, others.state_sha256)
+    for part in parts:
+        assert abs((several / part).stat().st_size - 2400) < 100
+        flip(several / part, 1000)
+        with pytest.raises(StorageError, match=f"{part} is damaged"):
+            checkpoints.verify(10)
+        flip(several / part, 1000)
+    checkpoints.verify(10)
 
 
 def test_whoever_lost_the_directory_while_it_wrote_changes_nothing_of_the_new_owners(tmp_path):

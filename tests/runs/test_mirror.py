@@ -13,7 +13,7 @@ from small_run import INTRA_OP_THREADS
 from pipeline.config import Config
 from pipeline.errors import StorageError, UsageError
 from pipeline.process.preemption import Preemption
-from pipeline.runs import loop, opening, settings
+from pipeline.runs import loop, naming, opening, settings
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.mirror import claims, following, layout, restoring
 from pipeline.runs.mirror.layout import Mirror, TakenOverError
@@ -266,7 +266,7 @@ def test_a_store_that_fails_for_a_while_is_told_once_and_caught_up_with(run_dir,
 
     upload = stores.Directory.upload
     monkeypatch.setattr(stores.Directory, "upload", fail_twice)
-    follower = following.Follower(here, keep=2, best_by="accuracy")
+    follower = following.follower_of(here, keep=2, best_by="accuracy")
     follower.start()
     deadline = time.monotonic() + 60
     assert follower.complete(lambda: deadline - time.monotonic())
@@ -319,7 +319,7 @@ def test_a_run_may_get_a_mirror_later_and_change_it(straight, tmp_path):
     for name in ("one", "other"):
         train(run, tmp_path / name)
         assert checkpoints(tmp_path / name) == checkpoints(run)
-    assert claims.Claim.read(stores.opened(str(tmp_path / "one"))).run == claims.run_in(run / "mirror.json")
+    assert claims.Claim.read(stores.opened(str(tmp_path / "one"))).run == naming.read(run / "mirror.json", "mirror")
 
 
 def test_a_later_launch_has_the_mirror(run_dir, mirror, tmp_path):

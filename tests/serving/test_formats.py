@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import small_run
+import tensorflow as tf
 
 from pipeline.engine import state
 from pipeline.errors import UsageError
@@ -56,6 +57,22 @@ def test_a_constant_of_the_model_is_no_input_of_the_export(format_name, tmp_path
 @pytest.mark.parametrize("format_name", formats.FORMATS)
 def test_an_export_normalizes_its_images(format_name, tmp_path):
     assert export(*parts("convolutional", normalize="mnist"), format_name, tmp_path).difference < 2e-6
+
+
+@pytest.mark.parametrize("format_name", formats.FORMATS)
+def test_an_export_of_several_labels_gives_each_class_a_probability_of_its_own(format_name, tmp_path):
+    assembly, towers, restored = parts("models_for_tests:linear", multi_label=True)
+    exported = export(assembly, towers, restored, format_name, tmp_path)
+    assert exported.difference < 2e-6
+    images = np.random.default_rng(1).integers(0, 256, [5, 28, 28, 1], np.uint8)
+    given = formats.module(format_name).load(tmp_path / "1")(images)
+    [kernel] = [value for name, value in restored.values.items() if name.startswith("parameters/")]
+    by_hand = 1 / (1 + np.exp(-(images.reshape(5, -1) / 255 @ kernel.astype(np.float64))))
+    np.testing.assert_allclose(given, by_hand, atol=1e-5)
+    if format_name == "savedmodel":
+        answers = tf.saved_model.load(str(exported.path)).signatures["serving_default"](images=tf.constant(images))
+        assert answers.keys() == {"probabilities", "has_class"}
+        np.testing.assert_array_equal(answers["has_class"], by_hand > 0.5)
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)

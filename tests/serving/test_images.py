@@ -227,3 +227,13 @@ def test_a_picture_that_is_damaged_inside_is_named(tmp_path):
     other, told = batch.remarks(lines, refused=False)
     assert other == "heard" and told.startswith(f"WARNING: {paths[1]} may be damaged inside (Corrupt JPEG data: ")
     assert batch.remarks(lines, refused=True) == [told]
+
+
+def test_an_array_is_read_as_its_file_is(tmp_path):
+    for batch in (np.stack([PIXELS, PIXELS[::-1]]), PIXELS[None, ..., 0], np.stack([SHADES]) / 255):
+        expected = read_all([write(tmp_path / "batch.npy", batch)], COLOUR)[1]
+        names, found = read_all([batch], COLOUR)
+        assert (found == expected).all() and names == [f"array[{i}]" for i in range(len(batch))]
+    refused = images.Images([np.zeros([2, 3, 4, 5], np.uint8)], COLOUR)
+    assert str(refused.refusal(0)).startswith("array has shape [2, 3, 4, 5]; needed is [n, height, width] or ")
+    assert refused.remarks(["a line of a library"], refused=False) == ["a line of a library"]

@@ -64,7 +64,10 @@ BAD = {
     "no rows": ("path,label\n", "ROOT/list.csv has no rows; give each picture one"),
     "two columns": ("path,label,path\n", "ROOT/list.csv has two columns path; remove or rename one"),
     "weights": ("path,label,weight\n", "ROOT/list.csv has a column weight, and examples have no weights; remove or"),
-    "several labels": ("path,label,labels\n", "has a column labels, and an example has one label; remove or rename"),
+    "several labels": (
+        "path,label,labels\n",
+        "has a column labels, and an example has one label; give --multi_lab",
+    ),
     "a value too many": ("path,label\na,1,2\n", "line 2 has 3 values and the header 2 columns; correct it"),
     "an open quote": (
         'path,label\n"a,1\n',

@@ -136,7 +136,9 @@ def test_the_index_is_kept_and_made_again_for_another_file(root, tmp_path, monke
     made = []
     index_of = tfrecord.index_of
     monkeypatch.setattr(
-        tfrecord, "index_of", lambda path, keys: made.append(os.path.basename(path)) or index_of(path, keys)
+        tfrecord,
+        "index_of",
+        lambda path, file, **how: made.append(os.path.basename(path)) or index_of(path, file, **how),
     )
     spec = open_splits(root).spec
     assert len(made) == 3

@@ -1,6 +1,7 @@
 """Stands for a worker: does what its arguments say, one after the other. It imports nothing heavy.
 
 pulse               from now on a pulse every 50 ms, in a thread
+sign:LETTER         one other sign in the pipe of pulses
 sleep:SECONDS       say:TEXT    part:TEXT (without a line's end)
 exit:CODE           signal:NAME (to itself)
 ignore              SIGTERM, from now on
@@ -37,6 +38,8 @@ def act(text: str) -> None:
         threading.Thread(target=pulse, daemon=True).start()
     elif name == "sleep":
         time.sleep(float(rest))
+    elif name == "sign":
+        os.write(int(os.environ["PIPELINE_PULSE_FD"]), rest.encode())
     elif name == "say":
         os.write(1, f"{rest}\n".encode())
     elif name == "part":

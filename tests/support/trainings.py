@@ -29,6 +29,7 @@ FLAGS = (
     "--eval_every=20",
     "--eval_batch=10",
     "--summary_every=30",
+    "--metrics=all",
 )
 
 

@@ -102,18 +102,17 @@ def test_workers_with_other_towers_are_told_so(colleagues):
 
 def test_workers_of_other_versions_are_told_so(colleagues, monkeypatch):
     workers = colleagues(ASKED, ASKED)
-    newer = {**workers[1].job._versions(), "tensorflow": "2.99.0"}
-    monkeypatch.setattr(workers[1].job, "_versions", lambda: newer)
+    monkeypatch.setitem(workers[1].job._terms["versions"], "tensorflow", "2.99.0")
     first, _ = meet(workers)
     assert isinstance(first, UsageError) and f"versions: tensorflow {tf.__version__} and 2.99.0; make" in str(first)
 
 
 def test_workers_on_other_hardware_are_told_so_with_the_remedy(colleagues, monkeypatch):
     workers = colleagues(ASKED, ASKED)
-    older = {**workers[1].job._versions(), "instructions": "AVX2", "variables": ""}
+    older = {**workers[1].job._terms["versions"], "instructions": "AVX2", "variables": ""}
     own = {**older, "instructions": "AVX512_CORE", "variables": "XLA_FLAGS=x"}
-    monkeypatch.setattr(workers[0].job, "_versions", lambda: own)
-    monkeypatch.setattr(workers[1].job, "_versions", lambda: older)
+    monkeypatch.setitem(workers[0].job._terms, "versions", own)
+    monkeypatch.setitem(workers[1].job._terms, "versions", older)
     first, second = meet(workers)
     assert type(first) is type(second) is UsageError
     assert "instructions AVX512_CORE and AVX2; variables XLA_FLAGS=x and none; give all workers the same" in str(first)

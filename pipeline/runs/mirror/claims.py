@@ -9,10 +9,9 @@ import json
 import os
 import socket
 import uuid
-from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.reading import parse_json, read_small
+from pipeline.storage.reading import parse_json
 from pipeline.storage.stores import NotThereError, Store
 
 NAME = "mirror.json"
@@ -54,21 +53,3 @@ class Claim:
     def write(self, store: Store) -> None:
         """Writes the claim to a mirror. Raises StoreError."""
         store.write(NAME, json.dumps(dataclasses.asdict(self)).encode())
-
-
-def new_run() -> str:
-    """A name for a run that has none yet."""
-    return uuid.uuid4().hex
-
-
-def run_in(path: Path) -> str:
-    """The run that the mirror.json of a run directory names; "" without one. Raises StorageError for damage."""
-    try:
-        run = parse_json(read_small(path))["run"]
-        if type(run) is not str or not run:
-            raise ValueError("it names no run")
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StorageError(f"{path} is damaged ({error}); bring the original back, or leave --mirror out") from None
-    return run

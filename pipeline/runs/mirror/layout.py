@@ -1,14 +1,13 @@
 """A mirror and the run directory beside it: the same names on both sides, and who may write the mirror."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.errors import StorageError, UsageError
-from pipeline.runs import manifests
+from pipeline.runs import manifests, naming
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.manifests import Manifest
 from pipeline.runs.mirror import claims
@@ -18,7 +17,7 @@ from pipeline.storage.reading import MOST_SMALL_BYTES, parse_json
 from pipeline.storage.stores import NotThereError, RefusedError, Store
 
 CHECKPOINTS = "checkpoints/"
-_MIRRORED = re.compile(r"(config\.flags|metrics\.jsonl|placement\.txt|(tensorboard|logs)/.+)")
+_MIRRORED = re.compile(r"(config\.flags|metrics\.jsonl|tracking\.json|placement\.txt|(tensorboard|logs)/.+)")
 
 
 class TakenOverError(Exception):
@@ -45,7 +44,7 @@ class Mirror:
         """
         claim = Claim.read(self.store)
         has_run = self.directory.config.exists() or bool(self.checkpoints.leftovers())
-        if claim and has_run and claim.run != claims.run_in(self.directory.mirror):
+        if claim and has_run and claim.run != naming.read(self.directory.mirror, "mirror"):
             raise UsageError(
                 f"mirror={self.address} is of another run than run_dir={self.directory.path}; give this run another "
                 "--mirror, or an empty --run_dir to go on with the mirror's run"
@@ -58,14 +57,15 @@ class Mirror:
 
     def record_run(self, found: Claim | None) -> None:
         """Records in the directory which run it belongs to, before anything of the mirror's lies there."""
-        before = claims.run_in(self.directory.mirror)
-        run = found.run if found else before or claims.new_run()
+        before = naming.read(self.directory.mirror, "mirror")
+        run = found.run if found else before or naming.new()
         if run != before:
-            self.directory.write(self.directory.mirror, json.dumps({"run": run}) + "\n")
+            self.directory.write(self.directory.mirror, naming.text(run))
 
     def take(self, found: Claim | None) -> None:
         """Claims the mirror for this launch. Raises StoreError."""
-        claim = Claim.of_this_process(claims.run_in(self.directory.mirror), found.checkpoint if found else -1)
+        run = naming.read(self.directory.mirror, "mirror")
+        claim = Claim.of_this_process(run, found.checkpoint if found else -1)
         try:
             claim.write(self.store)
         except NotThereError as error:  # of a bucket

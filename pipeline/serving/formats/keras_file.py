@@ -40,8 +40,10 @@ def classifier(network: Network) -> keras.Model:
     model = with_keras_layers(trained)
     assign(model, network.values)
     images = keras.Input(network.image_shape, name="images")
-    scaled = inputs.scaled(trained, images)
-    return keras.Model(images, layers.Softmax(dtype="float32", name="probabilities")(model(scaled)), name="classifier")
+    logits = model(inputs.scaled(trained, images))
+    options = {"dtype": "float32", "name": "probabilities"}
+    last = layers.Activation("sigmoid", **options) if network.multi_label else layers.Softmax(**options)
+    return keras.Model(images, last(logits), name="classifier")
 
 
 def with_keras_layers(model: keras.Model) -> keras.Model:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import models
-from pipeline.engine import forward, state
+from pipeline.engine import forward, losses, state
 from pipeline.errors import UsageError
 from pipeline.models.variables import is_seed, statistics_of
 from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
@@ -31,6 +31,7 @@ class Network:
     values: state.Values  # parameters and statistics
     eval_crop: float = 1.0  # the share of a picture's height and width that the network sees of a file
     normalization: Normalization = NO_NORMALIZATION
+    multi_label: bool = False  # whether an image has any number of classes, each with a probability of its own
 
     def model(self, precision: str) -> keras.Model:
         """The Keras model with these values. It computes in this precision; its variables are float32."""
@@ -64,8 +65,10 @@ class Predictor(tf.Module):
         self.parameters = [tf.Variable(v.numpy(), name=v.path) for v in model.trainable_variables]
         self.statistics = [tf.Variable(v.numpy(), name=v.path, trainable=False) for v in statistics_of(model)]
 
+        loss = losses.plain(network.multi_label)
+
         def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images)}
+            return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images, loss)}
 
         # A closure: as an attribute, the Keras model would be saved with this module.
         signature = [tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")]

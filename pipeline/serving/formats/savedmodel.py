@@ -2,7 +2,8 @@
 
 Signatures: `serving_default` takes `images` [n, height, width, channels] uint8; `serving_bytes` takes `image_bytes`
 [n], the contents of PNG or JPEG files of any size. Both return `probabilities` [n, classes] float32, `class_index` [n]
-int64, the likeliest class, and `class_name` [n], its name. All names are in assets/labels.txt.
+int64, the likeliest class, and `class_name` [n], its name; of a multi-label model `probabilities` and `has_class`
+[n, classes] bool, the predicted classes. All names are in assets/labels.txt.
 """
 
 import tempfile
@@ -32,6 +33,8 @@ def _signatures(predictor: Predictor, network: Network) -> dict[str, tf.types.ex
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         answers = predictor.predict(images)
+        if network.multi_label:
+            return {**answers, "has_class": answers["probabilities"] > 0.5}
         index = tf.argmax(answers["probabilities"], axis=-1)
         return {**answers, "class_index": index, "class_name": tf.gather(names, index)}
 

@@ -1,0 +1,105 @@
+"""A trained model in this process: probabilities of images."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+from pipeline.errors import UsageError
+from pipeline.process import standard_error
+from pipeline.process.startup import import_tensorflow
+from pipeline.runs.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pipeline.engine.assembly import Assembly
+    from pipeline.engine.towers import Towers
+    from pipeline.runs.checkpoints import Restored
+    from pipeline.runs.saved_run import SavedRun
+
+AnyPath = Union[str, "os.PathLike[str]"]
+
+
+class Predictor:
+    """The model of a checkpoint. Call it with images; it computes what `python -m pipeline.predict` does."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        checkpoint: str,
+        parameters: str | None,
+        execution: Mapping[str, Any],
+        trust_code: bool,
+    ) -> None:
+        """See `Run.predictor`, and `load`."""
+        import_tensorflow()
+        from pipeline.runs.saved_run import SavedRun
+        from pipeline.serving.prediction import Predictor as Computation
+
+        saved = SavedRun(directory, parameters)
+        restored = saved.restore(checkpoint)
+        with _found_in(str(directory.code.absolute())) if trust_code else contextlib.nullcontext():
+            assembly, towers = _assembled(saved, restored, execution)
+        self.step = restored.manifest.step
+        self.classes: tuple[str, ...] = tuple(assembly.spec.class_names)
+        self.image_shape = assembly.spec.image_shape  # height, width, channels
+        self._eval_crop = assembly.config.eval_crop
+        self._compute = Computation(assembly.model, towers, assembly.config.eval_batch)
+
+    def __call__(self, images: "npt.ArrayLike | AnyPath | Sequence[AnyPath]") -> "npt.NDArray[np.float32]":
+        """The probabilities of images: [n, classes] float32, in their order.
+
+        images: an array [n, height, width] or [n, height, width, 1 or 3], uint8 or floats in [0, 1]; or a path, or
+        several, of PNG, JPEG or .npy files, folders or globs. Any size is cropped around the middle and resized.
+        Raises BadDataError for what is no image, UsageError for none.
+        """
+        from pipeline.serving.images import Images
+
+        chosen = Images(_given(images), self.image_shape, self._eval_crop)
+        if not len(chosen):
+            raise UsageError("no image was given; give an array of images, or paths")
+        with standard_error.kept() as lines:
+            predictions = self._compute(chosen, skip_unreadable=False)
+        for line in chosen.remarks(lines, refused=False):
+            standard_error.tell(line)
+        return predictions.probabilities
+
+
+def _given(images: Any) -> list[Any]:
+    """The paths that were given, or one array. Raises BadDataError for folders and globs without pictures."""
+    import numpy as np
+
+    from pipeline.serving import inputs
+
+    one = isinstance(images, str | os.PathLike)
+    several = isinstance(images, list | tuple) and all(isinstance(path, str | os.PathLike) for path in images)
+    return (
+        inputs.expand([os.fspath(p) for p in ([images] if one else images)], ())
+        if one or several
+        else [np.asarray(images)]
+    )
+
+
+def _assembled(saved: "SavedRun", restored: "Restored", execution: Mapping[str, Any]) -> tuple["Assembly", "Towers"]:
+    """The model on its towers. Where this process has set its threads otherwise, its last digits may be others."""
+    from pipeline.engine import devices
+
+    try:
+        return saved.assemble(restored, execution)
+    except UsageError:  # a process sets up its devices once, perhaps for another run
+        if devices.threads() == saved.config.intra_op_threads:
+            raise
+        return saved.assemble(restored, {**execution, "intra_op_threads": devices.threads()})
+
+
+@contextlib.contextmanager
+def _found_in(directory: str) -> Iterator[None]:
+    """Inside, modules are also looked for in a directory, after all other places."""
+    sys.path.append(directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)

@@ -1,0 +1,303 @@
+"""How the candidates of a job that shrinks and grows find out which of them are its workers.
+
+Each calls all others, over UDP on the workers' port. The lowest proposes a membership, its members accept it, and with
+the last of these words it is final. See docs/design/workers.md. What is final is told to a member that missed it by
+those that have begun to work: `newcomers.py`.
+"""
+
+import contextlib
+import dataclasses
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pipeline.engine.topology import Workers
+from pipeline.errors import PeerLostError, StorageError, UsageError, kind_of
+from pipeline.process.environment import job_secret
+from pipeline.workers import peers
+from pipeline.workers.agreement import Terms, difference
+from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
+from pipeline.workers.proposals import Rules, alike, are_complete, company, differing, proposal
+from pipeline.workers.words import Word, opened, value_of
+
+CALL_S = 0.2  # between calls
+TURN_S = 0.05
+LOOK_S = 1.0  # between looks at the run directory, and pulses
+FEW_S = 5.0  # after which a candidate says for whom it waits
+REPEATS = 5  # of a call that may be the last
+
+
+class Surroundings(Protocol):
+    """What a candidate sees of the run. Called once a second; none of it may take long."""
+
+    def look(self) -> None:
+        """Gives a pulse. Raises PreemptedError if a stop was asked for."""
+
+    def is_finished(self) -> bool:
+        """Whether the run is finished, and nothing is left to do."""
+
+    def expected(self) -> set[int]:
+        """The candidates that the run waits for, as `is_finished` last found it."""
+
+    def has_record(self) -> bool:
+        """Whether the run directory holds the run."""
+
+    def owner(self) -> str:
+        """The mark of the run directory's owner; '' if there is none."""
+
+    def patience(self) -> float:
+        """Seconds for which it waits for those that are missing, as `is_finished` last found it."""
+
+    def obstacle(self) -> str:
+        """Why this process cannot own the run directory now; '' if it can."""
+
+    def claim(self) -> str:
+        """Makes this process the owner of the run directory; why it cannot be, or ''. May take some seconds."""
+
+
+class Gathering:
+    """One candidate, until it is known whether and of what job it is a worker."""
+
+    def __init__(
+        self,
+        candidates: Workers,
+        terms: Terms,
+        rules: Rules,
+        start_timeout_s: float,
+        run: Surroundings,
+        say: Callable[[str], None],
+    ):
+        """Begins to listen. Raises UsageError if its port is in use."""
+        self._candidates, self._rules, self._run, self._say = candidates, rules, run, say
+        self._start_timeout_s, self._secret = start_timeout_s, job_secret()
+        self._own = Call(candidates.index, uuid.uuid4().hex, 0, (), terms, "", 0, None, False)
+        self._others: dict[int, Call] = {}
+        self._heard: dict[str, float] = {}  # when each life was, on this process's clock
+        self._since = time.monotonic()  # when the wait for others began
+        self._running_at = -FRESH_S  # when a running job last answered
+        self._expected: set[int] = set()
+        self._has_record, self._obstacle = False, "not looked at yet"
+        self._said: set[str] = set()
+        self._next_call = self._next_look = 0.0
+        self._socket = peers.bound(candidates)
+        self._socket.settimeout(TURN_S)
+
+    @property
+    def life(self) -> str:
+        """The name of this process, by which others know it from one before."""
+        return self._own.life
+
+    def settled(self) -> Membership | None:
+        """The job that this process is a member of; None if the run is finished.
+
+        Waits for as long as another job runs. Raises PeerLostError if none comes about within the start's time,
+        UsageError for terms that others do not have, PreemptedError if a stop was asked for, StorageError if another
+        run owns the directory all the time, and the error with which a running job ends.
+        """
+        with self._socket:
+            while True:
+                self._listen()
+                self._forget_silent()
+                if self._time_for("_next_look", LOOK_S) and self._finished():
+                    return None
+                self._decide()
+                if self._own.final:
+                    self._repeat(TURN_S)
+                    return self._own.membership
+                if self._time_for("_next_call", CALL_S):
+                    self._call()
+                self._check_patience()
+
+    def _time_for(self, what: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < getattr(self, what):
+            return False
+        setattr(self, what, now + every_s)
+        return True
+
+    @property
+    def _is_spare(self) -> bool:
+        """Whether another job runs, which this process waits for."""
+        return time.monotonic() - self._running_at < FRESH_S
+
+    @property
+    def _waited(self) -> float:
+        return time.monotonic() - self._since
+
+    def _finished(self) -> bool:
+        self._run.look()
+        self._own = dataclasses.replace(self._own, owner=self._run.owner())
+        if self._is_spare:
+            return False
+        is_finished = self._run.is_finished()
+        self._expected, self._has_record = self._run.expected(), self._run.has_record()
+        self._rules = dataclasses.replace(self._rules, rejoin_s=self._run.patience())
+        self._obstacle = self._run.obstacle()
+        return is_finished
+
+    # --- listening ---
+
+    def _listen(self) -> None:
+        """Takes what came, for a turn."""
+        end = time.monotonic() + TURN_S
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
+                payload = opened(self._socket.recv(peers.LARGEST_DATAGRAM), self._secret)
+                if payload is not None:
+                    self._take(value_of(payload))
+
+    def _take(self, value: Any) -> None:
+        if call := Call.read(value):
+            self._note(call)
+        elif answer := Answer.read(value):
+            self._follow(answer)
+        elif word := Word.read(value):  # of a running job, which is to know that it is heard
+            self._heard[word.life] = time.monotonic()
+
+    def _note(self, call: Call) -> None:
+        if call.candidate == self._own.candidate or call.candidate >= self._candidates.count:
+            return
+        before = self._others.get(call.candidate)
+        if before and before.life == call.life and before.number >= call.number:
+            return  # it was overtaken
+        self._others[call.candidate] = call
+        if call.membership and not self._offers(call):  # they may be about to train: for a start they cannot answer
+            self._since = time.monotonic()
+        self._heard[call.life] = time.monotonic()
+
+    def _follow(self, answer: Answer) -> None:
+        """Does as a running job says. Raises the error with which it sends this process away."""
+        if answer.to != self.life:
+            return
+        self._heard[answer.life] = time.monotonic()
+        if answer.code:
+            raise (kind_of(answer.code) or PeerLostError)(answer.reason)
+        if answer.membership and answer.membership.has(self._own.candidate, self.life):
+            self._accept(answer.membership, final=True)
+        elif answer.running:
+            self._since = self._running_at = time.monotonic()
+            self._accept(None)
+            self._say_once(
+                f"a job of {answer.running} worker(s) runs; this one waits, and is taken in at a checkpoint as soon as "
+                "that makes the job larger"
+            )
+
+    def _forget_silent(self) -> None:
+        oldest = time.monotonic() - FRESH_S
+        self._heard = {life: when for life, when in self._heard.items() if when > oldest}
+        self._others = {index: call for index, call in self._others.items() if call.life in self._heard}
+
+    # --- deciding ---
+
+    def _decide(self) -> None:
+        """Adopts what is final; else accepts what the lowest candidate proposes, or proposes as that one."""
+        own = self._own
+        if own.final or self._is_spare:
+            return
+        self._own = own = dataclasses.replace(own, waited=int(self._waited), hears=tuple(sorted(self._heard)))
+        offers = [call for _, call in sorted(self._others.items()) if self._offers(call)]
+        if final := next((call for call in offers if call.final), None):
+            self._accept(final.membership, final=True)
+        elif members := self._proposed():
+            self._propose(members)
+        else:
+            lowest = min(alike(own, self._others), default=own.candidate)
+            offer = next((call for call in offers if call.candidate == lowest < own.candidate), None)
+            self._accept(offer.membership if offer else None)
+
+    def _offers(self, call: Call) -> bool:
+        """Whether a call has a membership with this process in it."""
+        return call.membership is not None and call.membership.has(self._own.candidate, self.life)
+
+    def _proposed(self) -> list[int]:
+        if self._obstacle:
+            return []
+        return proposal(self._own, self._others, self._rules, self._expected, self._has_record)
+
+    def _propose(self, members: list[int]) -> None:
+        calls = {**self._others, self._own.candidate: self._own}
+        wanted = tuple(members), tuple(calls[member].life for member in members)
+        before = self._own.membership
+        if before is None or (before.members, before.lives) != wanted:
+            before = Membership(uuid.uuid4().hex, *wanted)
+        self._accept(before)
+        accepted = [call.membership and call.membership.name for m, call in calls.items() if m in members[1:]]
+        if accepted == [before.name] * len(accepted):
+            self._obstacle = self._run.claim()
+            self._accept(before, final=not self._obstacle)
+
+    def _accept(self, membership: Membership | None, final: bool = False) -> None:
+        if (self._own.membership, self._own.final) != (membership, final):
+            self._own = dataclasses.replace(self._own, membership=membership, final=final)
+            self._next_call = 0.0
+
+    # --- telling ---
+
+    def _call(self) -> None:
+        self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=tuple(sorted(self._heard)))
+        datagram = own.datagram(self._secret)
+        for index, address in enumerate(self._candidates.addresses):
+            if index != own.candidate:
+                with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
+                    self._socket.sendto(datagram, peers.target(address, self._socket.family))
+
+    def _repeat(self, every_s: float) -> None:
+        """Says once more what may be this process's last call."""
+        for _ in range(REPEATS):
+            self._call()
+            time.sleep(every_s)
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
+    def _absent(self, present: list[int]) -> str:
+        names = [self._candidates.name(k) for k in range(self._candidates.count) if k not in present]
+        return ", ".join(names)
+
+    def _check_patience(self) -> None:
+        """Says for whom this process waits, and raises the error if that took too long."""
+        if self._is_spare or self._own.final:
+            return
+        present = company(self._own, self._others)
+        is_over = self._waited > self._start_timeout_s
+        all_are_here = are_complete([self._own, *self._others.values()], self._candidates.count)
+        is_majority = self._has_record or 2 * len(present) > self._candidates.count
+        enough = is_majority and self._rules.size(len(present)) > 0
+        other = differing(self._own, self._others)
+        if other is not None and (is_over or all_are_here or self._others[other].membership):
+            raise self._difference(other)
+        strangers = [k for k, call in self._others.items() if call.terms != self._own.terms]
+        if strangers and not enough and (is_over or all_are_here):
+            raise self._difference(min(strangers))
+        if is_over and self._obstacle and enough:
+            raise StorageError(self._obstacle)
+        if is_over:
+            raise self._too_few(present)
+        if self._waited > FEW_S and self._obstacle and enough:
+            self._say_once(f"waits: {self._obstacle}")
+        elif self._waited > FEW_S and (absent := self._absent(present)):
+            self._say_once(f"waits for {absent}; {self._here(present)}")
+
+    def _here(self, present: list[int]) -> str:
+        return f"{len(present)} of at least {self._needed()} workers {'is' if len(present) == 1 else 'are'} here"
+
+    def _needed(self) -> int:
+        """The least number of workers that the shards and the state of the run directory allow."""
+        most_likely = self._candidates.count // 2 + 1 if not self._has_record else 0
+        fits = [n for n in self._rules.fitting if n >= self._rules.least]
+        return max(min(fits, default=self._rules.least), most_likely)
+
+    def _too_few(self, present: list[int]) -> PeerLostError:
+        return PeerLostError(
+            f"{self._absent(present) or 'none'} did not come within {self._start_timeout_s:.0f} s, and "
+            f"{self._here(present)}; see that the same command runs there and that the hosts reach each other, or give "
+            "a larger --start_timeout or a smaller --min_workers"
+        )
+
+    def _difference(self, other: int) -> UsageError:
+        self._repeat(CALL_S)  # so that the others see the difference too
+        told = difference(self._own.terms, self._others[other].terms)
+        return UsageError(f"workers {self._own.candidate} and {other} {told}")
