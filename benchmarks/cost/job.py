@@ -19,7 +19,7 @@ SILENT_S, RESTART_S = 2.5, 1.0  # until a silent worker counts as gone; a superv
 
 _BY_CHIEF = "a chief or a tree passes words on: each worker speaks to one"
 _BY_SUM = "the largest and the least of each word of the hash: no place for each worker"
-_BY_HALVING = "recursive halving and doubling: 2 log2 W messages; or larger buckets"
+_BY_HALVING = "recursive halving and doubling: 2 log2 W messages"
 
 
 class Item(NamedTuple):
@@ -86,7 +86,7 @@ def _of_steps(size: Size) -> Iterator[Item]:
     hops, messages = sum(one.hops for one in traffic), sum(one.messages for one in traffic)
     found = step(size.program, size.host, size.workers, collectives.EXACT)
     what = f"the sum: {messages:,} messages, {hops:,} hops"
-    yield Item("step", what, sum(found.waiting), "W^2", _BY_HALVING)
+    yield Item("step", what, sum(found.waiting), "W^2", f"{_BY_HALVING}; larger buckets")
     pulses = (size.workers - 1) * (size.around.word_written_s + size.around.word_read_s) / PULSE_S
     yield Item("second", "pulses to and from all", pulses, "W^2", _BY_CHIEF, beside=True)
 
