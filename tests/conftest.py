@@ -20,6 +20,7 @@ LONG = (
     "processes/test_worker_stops.py",
     "processes/test_lost_workers.py",
     "processes/test_local.py",
+    "processes/test_elastic.py",
     "processes/test_workers.py",
     "processes/test_ssh.py",
     "processes/test_colour_folder.py",
