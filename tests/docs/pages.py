@@ -157,7 +157,7 @@ def known_flags() -> set[str]:
     """The flags of every command, launcher and benchmark of this project."""
     targets = [f"pipeline.{entry_point}" for entry_point in completion.ENTRY_POINTS]
     targets += [f"launch/{script}" for script in LAUNCHERS]
-    modules = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/bits.py", ROOT / "tests/chaos.py"]
+    modules = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/bits.py", ROOT / "tests/chaos/__main__.py"]
     argparse = [_added_arguments(path) for path in [*modules, ROOT / "benchmarks/shapes/__main__.py"]]
     return set().union(*(flags_of(target) or {} for target in targets), *argparse)
 
