@@ -26,6 +26,6 @@ check shellcheck --external-sources launch/*.sh benchmarks/*.sh launch/slurm.sba
 [ "${PIPELINE_TEST_MNIST-}" ] || echo "Tests on real MNIST are skipped: PIPELINE_TEST_MNIST=DIR names its archives" >&2
 # Twice as many files at once as there are cores, since many tests wait; tests/conftest.py says which come first.
 check python -m pytest --numprocesses=$((2 * $(nproc))) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder \
-    --durations=20 "$@"
+    --durations=20 -r fEs "$@"
 [ "$first_failure" -eq 0 ] || echo "test.sh: failed: ${failed[*]}" >&2
 exit "$first_failure"

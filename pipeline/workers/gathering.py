@@ -13,18 +13,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pipeline.engine.topology import Workers
-from pipeline.errors import PeerLostError, StorageError, UsageError, kind_of
+from pipeline.errors import PeerLostError, UsageError, kind_of
 from pipeline.process.environment import job_secret
 from pipeline.workers import peers
-from pipeline.workers.agreement import Terms, difference
+from pipeline.workers.agreement import Terms
 from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
-from pipeline.workers.proposals import Rules, alike, are_complete, company, differing, proposal
+from pipeline.workers.proposals import Rules, alike, proposal
+from pipeline.workers.waiting import Wait
 from pipeline.workers.words import Word, opened, value_of
 
 CALL_S = 0.2  # between calls
 TURN_S = 0.05
 LOOK_S = 1.0  # between looks at the run directory, and pulses
-FEW_S = 5.0  # after which a candidate says for whom it waits
 REPEATS = 5  # of a call that may be the last
 
 
@@ -253,51 +253,16 @@ class Gathering:
             self._said.add(line)
             self._say(line)
 
-    def _absent(self, present: list[int]) -> str:
-        names = [self._candidates.name(k) for k in range(self._candidates.count) if k not in present]
-        return ", ".join(names)
-
     def _check_patience(self) -> None:
-        """Says for whom this process waits, and raises the error if that took too long."""
+        """Says for whom this process waits, and raises the error with which that ends."""
         if self._is_spare or self._own.final:
             return
-        present = company(self._own, self._others)
-        is_over = self._waited > self._start_timeout_s
-        all_are_here = are_complete([self._own, *self._others.values()], self._candidates.count)
-        is_majority = self._has_record or 2 * len(present) > self._candidates.count
-        enough = is_majority and self._rules.size(len(present)) > 0
-        other = differing(self._own, self._others)
-        if other is not None and (is_over or all_are_here or self._others[other].membership):
-            raise self._difference(other)
-        strangers = [k for k, call in self._others.items() if call.terms != self._own.terms]
-        if strangers and not enough and (is_over or all_are_here):
-            raise self._difference(min(strangers))
-        if is_over and self._obstacle and enough:
-            raise StorageError(self._obstacle)
-        if is_over:
-            raise self._too_few(present)
-        if self._waited > FEW_S and self._obstacle and enough:
-            self._say_once(f"waits: {self._obstacle}")
-        elif self._waited > FEW_S and (absent := self._absent(present)):
-            self._say_once(f"waits for {absent}; {self._here(present)}")
-
-    def _here(self, present: list[int]) -> str:
-        return f"{len(present)} of at least {self._needed()} workers {'is' if len(present) == 1 else 'are'} here"
-
-    def _needed(self) -> int:
-        """The least number of workers that the shards and the state of the run directory allow."""
-        most_likely = self._candidates.count // 2 + 1 if not self._has_record else 0
-        fits = [n for n in self._rules.fitting if n >= self._rules.least]
-        return max(min(fits, default=self._rules.least), most_likely)
-
-    def _too_few(self, present: list[int]) -> PeerLostError:
-        return PeerLostError(
-            f"{self._absent(present) or 'none'} did not come within {self._start_timeout_s:.0f} s, and "
-            f"{self._here(present)}; see that the same command runs there and that the hosts reach each other, or give "
-            "a larger --start_timeout or a smaller --min_workers"
-        )
-
-    def _difference(self, other: int) -> UsageError:
-        self._repeat(CALL_S)  # so that the others see the difference too
-        told = difference(self._own.terms, self._others[other].terms)
-        return UsageError(f"workers {self._own.candidate} and {other} {told}")
+        seen = self._own, self._others, self._rules, self._has_record, self._obstacle
+        wait = Wait(self._candidates, *seen, self._waited, self._start_timeout_s)
+        failure = wait.failure()
+        if isinstance(failure, UsageError):
+            self._repeat(CALL_S)  # so that the others see the difference too
+        if failure:
+            raise failure
+        if line := wait.line():
+            self._say_once(line)

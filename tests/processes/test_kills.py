@@ -25,7 +25,7 @@ def some_moment(live, draws: random.Random, reached: int) -> bool:
     return came
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_run_killed_at_random_moments_ends_as_one_never_killed(straight, tmp_path, seed):
     run, draws = RunDirectory(tmp_path / "run"), random.Random(seed)
     for number in range(NUM_KILLS):

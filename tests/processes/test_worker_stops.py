@@ -40,7 +40,6 @@ def by_signal(number: signal.Signals):
     [
         (when_compiling, 1, by_signal(signal.SIGUSR1)),
         (in_training, 0, by_signal(signal.SIGTERM)),
-        (in_training, 1, by_signal(signal.SIGUSR1)),
         (in_saving, 1, by_signal(signal.SIGTERM)),
     ],
 )
@@ -58,12 +57,11 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     assert_equal_runs(run.path, straight)
 
 
-@pytest.mark.parametrize("moment", [when_compiling, in_training])
-def test_a_file_stops_all(tmp_path, moment):
+def test_a_file_stops_all(tmp_path):
     """It is looked for once a second, in which a short run would end."""
     run = RunDirectory(tmp_path / "run")
     with jobs.job(run.path, *ENDLESS) as live:
-        assert moment(live, run)
+        assert in_training(live, run)
         run.stop_file.touch()
         lines = live.all_end_with(ExitCode.PREEMPTED)
     assert all("all of it is saved" in line for line in lines), lines
@@ -90,14 +88,13 @@ def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(straight
     assert_equal_runs(run.path, straight)
 
 
-@pytest.mark.parametrize("asked", [0, 1])
-def test_a_stop_in_an_evaluation_ends_it_on_all_and_it_is_made_up_for(tmp_path, asked):
+def test_a_stop_in_an_evaluation_ends_it_on_all_and_it_is_made_up_for(tmp_path):
     """Validation of 3,000 examples one by one takes seconds, so the signal falls into it."""
     run = RunDirectory(tmp_path / "run")
     flags = ("--source=fake:36000", "--steps=30", "--eval_batch=500")
     with jobs.job(run.path, *flags, "--eval_batch=1") as live:
         assert live.until_step(20)
-        live[asked].send(signal.SIGTERM)
+        live[1].send(signal.SIGTERM)
         live.all_end_with(ExitCode.PREEMPTED)
     assert [event["step"] for event in run.history().events if event["event"] == "preempted"] == [20]
     assert not run.history().has("validation", 20) and Checkpoints(run.checkpoints).verify(20)

@@ -79,9 +79,11 @@ def test_a_python_without_any_package_is_told_what_it_lacks(tmp_path):
     told = subprocess.run(command, env=commands.environment(), cwd=tmp_path, capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (64, "")
     lines = told.stdout.splitlines()
-    assert next(line for line in lines if line.startswith("usage: absl-py is missing, ")).endswith(
-        "tqdm is missing: pip install the wheel with what it needs, or in a checkout start ./launch/train.sh, which "
-        "makes .venv"
+    missing = next(line for line in lines if line.startswith("usage: absl-py is missing, "))
+    assert ", jinja2 is missing" in missing and " tqdm is missing" in missing
+    assert missing.endswith(
+        " is missing: pip install the wheel with what it needs, or in a checkout start ./launch/train.sh, which makes "
+        ".venv"
     )
     assert "usage: TensorFlow does not work here: it is not installed; install the packages" in lines
 
