@@ -10,11 +10,11 @@ from trainings import Training
 
 from pipeline.runs.run_directory import RunDirectory
 
-STOPPED_S, FREE_S = 0.3, 0.1
+STOPPED_S, FREE_S = 0.2, 0.05  # several times in the steps between two logs, so that no log has a worker that was free
 FLAGS = (
     "--model=convolutional",
-    "--steps=45",
-    "--log_every=3",
+    "--steps=72",
+    "--log_every=12",
     "--eval_every=0",
     "--checkpoint_every=0",
     "--summary_every=0",
