@@ -33,7 +33,7 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
         f"--contenders={','.join(CONTENDERS)}",
         "--sections=one,several",
     ]
-    length = ["--batches=20", "--rounds=2", "--images=400", "--devices=2", "--devices_batch=20"]
+    length = ["--batches=20", "--rounds=1", "--images=400", "--devices=2", "--devices_batch=20"]
     said = run("peers", *chosen, *length, f"--json={tmp_path / 'figures.json'}")
     [group] = json.loads((tmp_path / "figures.json").read_text())["groups"]
     results = [result for result in group["results"] if not result["unavailable"]]
@@ -46,7 +46,7 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
     # Its classes are as many, and its images random: without having learned them nobody gets below log(10).
     losses = {result["label"]: result["losses"][-1] for result in results}
     assert max(losses.values()) < math.log(10), losses
-    assert all(len(result["images_per_s"]) == 2 and result["peak_bytes"] > 2**27 for result in results)
+    assert all(len(result["images_per_s"]) == 1 and result["peak_bytes"] > 2**27 for result in results)
     run("plot", str(tmp_path / "figures.json"), str(tmp_path / "peers.svg"))
     assert (tmp_path / "peers.svg").read_text().count("<rect") == len([r for r in results if r["num_devices"] == 1])
 
