@@ -119,13 +119,3 @@ def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undi
         assert "worker 0 left with exit code 137" in err and "restart 1 of 3" in err
         assert "worker 1 left with exit code 76" in err
         assert live.run.history().result["parameters_sha256"] == undisturbed
-
-
-def test_a_worker_that_is_stopped_is_killed_and_started_again_with_the_others(tmp_path, undisturbed):
-    with local(tmp_path / "run", *FLAGS, "--stall_timeout=6", "--pulse_timeout=8") as live:
-        live.until_step(40)
-        os.kill(process_of(live, 1), signal.SIGSTOP)
-        code, out, err = live.end()
-        assert code == 0, (out, err)
-        assert "worker 0 left with exit code 76" in err and "worker 1 killed, " in err
-        assert live.run.history().result["parameters_sha256"] == undisturbed

@@ -31,16 +31,6 @@ def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
     os.kill(trainer(run), number)
 
 
-def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    with supervised(run.path, "--max_restarts=1", "--pulse_timeout=120") as live:
-        for step in (8, 30):
-            hurt(run, live, step, signal.SIGKILL)
-        code, _, err = live.end()
-    assert (code, err.count("started, process")) == (ExitCode.DONE, 3)
-    assert_equal_runs(run.path, straight)
-
-
 def test_stopped_it_is_killed_and_ends_as_one_never_stopped(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
     with supervised(run.path, "--pulse_timeout=8", "--first_pulse_timeout=120") as live:
@@ -62,11 +52,14 @@ def test_a_signal_to_the_supervisor_is_a_preemption_of_the_trainer(straight, tmp
     assert_equal_runs(run.path, straight)
 
 
-def test_a_run_that_must_start_anew_is_started_again_to_go_on(straight, tmp_path):
+def test_killed_again_and_again_it_ends_as_one_never_killed(straight, tmp_path):
+    """Also where it was to start anew: its own restarts go on."""
     run = RunDirectory(tmp_path / "run")
-    with supervised(run.path, "--resume=never") as live:
-        hurt(run, live, 20, signal.SIGKILL)
-        assert live.end()[0] == ExitCode.DONE
+    with supervised(run.path, "--resume=never", "--max_restarts=1", "--pulse_timeout=120") as live:
+        for step in (8, 30):
+            hurt(run, live, step, signal.SIGKILL)
+        code, _, err = live.end()
+    assert (code, err.count("started, process")) == (ExitCode.DONE, 3)
     assert_equal_runs(run.path, straight)
 
 
