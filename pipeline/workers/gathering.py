@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, UsageError, kind_of
 from pipeline.process.environment import job_secret
-from pipeline.workers import peers
+from pipeline.workers import datagrams
 from pipeline.workers.agreement import Terms
 from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
 from pipeline.workers.proposals import Rules, alike, proposal
@@ -80,7 +80,7 @@ class Gathering:
         self._has_record, self._obstacle = False, "not looked at yet"
         self._said: set[str] = set()
         self._next_call = self._next_look = 0.0
-        self._socket = peers.bound(candidates)
+        self._socket = datagrams.bound(candidates)
         self._socket.settimeout(TURN_S)
 
     @property
@@ -143,7 +143,7 @@ class Gathering:
         end = time.monotonic() + TURN_S
         while time.monotonic() < end:
             with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
-                payload = opened(self._socket.recv(peers.LARGEST_DATAGRAM), self._secret)
+                payload = opened(self._socket.recv(datagrams.LARGEST_DATAGRAM), self._secret)
                 if payload is not None:
                     self._take(value_of(payload))
 
@@ -240,7 +240,7 @@ class Gathering:
         for index, address in enumerate(self._candidates.addresses):
             if index != own.candidate:
                 with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-                    self._socket.sendto(datagram, peers.target(address, self._socket.family))
+                    self._socket.sendto(datagram, datagrams.target(address, self._socket.family))
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""
