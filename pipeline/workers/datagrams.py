@@ -1,5 +1,6 @@
 """The socket of a worker's datagrams, and where they go."""
 
+import contextlib
 import functools
 import socket
 
@@ -31,8 +32,14 @@ def bound(workers: Workers) -> socket.socket:
     )
 
 
+def send(own: socket.socket, address: str, datagram: bytes) -> None:
+    """Sends a datagram to HOST:PORT. One that cannot go is lost: whoever misses it will say so."""
+    with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
+        own.sendto(datagram, _target(address, own.family))
+
+
 @functools.cache
-def target(address: str, family: int) -> tuple[str, int]:
+def _target(address: str, family: int) -> tuple[str, int]:
     """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later.
 
     Raises OSError if it does not resolve, or to no address of this family.

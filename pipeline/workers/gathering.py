@@ -239,8 +239,7 @@ class Gathering:
         datagram = own.datagram(self._secret)
         for index, address in enumerate(self._candidates.addresses):
             if index != own.candidate:
-                with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-                    self._socket.sendto(datagram, datagrams.target(address, self._socket.family))
+                datagrams.send(self._socket, address, datagram)
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""

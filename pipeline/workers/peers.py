@@ -21,10 +21,11 @@ from pipeline.process.environment import JOB_SECRET, job_secret
 from pipeline.process.threads import start_vital
 from pipeline.workers import fingers
 from pipeline.workers.calls import Call
-from pipeline.workers.datagrams import LARGEST_DATAGRAM, bound, target
+from pipeline.workers.datagrams import LARGEST_DATAGRAM, bound, send
 from pipeline.workers.hearsay import STARTED_ANEW, Hearsay, News
+from pipeline.workers.hellos import Hellos, same_parts
 from pipeline.workers.newcomers import Newcomers
-from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, same_parts, shaped_like, value_of
+from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, shaped_like, value_of
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost
@@ -51,10 +52,11 @@ class Peers:
         knows_all = len(self._neighbours) == workers.count - 1
         self._hearsay = None if knows_all else Hearsay(workers.index, workers.count, self._life)
         self._words: dict[int, Word] = {}
+        self._hellos = Hellos()
         self._past: collections.deque[str] = collections.deque(maxlen=PAST_LIVES)
         self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
-        self._closed = threading.Event()
+        self._closed, self._hurry = threading.Event(), threading.Event()  # hurry: there is something to tell at once
         self._socket = bound(workers)
         start_vital(self._listen, "peers-listen")
         start_vital(self._tell, "peers-tell")
@@ -62,6 +64,7 @@ class Peers:
     def close(self) -> None:
         """Falls silent; other workers are then without a word from this one."""
         self._closed.set()
+        self._hurry.set()
 
     def meet(
         self,
@@ -100,11 +103,11 @@ class Peers:
 
     def _hellos_like(self, own: dict[str, Any]) -> dict[int, dict[str, Any]]:
         """The hello of every worker that hears this one, by index. A hello of another shape is no worker's."""
-        near = {index: self._words[index] for index in self._neighbours if index in self._words}
-        told = {index: word.hello for index, word in near.items() if word.hears == self._life}
-        if self._hearsay and self._hearsay.chief:
-            told[0] = self._hearsay.chief["hello"]
-        return {index: dict(hello) for index, hello in told.items() if hello and same_parts(hello, own)}
+        near = [self._words[index] for index in self._neighbours if index in self._words]
+        found = self._hellos.like(own, (word for word in near if word.hears == self._life))
+        if self._hearsay and (chief := self._hearsay.chief) and same_parts(chief["hello"], own):
+            found[0] = dict(chief["hello"])
+        return found
 
     def _hears_all(self, hellos: dict[int, dict[str, Any]], check: Callable[[int, dict[str, Any]], None]) -> bool:
         """Whether this worker hears all others, or its neighbours and of all others. Raises what `check` does."""
@@ -206,7 +209,8 @@ class Peers:
             except Exception:
                 if not self._closed.is_set():  # else the process ends, and with it what a status is made of
                     raise
-            self._closed.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
+            self._hurry.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
+            self._hurry.clear()
 
     def _all_met(self) -> bool:
         with self._changed:
@@ -228,7 +232,7 @@ class Peers:
         also = fingers.tells_chief(self._workers.index, self._workers.count, number) and 0 in lives
         for index in (*self._neighbours, *([0] if also else ())):
             said = dataclasses.replace(word, hears=lives.get(index, ""))
-            self._send_to(self._workers.addresses[index], said.datagram(self._secret))
+            send(self._socket, self._workers.addresses[index], said.datagram(self._secret))
 
     def _news(self, number: int, status: dict[str, Any]) -> dict[str, Any] | None:
         """What this worker passes on of all, if there are many."""
@@ -237,12 +241,6 @@ class Peers:
         if self._workers.is_chief and self._hello is not None:
             self._hearsay.chief = {"life": self._life, "hello": self._hello}
         return self._hearsay.news(number, status).value()
-
-    def _send_to(self, address: str, datagram: bytes) -> None:
-        try:
-            self._socket.sendto(datagram, target(address, self._socket.family))
-        except OSError:  # a cut link, or a name that is not known yet: the worker that misses this one will say so
-            return
 
     def _listen(self) -> None:
         with self._socket:
@@ -277,18 +275,17 @@ class Peers:
                     self._hearsay.note_farewell(member, told)
                 self._changed.notify_all()
         if answer := newcomers.answer(call):
-            self._send_to(self._workers.candidates[call.candidate], answer.datagram(self._secret))
+            send(self._socket, self._workers.candidates[call.candidate], answer.datagram(self._secret))
 
     def _take_word(self, word: Word) -> None:
-        """Notes a word; where it brings a farewell that has to be passed on, does so at once."""
+        """Notes a word; of many workers, the first farewell is passed on at once."""
         with self._changed:
-            knew = self._hearsay and self._hearsay.farewell
-            if self._note(word) and self._hearsay:
-                self._note_hearsay(word, self._hearsay)
-            leaves = self._hearsay and self._hearsay.farewell
+            if self._note(word) and (hearsay := self._hearsay):
+                knew = hearsay.farewell
+                self._note_hearsay(word, hearsay)
+                if hearsay.farewell and not knew:
+                    self._hurry.set()
             self._changed.notify_all()
-        if leaves and not knew:
-            self._send()
 
     def _note(self, word: Word) -> bool:
         """Notes a word; returns whether it counts."""

@@ -69,17 +69,6 @@ def shaped_like(value: Any, example: Any) -> bool:
     return value.keys() == example.keys() and all(type(value[key]) is type(example[key]) for key in value)
 
 
-def same_parts(hello: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether a hello has the keys of one's own, with values of the same types, of which those in both agree in theirs.
-
-    Workers of other versions may have other flags; the reader of the hellos tells them so.
-    """
-    if not shaped_like(hello, own):
-        return False
-    inner = [(hello[key], own[key]) for key in own if isinstance(own[key], dict)]
-    return all(type(theirs[key]) is type(mine[key]) for theirs, mine in inner for key in theirs.keys() & mine.keys())
-
-
 @dataclasses.dataclass(frozen=True)
 class Word:
     """One datagram of a worker; its fields have types that JSON has."""
