@@ -18,7 +18,7 @@ VERDICT_BYTES = 12  # of an example in an evaluation: its label, its class, the 
 MEMBER_BYTES = 150  # of a device, where TensorFlow names the members of a group
 SILENT_S, RESTART_S = 2.5, 1.0  # until a silent worker counts as gone; a supervisor's first pause
 
-_BY_CHANGES = "a word tells of those alone of whom there is something new"
+_BY_GROUPS = "groups of workers, of which one speaks for all"
 _BY_HALVING = "recursive halving and doubling: 2 log2 W messages"
 
 
@@ -96,7 +96,7 @@ def _of_start(size: Size) -> Iterator[Item]:
     near, hops = size.neighbours, fingers.hops(size.workers)
     pulses = near * (MEETING_ROUNDS if hops == 1 else MEETING_ROUNDS + 2 * hops)
     hello = around.word_read_s * around.bytes_of_hello / around.bytes_of_word
-    yield Item("start", "words with neighbours", pulses * (size.word_s + hello), "W^2 log^2 W", _BY_CHANGES)
+    yield Item("start", "words with neighbours", pulses * (size.word_s + hello), "W^2 log^2 W", _BY_GROUPS)
     yield Item("start", "their hellos compared", pulses * around.hello_compared_s, "W log^2 W")
     named = size.workers**2 * MEMBER_BYTES / (size.host.words or size.host.between).bytes_per_s
     yield Item("start", "TensorFlow's chief names a group to all", named, "W^2", "none: TensorFlow's own", by_one=True)
@@ -114,7 +114,7 @@ def _of_steps(size: Size) -> Iterator[Item]:
     what = f"the sum: {messages:,} messages, {hops:,} hops"
     yield Item("step", what, sum(found.waiting), "W^2", _BY_HALVING)
     pulses = size.neighbours * size.word_s / PULSE_S
-    yield Item("second", "pulses with neighbours", pulses, "W^2 log W", _BY_CHANGES, beside=True)
+    yield Item("second", "pulses with neighbours", pulses, "W^2 log W", _BY_GROUPS, beside=True)
     told = fingers.TO_CHIEF_A_PULSE * size.word_s / PULSE_S if fingers.hops(size.workers) > 1 else 0.0
     yield Item("second", "pulses to the chief, in turn", told, "W", beside=True, by_one=True)
 
