@@ -8,9 +8,16 @@ from small_run import topology, trainer
 from pipeline.monitoring import graphs
 
 
+def step_graph(**options):
+    """That of a trainer of two towers, as it is shown."""
+    one = trainer(2, **options)
+    one.advance(0, 1)
+    return graphs.readable(one.graph())
+
+
 @pytest.mark.parametrize("variables", ["replicated", "cpu"])
 def test_a_tower_is_a_box_whose_operations_lie_on_its_device(variables):
-    graph = graphs.readable(trainer(2, variables=variables, grad_shards=4).graph())
+    graph = step_graph(variables=variables, grad_shards=4)
     boxes = {node.name.partition("/")[0] for node in graph.node}
     assert boxes == {"host", "tower_0", "tower_1"} | ({"shared"} if variables == "cpu" else set())
     for tower, device in enumerate(topology(2).devices):
@@ -21,7 +28,7 @@ def test_a_tower_is_a_box_whose_operations_lie_on_its_device(variables):
 
 
 def test_every_edge_leads_to_an_operation_and_no_two_have_one_name():
-    graph = graphs.readable(trainer(2).graph())
+    graph = step_graph()
     names = Counter(node.name for node in graph.node)
     assert set(names.values()) == {1}
     inputs = {name.removeprefix("^").partition(":")[0] for node in graph.node for name in node.input}
