@@ -20,9 +20,9 @@ def test_a_tower_is_a_box_whose_operations_lie_on_its_device(variables):
     graph = step_graph(variables=variables, grad_shards=4)
     boxes = {node.name.partition("/")[0] for node in graph.node}
     assert boxes == {"host", "tower_0", "tower_1"} | ({"shared"} if variables == "cpu" else set())
-    for tower, device in enumerate(topology(2).devices):
-        devices = {node.device for node in graph.node if node.name.startswith(f"tower_{tower}/")}
-        assert devices == {device}
+    first, second = topology(2).devices
+    for box, device in {"host": first, "tower_0": first, "tower_1": second}.items():
+        assert {node.device for node in graph.node if node.name.startswith(f"{box}/")} == {device}
     shards = {"/".join(node.name.split("/")[:2]) for node in graph.node if "/shard_" in node.name}
     assert shards == {"tower_0/shard_0", "tower_0/shard_1", "tower_1/shard_2", "tower_1/shard_3"}
 
