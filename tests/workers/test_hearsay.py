@@ -124,6 +124,29 @@ def test_nobody_has_met_all_before_each_has_said_so_of_the_same_processes(clock)
     assert all(one.missing() == {0} for one in ring.all.values())
 
 
+def test_who_has_met_other_processes_does_not_count(clock):
+    ring = Ring(clock)
+    ring.pulse(fingers.hops(COUNT) + 2)
+    one, other = ring.all[20], ring.all[21]
+    lives = other._lives.copy()
+    other._lives[5] ^= 1
+    other.settle()
+    one.take(ring.wire(other.news(99, ring.statuses[21])))
+    assert not one._met
+    other._lives = lives
+    one.take(ring.wire(other.news(99, ring.statuses[21])))
+    assert one._met == 1 << 21
+
+
+def test_nobody_is_complete_with_one_who_is_silent(clock):
+    ring = Ring(clock)
+    ring.pulse(fingers.hops(COUNT) + 2)
+    assert ring.all[20].is_complete
+    ring.kill(5)
+    ring.pulse(fingers.hops(COUNT) + int(hearsay.SUPPOSED_GONE_S))
+    assert not any(one.is_complete for one in ring.all.values())
+
+
 def test_one_who_is_started_again_in_the_meeting_counts_as_the_new_one(clock):
     ring = Ring(clock)
     ring.pulse(fingers.hops(COUNT))
