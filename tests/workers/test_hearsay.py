@@ -147,6 +147,20 @@ def test_nobody_is_complete_with_one_who_is_silent(clock):
     assert not any(one.is_complete for one in ring.all.values())
 
 
+def test_who_comes_late_does_not_take_the_dead_for_the_living(clock):
+    ring = Ring(clock)
+    ring.pulse(fingers.hops(COUNT) + 2)
+    ring.kill(5)
+    ring.pulse(fingers.hops(COUNT))  # until its last word is known to all
+    for late, is_complete in (("b", False), ("c", True)):
+        ring.lives[11] = f"life 11 {late}"
+        ring.all[11] = Hearsay(11, COUNT, ring.lives[11])
+        ring.pulse(2)
+        assert ring.all[11].is_complete == is_complete
+        ring.all[5] = Hearsay(5, COUNT, ring.lives[5])
+        ring.pulse(fingers.hops(COUNT) + 2)
+
+
 def test_one_who_is_started_again_in_the_meeting_counts_as_the_new_one(clock):
     ring = Ring(clock)
     ring.pulse(fingers.hops(COUNT))

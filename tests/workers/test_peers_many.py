@@ -47,8 +47,10 @@ def test_all_hear_of_all_and_the_first_farewell_ends_them_all_by_name(crowd):
 
     company.leave_without_a_word(workers[7], 7)
     living = [peers for index, peers in enumerate(workers) if index != 7]
-    assert at_length(lambda: all(peers.silent()[7] > 3 * PULSE_S for peers in living))
+    near = [workers[index] for index in fingers.neighbours(7, COUNT)]
+    assert at_length(lambda: all(peers._hearsay.silent()[7] > 3 * PULSE_S for peers in living))
     assert at_length(lambda: all(max(s for k, s in peers.silent().items() if k != 7) < 3 for peers in living))
+    assert at_length(lambda: {7} == {k for peers in near for k, s in peers.silent().items() if s > 3 * PULSE_S})
 
     far = next(k for k in range(COUNT) if k not in (0, 7, 33, *fingers.neighbours(33, COUNT)))
     workers[33].leave(DivergedError("at step 7 the loss is nan"))
