@@ -15,15 +15,18 @@ class Between:
     """What workers send each other, counted."""
 
     def __init__(self):
-        self._sent = collections.defaultdict(queue.Queue)
+        self._sent: dict[tuple[int, int], queue.Queue] = {}
         self.exchanges, self.words = collections.Counter(), collections.Counter()
+
+    def _way(self, one: int, other: int) -> queue.Queue:
+        return self._sent.setdefault((one, other), queue.Queue())  # one of them, whoever comes first
 
     def of(self, index: int):
         def exchange(partner: int, own: np.ndarray) -> np.ndarray:
             self.exchanges[index] += 1
             self.words[index] += own.size
-            self._sent[index, partner].put(own)
-            theirs = self._sent[partner, index].get(timeout=60)
+            self._way(index, partner).put(own)
+            theirs = self._way(partner, index).get(timeout=60)
             assert theirs.shape == own.shape and theirs.dtype == own.dtype == np.int32
             return theirs
 
