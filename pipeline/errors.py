@@ -57,7 +57,7 @@ class PreemptedError(PipelineError):
 
 
 class RegroupError(PreemptedError):
-    """Everything is saved, so that the job goes on with more workers: a supervisor starts this process again."""
+    """Everything is saved, so that the job goes on with others: a supervisor starts this process again, unless it is to leave."""
 
 
 class PeerLostError(PipelineError):

@@ -34,6 +34,9 @@ class Surroundings(Protocol):
     def look(self) -> None:
         """Gives a pulse. Raises PreemptedError if a stop was asked for."""
 
+    def addresses(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        """The candidates' addresses, of which some were known before; '' for one that is not known yet."""
+
     def is_finished(self) -> bool:
         """Whether the run is finished, and nothing is left to do."""
 
@@ -88,6 +91,11 @@ class Gathering:
         """The name of this process, by which others know it from one before."""
         return self._own.life
 
+    @property
+    def candidates(self) -> Workers:
+        """All candidates, with the addresses that are known by now."""
+        return self._candidates
+
     def settled(self) -> Membership | None:
         """The job that this process is a member of; None if the run is finished.
 
@@ -127,6 +135,8 @@ class Gathering:
 
     def _finished(self) -> bool:
         self._run.look()
+        addresses = self._run.addresses(self._candidates.addresses)
+        self._candidates = dataclasses.replace(self._candidates, addresses=addresses)
         self._own = dataclasses.replace(self._own, owner=self._run.owner())
         if self._is_spare:
             return False
@@ -238,7 +248,7 @@ class Gathering:
         self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=tuple(sorted(self._heard)))
         datagram = own.datagram(self._secret)
         for index, address in enumerate(self._candidates.addresses):
-            if index != own.candidate:
+            if address and index != own.candidate:
                 with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
                     self._socket.sendto(datagram, peers.target(address, self._socket.family))
 

@@ -175,7 +175,7 @@ class Job:
                 return settled, True
             raise
         except PreemptedError as error:  # the others have not agreed to this stop
-            peers.leave(error)
+            peers.leave(PeerLostError(str(error)) if self._topology.workers.learned else error)
             raise
         for index, hello in enumerate(hellos):
             theirs = {"flags": hello["asked"], "versions": hello["versions"]}

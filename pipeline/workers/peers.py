@@ -167,7 +167,7 @@ class Peers:
             lives = {index: word.life for index, word in self._words.items()}
         hello = None if self._all_met() else self._hello
         for index, address in enumerate(self._workers.addresses):
-            if index != self._workers.index:
+            if address and index != self._workers.index:
                 hears, status = lives.get(index, ""), self._status()
                 number, met, farewell = next(self._numbers), self._met, self._farewell
                 word = Word(self._workers.index, self._life, number, hears, hello, met, status, farewell)
@@ -183,9 +183,9 @@ class Peers:
         with self._socket:
             while not self._closed.is_set():
                 with contextlib.suppress(OSError):  # nothing for a while, or the answer of a port where nobody listens
-                    self._take(self._socket.recv(LARGEST_DATAGRAM))
+                    self._take(*self._socket.recvfrom(LARGEST_DATAGRAM))
 
-    def _take(self, datagram: bytes) -> None:
+    def _take(self, datagram: bytes, sender: tuple[Any, ...]) -> None:
         """Notes a word of another worker of this job; any other datagram changes nothing."""
         payload = opened(datagram, self._secret)
         if payload is None:
@@ -194,13 +194,13 @@ class Peers:
         value = value_of(payload)
         word = Word.read(value)
         if self._newcomers and (call := Call.read(value)):
-            self._take_call(call, self._newcomers)
+            self._take_call(call, sender, self._newcomers)
         elif word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
             with self._changed:
                 self._note(word)
                 self._changed.notify_all()
 
-    def _take_call(self, call: Call, newcomers: Newcomers) -> None:
+    def _take_call(self, call: Call, sender: tuple[Any, ...], newcomers: Newcomers) -> None:
         """Answers a candidate; if it is a worker of this job that was started anew, notes the end of the one before."""
         member = newcomers.member(call)
         if call.candidate >= len(self._workers.candidates) or member == self._workers.index:
@@ -212,7 +212,8 @@ class Peers:
                 self._words[member] = dataclasses.replace(before, hears=self._life, farewell=told)
                 self._changed.notify_all()
         if answer := newcomers.answer(call):
-            self._send_to(self._workers.candidates[call.candidate], answer.datagram(self._secret))
+            with contextlib.suppress(OSError):  # where it called from, since its address need not be known here
+                self._socket.sendto(answer.datagram(self._secret), sender)
 
     def _note(self, word: Word) -> None:
         before = self._words.get(word.worker)
