@@ -23,7 +23,7 @@ def entered(directory: Path, candidates: Workers) -> Iterator[None]:
     if not candidates.learned:
         yield
         return
-    path, own = directory / str(candidates.index), candidates.addresses[candidates.index]
+    path, own = _file(directory, candidates.index), candidates.addresses[candidates.index]
     made = [above for above in (directory, directory.parent) if not above.exists()]
     with storage_errors(path):
         directory.mkdir(parents=True, exist_ok=True)
@@ -43,8 +43,14 @@ def known(directory: Path, before: Sequence[str]) -> tuple[str, ...]:
     """The addresses of all candidates as the book has them now, else as they were known before."""
     with contextlib.suppress(OSError):
         there = set(os.listdir(directory))  # which asks the server of a shared file system anew
-        return tuple((_read(directory / str(k)) if str(k) in there else "") or a for k, a in enumerate(before))
+        files = [_file(directory, k) for k in range(len(before))]
+        return tuple((_read(f) if f.name in there else "") or a for f, a in zip(files, before, strict=True))
     return tuple(before)
+
+
+def _file(directory: Path, index: int) -> Path:
+    """The file of a worker; the suffixes differ, for `replacing`."""
+    return directory / f"address.{index}"
 
 
 def _read(path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 from company import eventually
 
 from pipeline.config import Config
+from pipeline.engine.topology import Workers
 from pipeline.errors import DivergedError, PeerLostError, PipelineError, PreemptedError, StorageError, UsageError
 from pipeline.process.preemption import Preemption
 from pipeline.runs import membership
@@ -204,6 +205,31 @@ def test_a_newcomer_that_does_not_fit_is_sent_away(candidates, fields, why, monk
     error = error_of(job.come(1, **{**fields, "run_dir": str(where)}))
     assert isinstance(error, UsageError) and why in str(error)
     assert alone.newcomers.to_take_in(()) == []
+
+
+def test_workers_that_nobody_named_find_each_other_in_the_run_directory(tmp_path, monkeypatch):
+    """As the tasks of an array do; and the address of one that was started elsewhere meanwhile counts."""
+    with contextlib.ExitStack() as closing:
+        job = Candidates(closing, tmp_path / "run", 3, rejoin_timeout=NEVER)
+
+        def own_address_alone(asked: Config) -> Workers:
+            own = asked.worker_index
+            return Workers(tuple(a if k == own else "" for k, a in enumerate(job.addresses)), own, learned=True)
+
+        monkeypatch.setattr(membership.discovery, "workers", own_address_alone)
+        job.record(0, 2)
+        (job.directory.path / "workers").mkdir()
+        (job.directory.path / "workers" / "address.1").write_text("192.0.2.7:9000")  # of an earlier start, on another node
+        places = [coming.result(NEVER) for coming in [job.come(0), job.come(2)]]
+        assert [(job.members(place), place.workers.learned) for place in places] == [([0, 2], True)] * 2
+        for place in places:
+            job.work(place)
+        job.come(1)
+        assert eventually(lambda: places[0].newcomers._seen)
+        assert membership.candidate_addresses(job.directory, places[0].workers) == tuple(job.addresses)
+        assert "192.0.2.7:9000" in places[0].workers.candidates
+        job.stop.ask("the end of the test")
+    assert not (job.directory.path / "workers").exists() or not list((job.directory.path / "workers").iterdir())
 
 
 def test_a_member_that_was_started_anew_is_noticed_at_once(candidates):
