@@ -8,6 +8,7 @@ every event, and ends with 0 if all of this was so.
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -157,6 +158,7 @@ def undisturbed(step: int) -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that all is cleared away
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=4, help="2 or 4 (default: %(default)s)")
     parser.add_argument("--only", help="names of events, with commas (default: all, in turn)")
