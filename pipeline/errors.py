@@ -57,7 +57,7 @@ class PreemptedError(PipelineError):
 
 
 class RegroupError(PreemptedError):
-    """Everything is saved, so that the job goes on with others: a supervisor starts this process again, unless it is to leave."""
+    """Everything is saved, so that the job goes on with other workers; a supervisor starts those again that stay."""
 
 
 class PeerLostError(PipelineError):

@@ -53,7 +53,8 @@ class ArrayJob:
 
     def task_on(self, node: str) -> str:
         """The running task of a node, as Slurm names it."""
-        return self.cluster.run("squeue", "--noheader", "--nodelist", node, "--states=RUNNING", "--format=%i").split()[0]
+        found = self.cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
+        return found.split()[0]
 
     def tasks(self, state: str) -> int:
         """How many tasks are in a state."""

@@ -76,6 +76,7 @@ class Gathering:
         self._start_timeout_s, self._secret = start_timeout_s, job_secret()
         self._own = Call(candidates.index, uuid.uuid4().hex, 0, (), terms, "", 0, None, False)
         self._others: dict[int, Call] = {}
+        self._senders: dict[int, tuple[Any, ...]] = {}  # where each was when it last called
         self._heard: dict[str, float] = {}  # when each life was, on this process's clock
         self._since = time.monotonic()  # when the wait for others began
         self._running_at = -FRESH_S  # when a running job last answered
@@ -112,6 +113,7 @@ class Gathering:
                 self._decide()
                 if self._own.final:
                     self._repeat(TURN_S)
+                    peers.target.cache_clear()  # a name may have come to mean another address while this one waited
                     return self._own.membership
                 if self._time_for("_next_call", CALL_S):
                     self._call()
@@ -153,25 +155,25 @@ class Gathering:
         end = time.monotonic() + TURN_S
         while time.monotonic() < end:
             with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
-                payload = opened(self._socket.recv(peers.LARGEST_DATAGRAM), self._secret)
-                if payload is not None:
-                    self._take(value_of(payload))
+                datagram, sender = self._socket.recvfrom(peers.LARGEST_DATAGRAM)
+                if (payload := opened(datagram, self._secret)) is not None:
+                    self._take(value_of(payload), sender)
 
-    def _take(self, value: Any) -> None:
+    def _take(self, value: Any, sender: tuple[Any, ...]) -> None:
         if call := Call.read(value):
-            self._note(call)
+            self._note(call, sender)
         elif answer := Answer.read(value):
             self._follow(answer)
         elif word := Word.read(value):  # of a running job, which is to know that it is heard
             self._heard[word.life] = time.monotonic()
 
-    def _note(self, call: Call) -> None:
+    def _note(self, call: Call, sender: tuple[Any, ...]) -> None:
         if call.candidate == self._own.candidate or call.candidate >= self._candidates.count:
             return
         before = self._others.get(call.candidate)
         if before and before.life == call.life and before.number >= call.number:
             return  # it was overtaken
-        self._others[call.candidate] = call
+        self._others[call.candidate], self._senders[call.candidate] = call, sender
         if call.membership and not self._offers(call):  # they may be about to train: for a start they cannot answer
             self._since = time.monotonic()
         self._heard[call.life] = time.monotonic()
@@ -197,6 +199,7 @@ class Gathering:
         oldest = time.monotonic() - FRESH_S
         self._heard = {life: when for life, when in self._heard.items() if when > oldest}
         self._others = {index: call for index, call in self._others.items() if call.life in self._heard}
+        self._senders = {index: sender for index, sender in self._senders.items() if index in self._others}
 
     # --- deciding ---
 
@@ -248,9 +251,10 @@ class Gathering:
         self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=tuple(sorted(self._heard)))
         datagram = own.datagram(self._secret)
         for index, address in enumerate(self._candidates.addresses):
-            if address and index != own.candidate:
+            if index != own.candidate and (address or index in self._senders):
                 with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-                    self._socket.sendto(datagram, peers.target(address, self._socket.family))
+                    where = self._senders.get(index) or peers.target(address, self._socket.family)
+                    self._socket.sendto(datagram, where)
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.runs import membership
 from pipeline.runs.membership import Place
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.workers import ports
+from pipeline.workers import peers, ports
 from pipeline.workers.peers import Peers
 
 NEVER = 30  # seconds: longer than a test waits
@@ -207,6 +208,19 @@ def test_a_newcomer_that_does_not_fit_is_sent_away(candidates, fields, why, monk
     assert alone.newcomers.to_take_in(()) == []
 
 
+def test_a_host_whose_name_has_come_to_mean_another_address_is_answered_where_it_calls_from(candidates, monkeypatch):
+    """As a pod that was started again elsewhere: who waited for it has asked for its address before."""
+    job, resolve = candidates(2), peers.target.__wrapped__
+    old = f"{ports.LOOPBACK}:{ports.free(1)[0]}"
+    wrong = functools.cache(lambda address, family: resolve(old if address == job.addresses[1] else address, family))
+    job.record(0, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(peers, "target", wrong)
+        places = [coming.result(NEVER) for coming in [job.come(0), job.come(1)]]
+    assert [job.members(place) for place in places] == [[0, 1]] * 2
+    assert wrong.cache_info().currsize == 0, "it is asked for anew"
+
+
 def test_workers_that_nobody_named_find_each_other_in_the_run_directory(tmp_path, monkeypatch):
     """As the tasks of an array do; and the address of one that was started elsewhere meanwhile counts."""
     with contextlib.ExitStack() as closing:
@@ -218,8 +232,8 @@ def test_workers_that_nobody_named_find_each_other_in_the_run_directory(tmp_path
 
         monkeypatch.setattr(membership.discovery, "workers", own_address_alone)
         job.record(0, 2)
-        (job.directory.path / "workers").mkdir()
-        (job.directory.path / "workers" / "address.1").write_text("192.0.2.7:9000")  # of an earlier start, on another node
+        job.directory.workers.mkdir()
+        (job.directory.workers / "address.1").write_text("192.0.2.7:9000")  # of an earlier start, on another node
         places = [coming.result(NEVER) for coming in [job.come(0), job.come(2)]]
         assert [(job.members(place), place.workers.learned) for place in places] == [([0, 2], True)] * 2
         for place in places:
@@ -229,7 +243,7 @@ def test_workers_that_nobody_named_find_each_other_in_the_run_directory(tmp_path
         assert membership.candidate_addresses(job.directory, places[0].workers) == tuple(job.addresses)
         assert "192.0.2.7:9000" in places[0].workers.candidates
         job.stop.ask("the end of the test")
-    assert not (job.directory.path / "workers").exists() or not list((job.directory.path / "workers").iterdir())
+    assert list(job.directory.path.glob("workers/*")) == []
 
 
 def test_a_member_that_was_started_anew_is_noticed_at_once(candidates):
