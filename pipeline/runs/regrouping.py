@@ -49,7 +49,10 @@ def part_with_those_told_to_stop(run: Run, step: int) -> None:
         return
     members = [address for k, address in enumerate(workers.addresses) if k not in leaving]
     candidates = list(membership.candidate_addresses(run.directory, workers))
-    run.journal.event("regroup", step, members=members, candidates=candidates, lives=[])
+    if members:
+        run.journal.event("regroup", step, members=members, candidates=candidates, lives=[])
+    else:
+        run.journal.event("preempted", step, signal=own)
     if workers.index in leaving:
         run.cluster.barrier()
         raise RegroupError(f"{own} at step {step}, and all of it is saved; the others go on without this worker")
