@@ -35,30 +35,15 @@ PATIENT = ("--stall_timeout=60", "--pulse_timeout=120", "--max_restarts=20")  # 
 FORMAT = "{:<10} {:<14} {:>9} {:>9} {:>9}  {}"
 
 
-class ArrayJob:
-    """The job, whose task k is a worker on whatever node Slurm gives it."""
+class Watched:
+    """A job whose run directory is looked at."""
 
-    def __init__(self, cluster: slurm.Slurm, directory: Path):
-        self.cluster, self.run, self._out = cluster, RunDirectory(directory / "run"), directory / "out"
-        count = len(cluster.nodes)
-        flags = (f"--run_dir={self.run.path}", "--steps=100000000", *MATHEMATICS, *ELASTIC, *PATIENT)
-        command = ["sbatch", "--parsable", f"--array=0-{count - 1}", "--nodes=1", "--exclusive", "--cpus-per-task=2"]
-        command += [f"--output={self._out}-%a", str(launchers.LAUNCH / "slurm.sbatch"), *flags]
-        environment = {**launchers.environment(), "SLURM_CONF": cluster.environment["SLURM_CONF"]}
-        self.number = cluster.run(*command, cwd=launchers.PROJECT, env=environment).strip()
+    def __init__(self, run: RunDirectory):
+        self.run = run
 
-    def output(self) -> str:
-        """All that its tasks wrote."""
-        return "\n".join(path.read_text() for path in sorted(self._out.parent.glob("out-*")))
-
-    def task_on(self, node: str) -> str:
-        """The running task of a node, as Slurm names it."""
-        found = self.cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
-        return found.split()[0]
-
-    def tasks(self, state: str) -> int:
-        """How many tasks are in a state."""
-        return len(self.cluster.run("squeue", "--array", "--noheader", f"--states={state}", "--format=%i").split())
+    def told(self) -> str:
+        """What to print where something never comes."""
+        return ""
 
     def step(self) -> int:
         """The last step that was logged."""
@@ -73,7 +58,7 @@ class ArrayJob:
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > STUCK_S:
-                raise SystemExit(f"never: {what}\n{self.cluster.run('squeue')}{self.output()}")
+                raise SystemExit(f"never: {what}\n{self.told()}")
             time.sleep(0.3)
         return time.monotonic() - began
 
@@ -87,6 +72,34 @@ class ArrayJob:
         seconds = self.until(f"a job of {workers} workers", trains)
         step = self.step()
         return seconds + self.until("a step", lambda: self.step() > step)
+
+
+class ArrayJob(Watched):
+    """The job, whose task k is a worker on whatever node Slurm gives it."""
+
+    def __init__(self, cluster: slurm.Slurm, directory: Path):
+        super().__init__(RunDirectory(directory / "run"))
+        self.cluster, self._out = cluster, directory / "out"
+        count = len(cluster.nodes)
+        flags = (f"--run_dir={self.run.path}", "--steps=100000000", *MATHEMATICS, *ELASTIC, *PATIENT)
+        command = ["sbatch", "--parsable", f"--array=0-{count - 1}", "--nodes=1", "--exclusive", "--cpus-per-task=2"]
+        command += [f"--output={self._out}-%a", str(launchers.LAUNCH / "slurm.sbatch"), *flags]
+        environment = {**launchers.environment(), "SLURM_CONF": cluster.environment["SLURM_CONF"]}
+        self.number = cluster.run(*command, cwd=launchers.PROJECT, env=environment).strip()
+
+    def told(self) -> str:
+        """Slurm's queue, and all that the tasks wrote."""
+        written = (path.read_text() for path in sorted(self._out.parent.glob("out-*")))
+        return "\n".join([self.cluster.run("squeue"), *written])
+
+    def task_on(self, node: str) -> str:
+        """The running task of a node, as Slurm names it."""
+        found = self.cluster.run("squeue", "--noheader", f"--nodelist={node}", "--states=RUNNING", "--format=%i")
+        return found.split()[0]
+
+    def tasks(self, state: str) -> int:
+        """How many tasks are in a state."""
+        return len(self.cluster.run("squeue", "--array", "--noheader", f"--states={state}", "--format=%i").split())
 
 
 def fail(job: ArrayJob, node: str) -> Callable[[], None]:
