@@ -113,6 +113,7 @@ class Gathering:
                 self._decide()
                 if self._own.final:
                     self._repeat(TURN_S)
+                    self._look_up()
                     peers.target.cache_clear()  # a name may have come to mean another address while this one waited
                     return self._own.membership
                 if self._time_for("_next_call", CALL_S):
@@ -137,8 +138,7 @@ class Gathering:
 
     def _finished(self) -> bool:
         self._run.look()
-        addresses = self._run.addresses(self._candidates.addresses)
-        self._candidates = dataclasses.replace(self._candidates, addresses=addresses)
+        self._look_up()
         self._own = dataclasses.replace(self._own, owner=self._run.owner())
         if self._is_spare:
             return False
@@ -147,6 +147,10 @@ class Gathering:
         self._rules = dataclasses.replace(self._rules, rejoin_s=self._run.patience())
         self._obstacle = self._run.obstacle()
         return is_finished
+
+    def _look_up(self) -> None:
+        addresses = self._run.addresses(self._candidates.addresses)
+        self._candidates = dataclasses.replace(self._candidates, addresses=addresses)
 
     # --- listening ---
 
@@ -173,6 +177,10 @@ class Gathering:
         before = self._others.get(call.candidate)
         if before and before.life == call.life and before.number >= call.number:
             return  # it was overtaken
+        if not self._candidates.addresses[call.candidate]:
+            self._look_up()
+        if not self._candidates.addresses[call.candidate]:
+            return  # the others could not reach it
         self._others[call.candidate], self._senders[call.candidate] = call, sender
         if call.membership and not self._offers(call):  # they may be about to train: for a start they cannot answer
             self._since = time.monotonic()
