@@ -117,8 +117,9 @@ def vanish(job: ArrayJob, node: str) -> Callable[[], None]:
 
 
 def lose_daemon(job: ArrayJob, node: str) -> Callable[[], None]:
-    """slurmd is killed; what runs on the node lives on, and Slurm gives the node up."""
+    """slurmd is killed. Slurm gives the node up, but what runs there lives on until slurmd is back, and ends it."""
     job.cluster.daemons[node].kill()
+    job.until("the task queued again", lambda: job.tasks("PENDING") == 1)
     host = 1 + job.cluster.nodes.index(node)
     return lambda: job.cluster.start(host, node, "slurmd", "-D", "-N", node)
 
@@ -139,6 +140,7 @@ def preempt(job: ArrayJob, node: str) -> Callable[[], None]:
 
 
 EVENTS = (fail, drain, preempt, vanish, lose_daemon)
+LIVES_ON = (lose_daemon,)  # events during which the job keeps all its workers
 
 
 def _resume(job: ArrayJob, node: str) -> None:
@@ -149,8 +151,10 @@ def hit(job: ArrayJob, event: Callable[[ArrayJob, str], Callable[[], None]], nod
     """One event, and what follows until the job has all nodes again."""
     count, earlier, step = len(job.cluster.nodes), len(job.starts()), job.step()
     give_back = event(job, node)
-    fewer = max(fit for fit in FITTING if fit <= count - 1)
-    gone_s = job.until_it_trains(fewer, earlier)
+    if event in LIVES_ON:
+        gone_s = job.until("a step", lambda: job.step() > step)
+    else:
+        gone_s = job.until_it_trains(max(fit for fit in FITTING if fit <= count - 1), earlier)
     earlier = len(job.starts())
     give_back()
     back_s = job.until_it_trains(count, earlier)
