@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import socket
+from typing import Any
 
 from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
@@ -11,6 +12,8 @@ from pipeline.workers import ports
 
 TURN_S = 1.0  # for which a socket waits for a datagram
 LARGEST_DATAGRAM = 65507
+
+Sender = tuple[Any, ...]  # where a datagram came from, as the socket says it
 
 
 def bound(workers: Workers) -> socket.socket:
@@ -32,14 +35,18 @@ def bound(workers: Workers) -> socket.socket:
     )
 
 
-def send(own: socket.socket, address: str, datagram: bytes) -> None:
-    """Sends a datagram to HOST:PORT. One that cannot go is lost: whoever misses it will say so."""
+def send(own: socket.socket, where: str | Sender, datagram: bytes) -> None:
+    """Sends a datagram to HOST:PORT, or back; not to '', an address that is not known.
+
+    One that cannot go is lost: whoever misses it will say so.
+    """
     with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-        own.sendto(datagram, _target(address, own.family))
+        if where:
+            own.sendto(datagram, target(where, own.family) if isinstance(where, str) else where)
 
 
 @functools.cache
-def _target(address: str, family: int) -> tuple[str, int]:
+def target(address: str, family: int) -> tuple[str, int]:
     """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later.
 
     Raises OSError if it does not resolve, or to no address of this family.

@@ -175,7 +175,7 @@ class Job:
                 return settled, True
             raise
         except PreemptedError as error:  # the others have not agreed to this stop
-            peers.leave(error)
+            peers.leave(PeerLostError(str(error)) if self._topology.workers.learned else error)
             raise
         chief = hellos[0]
         assert chief is not None  # that of the chief is always there

@@ -21,7 +21,7 @@ from pipeline.process.environment import JOB_SECRET, job_secret
 from pipeline.process.threads import start_vital
 from pipeline.workers import fingers
 from pipeline.workers.calls import Call
-from pipeline.workers.datagrams import LARGEST_DATAGRAM, bound, send
+from pipeline.workers.datagrams import LARGEST_DATAGRAM, Sender, bound, send
 from pipeline.workers.hearsay import STARTED_ANEW, Hearsay, News
 from pipeline.workers.hellos import Hellos, same_parts
 from pipeline.workers.newcomers import Newcomers
@@ -246,9 +246,9 @@ class Peers:
         with self._socket:
             while not self._closed.is_set():
                 with contextlib.suppress(OSError):  # nothing for a while, or the answer of a port where nobody listens
-                    self._take(self._socket.recv(LARGEST_DATAGRAM))
+                    self._take(*self._socket.recvfrom(LARGEST_DATAGRAM))
 
-    def _take(self, datagram: bytes) -> None:
+    def _take(self, datagram: bytes, sender: Sender) -> None:
         """Notes a word of another worker of this job; any other datagram changes nothing."""
         payload = opened(datagram, self._secret)
         if payload is None:
@@ -257,11 +257,11 @@ class Peers:
         value = value_of(payload)
         word = Word.read(value)
         if self._newcomers and (call := Call.read(value)):
-            self._take_call(call, self._newcomers)
+            self._take_call(call, sender, self._newcomers)
         elif word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
             self._take_word(word)
 
-    def _take_call(self, call: Call, newcomers: Newcomers) -> None:
+    def _take_call(self, call: Call, sender: Sender, newcomers: Newcomers) -> None:
         """Answers a candidate; if it is a worker of this job that was started anew, notes the end of the one before."""
         member = newcomers.member(call)
         if call.candidate >= len(self._workers.candidates) or member == self._workers.index:
@@ -275,7 +275,7 @@ class Peers:
                     self._hearsay.note_farewell(member, told)
                 self._changed.notify_all()
         if answer := newcomers.answer(call):
-            send(self._socket, self._workers.candidates[call.candidate], answer.datagram(self._secret))
+            send(self._socket, sender, answer.datagram(self._secret))  # its address need not be known here
 
     def _take_word(self, word: Word) -> None:
         """Notes a word; of many workers, the first farewell is passed on at once."""
