@@ -1,0 +1,124 @@
+"""Wide, shallow networks for small photographs, after airbench94 (Jordan 2024, arXiv 2404.00498).
+
+A fixed convolution whitens the pixels, so that trained layers begin with uncorrelated inputs. Three stages of two 3 x 3
+convolutions follow, which begin by passing their inputs on. At inference, logits are the mean of a picture's and its
+mirror image's: train with --augment=flip. Logits are float32 under every precision.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from pipeline.errors import UsageError
+from pipeline.models.layers import ImageShape, normalized
+
+_SIZE = 3  # of the trained windows
+_MOMENTUM = 0.6  # of normalization: a run has some hundred steps
+_LOGIT_SCALE = 1 / 9
+_LEAST_SIDE = 16  # of images: the last pool takes what is left of them after three halvings
+
+# Patterns of 2 x 2 pixels (mean, left - right, upper - lower, diagonal) and of colours (brightness, red - blue,
+# green - magenta). Their products are nearly the principal components of photographs.
+_PATTERNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+_COLOURS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+# Standard deviations of the products, of pixels in [0, 1]: of 3,000 of CIFAR-10's training pictures, as JPEG files.
+_DEVIATIONS = np.array(
+    [[0.790, 0.223, 0.103], [0.146, 0.0156, 0.0097], [0.158, 0.0188, 0.0111], [0.0583, 0.0036, 0.0027]]
+)
+_NOISE = 0.0056  # the deviation of noise: what varies less is not blown up to unit variance
+
+
+def whitened(image_shape: ImageShape, num_classes: int) -> keras.Model:
+    """Six trained convolutions, of 64 and four times 256 filters; 2.0 million parameters."""
+    return _network("whitened", image_shape, num_classes, (64, 256, 256))
+
+
+def whitening_filters(channels: int) -> np.ndarray:
+    """[2, 2, channels, 8 * channels] float32: each component and its negative. channels: 1 or 3."""
+    colours = _COLOURS if channels == 3 else np.ones([1, 1])
+    scale = 1 / np.sqrt(_DEVIATIONS[:, :channels] ** 2 + _NOISE**2)
+    components = np.einsum("pi,cj,pc->ijpc", _PATTERNS, colours, scale).reshape(2, 2, channels, 4 * channels)
+    return np.concatenate([components, -components], axis=-1).astype(np.float32)
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class Whitening(layers.Layer):
+    """Every window of 2 x 2 pixels as whitened components and their negatives.
+
+    [n, height, width, channels] in [0, 1] -> [n, height - 1, width - 1, 8 * channels]. The filters are constants: no
+    checkpoint holds them.
+    """
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """The components."""
+        filters = ops.convert_to_tensor(whitening_filters(images.shape[-1]), self.compute_dtype)
+        return ops.conv(images - 0.5, filters, padding="valid")
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class WithMirrorImages(layers.Layer):
+    """In training, the images. At inference, these and then their mirror images: [2 * n, height, width, channels]."""
+
+    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """What the network is to see."""
+        return images if training else ops.concatenate([images, ops.flip(images, axis=2)])
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class MeanOfBoth(layers.Layer):
+    """The means of what became of the images and of their mirror images: [2 * n, classes] -> [n, classes]."""
+
+    def call(self, logits: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """The logits of the images."""
+        return logits if training else ops.mean(ops.reshape(logits, [2, -1, logits.shape[-1]]), axis=0)
+
+
+@keras.saving.register_keras_serializable("pipeline")
+class Dirac(keras.initializers.Initializer):
+    """Initial values of a convolution: its first filters pass its input channels on, the others are random."""
+
+    def __init__(self) -> None:
+        """Draws a seed, as every initializer does."""
+        self._random = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        """[size, size, channels, filters], size odd."""
+        size, _, channels, filters = shape
+        passed, middle = min(channels, filters), size // 2
+        identity = np.zeros([size, size, channels, passed], np.float32)
+        identity[middle, middle, range(passed), range(passed)] = 1
+        others = self._random(shape, dtype=dtype)[..., passed:]
+        return ops.concatenate([ops.convert_to_tensor(identity, dtype), others], axis=-1)
+
+
+def _network(name: str, image_shape: ImageShape, num_classes: int, widths: Sequence[int]) -> keras.Model:
+    height, width, channels = image_shape
+    if channels not in (1, 3) or min(height, width) < _LEAST_SIDE:
+        raise UsageError(f"images of {height} x {width} x {channels}; it takes 1 or 3 channels and sides of 16 or more")
+    images = keras.Input(image_shape, name="images")
+    x = Whitening(name="whitening")(WithMirrorImages(name="mirrored")(images))
+    x = layers.ReLU(name="whitening_relu")(x)
+    for stage, filters in enumerate(widths, start=1):
+        x = _convolution(x, filters, f"stage{stage}_conv1")
+        x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
+        x = _rectified(x, f"stage{stage}_", "1")
+        x = _rectified(_convolution(x, filters, f"stage{stage}_conv2"), f"stage{stage}_", "2")
+    x = layers.GlobalMaxPooling2D(name="pool")(x)
+    initial = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    x = layers.Dense(num_classes, use_bias=False, kernel_initializer=initial, dtype="float32", name="logits")(x)
+    x = layers.Rescaling(_LOGIT_SCALE, dtype="float32", name="scaled")(x)
+    return keras.Model(images, MeanOfBoth(dtype="float32", name="mean")(x), name=name)
+
+
+def _convolution(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    return layers.Conv2D(
+        filters, _SIZE, padding="same", use_bias=False, kernel_initializer=Dirac(), name=name
+    )(x)  # fmt: skip
+
+
+def _rectified(x: keras.KerasTensor, name: str, number: str) -> keras.KerasTensor:
+    return layers.ReLU(name=f"{name}relu{number}")(normalized(x, f"{name}norm{number}", _MOMENTUM))
