@@ -10,9 +10,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.machine import describe
 from benchmarks.tables import columns, spread
@@ -37,14 +37,10 @@ def runs(seeds: int) -> list[tuple[str, int]]:
     return [*fast[: seeds // 2], (CLASSIC, 1), *fast[seeds // 2 :]]
 
 
-def train(config: str, seed: int, options: argparse.Namespace) -> Outcome:
-    """Trains from step 0 to the end. Ends this process if the training fails."""
+def train(config: str, seed: int, changes: Mapping[str, Any]) -> Outcome:
+    """Trains from step 0 to the end. Ends this process if the training fails. changes: flags that replace the file's."""
     with tempfile.TemporaryDirectory() as run_dir:
-        # fmt: off
-        flags = {
-            "flagfile": CONFIGS / f"{config}.flags", "source": options.source, "run_dir": run_dir, "seed": seed,
-            "quiet": "true"} | ({"steps": options.steps} if options.steps else {})
-        # fmt: on
+        flags = {"flagfile": CONFIGS / f"{config}.flags", "run_dir": run_dir, "seed": seed, "quiet": "true", **changes}
         command = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ended.returncode:
@@ -79,9 +75,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
     parser.add_argument("--json", type=Path, help="a file for every single figure")
     options = parser.parse_args()
-    outcomes = []
+    outcomes, changes = [], {"source": options.source} | ({"steps": options.steps} if options.steps else {})
     for config, seed in runs(options.seeds):
-        outcomes.append(train(config, seed, options))
+        outcomes.append(train(config, seed, changes))
         print(f"{config}, seed {seed}: {outcomes[-1].test_accuracy:.2%}", file=sys.stderr)
     print(table(outcomes))
     if options.json:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pipeline.errors import UsageError
+from pipeline.models import whitening
 from pipeline.models.layers import ImageShape, normalized
 
 _SIZE = 3  # of the trained windows
@@ -21,28 +22,10 @@ _MOMENTUM = 0.6  # of normalization: a run has some hundred steps
 _LOGIT_SCALE = 1 / 9
 _LEAST_SIDE = 16  # of images: the last pool takes what is left of them after three halvings
 
-# Patterns of 2 x 2 pixels (mean, left - right, upper - lower, diagonal) and of colours (brightness, red - blue,
-# green - magenta). Their products are nearly the principal components of photographs.
-_PATTERNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
-_COLOURS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
-# Standard deviations of the products, of pixels in [0, 1]: of 3,000 of CIFAR-10's training pictures, as JPEG files.
-_DEVIATIONS = np.array(
-    [[0.790, 0.223, 0.103], [0.146, 0.0156, 0.0097], [0.158, 0.0188, 0.0111], [0.0583, 0.0036, 0.0027]]
-)
-_NOISE = 0.0056  # the deviation of noise: what varies less is not blown up to unit variance
-
 
 def whitened(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """Six trained convolutions, of 64 and four times 256 filters; 2.0 million parameters."""
     return _network("whitened", image_shape, num_classes, (64, 256, 256))
-
-
-def whitening_filters(channels: int) -> np.ndarray:
-    """[2, 2, channels, 8 * channels] float32: each component and its negative. channels: 1 or 3."""
-    colours = _COLOURS if channels == 3 else np.ones([1, 1])
-    scale = 1 / np.sqrt(_DEVIATIONS[:, :channels] ** 2 + _NOISE**2)
-    components = np.einsum("pi,cj,pc->ijpc", _PATTERNS, colours, scale).reshape(2, 2, channels, 4 * channels)
-    return np.concatenate([components, -components], axis=-1).astype(np.float32)
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -55,7 +38,7 @@ class Whitening(layers.Layer):
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """The components."""
-        filters = ops.convert_to_tensor(whitening_filters(images.shape[-1]), self.compute_dtype)
+        filters = ops.convert_to_tensor(whitening.filters(images.shape[-1]), self.compute_dtype)
         return ops.conv(images - 0.5, filters, padding="valid")
 
 
