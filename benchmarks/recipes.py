@@ -38,7 +38,7 @@ def runs(seeds: int) -> list[tuple[str, int]]:
 
 
 def train(config: str, seed: int, changes: Mapping[str, Any]) -> Outcome:
-    """Trains from step 0 to the end. Ends this process if the training fails. changes: flags that replace the file's."""
+    """Trains from step 0 to the end, with these flags in place of the file's. Ends this process if training fails."""
     with tempfile.TemporaryDirectory() as run_dir:
         flags = {"flagfile": CONFIGS / f"{config}.flags", "run_dir": run_dir, "seed": seed, "quiet": "true", **changes}
         command = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
