@@ -13,13 +13,21 @@ from pipeline.errors import UsageError
 from pipeline.models.whitened import Dirac, Whitening
 from tests.docs import pages
 
-KERNELS = [(3, 3, 24, 64), (3, 3, 64, 64), (3, 3, 64, 256), *[(3, 3, 256, 256)] * 3, (256, 10)]
+KERNELS = {
+    "whitened": [(3, 3, 24, 64), (3, 3, 64, 64), (3, 3, 64, 256), *[(3, 3, 256, 256)] * 3, (256, 10)],
+    "whitened_wide": [
+        *((3, 3, 24, 128), (3, 3, 128, 128), (3, 3, 128, 128)),
+        *((3, 3, 128, 384), (3, 3, 384, 384), (3, 3, 384, 384)),
+        *((3, 3, 384, 512), (3, 3, 512, 512), (3, 3, 512, 512), (512, 10)),
+    ],
+}
+PARAMETERS = {"whitened": 1_972_480, "whitened_wide": 9_918_464}
 TOWERS = (1, 2)
 STEPS = 2
 
 
-def build(image_shape=(32, 32, 3)):
-    return models.build("whitened", image_shape, 10, 1, "float32")
+def build(image_shape=(32, 32, 3), name="whitened"):
+    return models.build(name, image_shape, 10, 1, "float32")
 
 
 def pictures(count, side, seed=0):
@@ -33,14 +41,15 @@ def correlations(values):
     return found - np.eye(len(found))
 
 
-def test_sizes_and_parameters():
-    model = build()
+@pytest.mark.parametrize("name", KERNELS)
+def test_sizes_and_parameters(name):
+    model = build(name=name)
     kernels = [v.shape for v in model.trainable_variables if v.path.endswith("kernel")]
-    assert kernels == KERNELS
-    normalizations = 2 * (2 * 64 + 4 * 256)
-    trained = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    assert trained == normalizations + sum(int(np.prod(kernel)) for kernel in KERNELS) == 1_972_480
+    assert kernels == KERNELS[name]
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == PARAMETERS[name]
     assert [model.get_layer(f"stage{i}_pool").output.shape[1] for i in (1, 2, 3)] == [15, 7, 3]
+    added = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert added == ([f"stage{i}_add" for i in (1, 2, 3)] if name == "whitened_wide" else [])
 
 
 def test_neighbouring_pixels_and_colours_are_correlated_and_what_comes_of_the_whitening_is_not():
