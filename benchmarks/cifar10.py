@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe, peers_environment, peers_python
-from benchmarks.recipes import CONFIGS, Outcome, train
+from benchmarks.machine import peers_environment, peers_python
+from benchmarks.recipes import CONFIGS, Outcome, parse, train, write
 from benchmarks.tables import columns, spread
 from pipeline import config as configuration
 from pipeline.config import Config
@@ -35,7 +35,8 @@ def settings(changes: Mapping[str, Any]) -> Config:
     """The recipe, with these flags in place of its own."""
     lines = (CONFIGS / f"{CONFIG}.flags").read_text().splitlines()
     given = dict(line.removeprefix("--").split("=", 1) for line in lines if line.startswith("--"))
-    return Config(**{name: configuration.parse_value(name, value) for name, value in given.items()} | changes)
+    own = {name: configuration.parse_value(name, value) for name, value in given.items()}
+    return Config(**{**own, **changes})
 
 
 def by_pytorch(config: Config, seed: int, file: Path) -> Outcome:
@@ -71,12 +72,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     """Trains, prints the table and writes the figures."""
-    parser = argparse.ArgumentParser("python -m benchmarks.cifar10", description=__doc__.split(":")[0])
-    parser.add_argument("--source", required=True, help="as the pipeline's flag")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each program (default: 3)")
-    parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
-    parser.add_argument("--json", type=Path, help="a file for every single figure")
-    options = parser.parse_args()
+    options = parse("benchmarks.cifar10", __doc__.split(":")[0], "", seeds=3)
     if not peers_python().exists():
         sys.exit(f"{peers_python()} is not there; run benchmarks/peers_venv.sh, which installs PyTorch")
     changes, outcomes = changed(options), []
@@ -87,9 +83,7 @@ def main() -> None:
             outcomes += [train(CONFIG, seed, changes), by_pytorch(config, seed, file)]
             print(f"seed {seed}: {', '.join(f'{o.test_accuracy:.2%}' for o in outcomes[-2:])}", file=sys.stderr)
     print(table(outcomes))
-    if options.json:
-        figures = describe(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write(options, outcomes)
 
 
 if __name__ == "__main__":

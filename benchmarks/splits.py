@@ -24,13 +24,14 @@ def main(file: str, flags: list[str]) -> None:
     given = (flag.removeprefix("--").split("=", 1) for flag in flags)
     config = Config(**{name: configuration.parse_value(name, value) for name, value in given})
     config.validate()
-    arrays = {}
+    decoded = []
     with tf.device("/cpu:0"):
         splits = sources.open_splits(config)
-        for prefix, split in (("", splits.train), ("test_", splits.test)):
+        for split in (splits.train, splits.test):
             raw, labels = split.fetch(tf.range(len(split), dtype=tf.int64))
-            arrays |= {f"{prefix}images": split.decode(raw).numpy(), f"{prefix}labels": labels.numpy()}
-    np.savez(file, **arrays)
+            decoded.append((split.decode(raw).numpy(), labels.numpy()))
+    (images, labels), (test_images, test_labels) = decoded
+    np.savez(file, images=images, labels=labels, test_images=test_images, test_labels=test_labels)
 
 
 if __name__ == "__main__":
