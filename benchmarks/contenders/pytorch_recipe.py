@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.contenders.pytorch_whitened import Whitened
 
 EVAL_BATCH = 500
-SHIFT = 2  # pixels that --augment=crop:2 moves a picture by, at most
+SHIFT = 2  # pixels that --augment=reflect_crop:2 moves a picture by, at most
 
 
 def rate_at(flags: SimpleNamespace, step: int) -> float:
@@ -27,10 +27,10 @@ def rate_at(flags: SimpleNamespace, step: int) -> float:
 
 
 def augmented(images: torch.Tensor) -> torch.Tensor:
-    """Half of the pictures mirrored; each moved by up to SHIFT pixels along both axes, with zeros at the edges."""
+    """Half of the pictures mirrored; each moved by up to SHIFT pixels along both axes, mirrored at the edges."""
     n, _, height, width = images.shape
     mirrored = torch.where(torch.rand(n, 1, 1, 1) < 0.5, images.flip(-1), images)
-    padded = nn.functional.pad(mirrored, [SHIFT] * 4)
+    padded = nn.functional.pad(mirrored, [SHIFT] * 4, mode="reflect")
     down, across = torch.randint(2 * SHIFT + 1, [2, n, 1])
     rows, columns = down + torch.arange(height), across + torch.arange(width)
     picked = padded.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
