@@ -57,7 +57,7 @@ class PreemptedError(PipelineError):
 
 
 class RegroupError(PreemptedError):
-    """Everything is saved, so that the job goes on with more workers: a supervisor starts this process again."""
+    """Everything is saved, so that the job goes on with other workers; a supervisor starts those again that stay."""
 
 
 class PeerLostError(PipelineError):

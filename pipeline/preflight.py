@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.cli import command, flags
 from pipeline.config import OF_ONE_START, Config
 from pipeline.engine.topology import Workers
-from pipeline.errors import ExitCode, error_line, most_telling
+from pipeline.errors import ExitCode, UsageError, error_line, most_telling
 from pipeline.process.environment import job_secret, visible_gpus
 from pipeline.process.exits import pass_on
 from pipeline.text.addresses import host_and_port
@@ -33,6 +33,11 @@ def main() -> None:
     """Checks the surroundings of all workers; ends with 0, or the most telling code of the problems."""
     config = flags.configuration()
     workers = discovery.workers(config)
+    if workers.learned:
+        raise UsageError(
+            "--preflight asks all workers at once, and those of an array may not all be there; submit it without "
+            "--array, with --nodes=N"
+        )
     with _mark(config, workers) as (mark, unwritable):
         facts = _facts(config, workers, unwritable + _taken(workers))
         code = _verdict(workers, {0: Report(facts, {}, {}, True)}) if workers.count == 1 else 0

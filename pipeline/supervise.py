@@ -73,7 +73,7 @@ def main() -> None:
         if config.dry_run:
             for found, worker in zip(local, workers, strict=True):
                 _show(found, worker)
-            if any(not ports.is_local(address) for address in local[0].addresses):
+            if not local[0].learned and any(not ports.is_local(address) for address in local[0].addresses):
                 firewall.show(local[0].addresses)
             return
         checkpoints, stdin = Path(config.run_dir, "checkpoints"), _Stdin(flags.value("end_with_stdin"))

@@ -15,6 +15,7 @@ class Workers:
     addresses: tuple[str, ...] = ()  # HOST:PORT of each; () for one worker that needs no network
     index: int = 0
     candidates: tuple[str, ...] = ()  # of a job that may shrink and grow: the addresses of all that may be workers
+    learned: bool = False  # nobody named the others' addresses: the run directory has them. '' is not known yet
 
     @property
     def count(self) -> int:
@@ -29,12 +30,14 @@ class Workers:
     @property
     def on_this_host(self) -> tuple[int, ...]:
         """The indices of the workers on this host, this one among them."""
+        if self.learned:  # a scheduler gives each what is its own
+            return (self.index,)
         hosts = [host_and_port(address)[0] for address in self.addresses]
         return tuple(k for k, host in enumerate(hosts) if host == hosts[self.index]) or (self.index,)
 
     def name(self, index: int) -> str:
         """A worker's name in an error line."""
-        return f"worker {index} ({self.addresses[index]})"
+        return f"worker {index} ({self.addresses[index] or 'not started yet'})"
 
 
 ALONE = Workers()

@@ -5,7 +5,7 @@ import os
 ALIVE = b"."
 WAITS = b"w"  # it lives, and waits for others: nothing is lost with it
 STARTS = b"s"  # a silence follows, as after the start of a process
-REGROUPS = b"r"  # it ends so that the job goes on with more workers, and is to be started again
+REGROUPS = b"r"  # it ends so that the job goes on with other workers, and is to be started again
 
 
 def give(pulse_fd: int, sign: bytes = ALIVE) -> None:

@@ -201,10 +201,11 @@ class Loop:
         self._stop_agreed |= run.cluster.alone and stop.requested
         if not self._stop_agreed:
             return
-        stop.ask("a stop of another worker")  # so that the deadline of a stop holds here too
+        stop.ask(regrouping.ANOTHERS)  # so that the deadline of a stop holds here too
         if step:
             self._saver.save(step)
         run.checkpoints.wait()
+        regrouping.part_with_those_told_to_stop(run, step)
         run.journal.event("preempted", step, signal=stop.reason)
         run.cluster.barrier()
         remedy = (

@@ -21,7 +21,7 @@ from pipeline.process.preemption import Preemption
 from pipeline.runs import ownership, settings
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.workers import agreement, discovery, slurm
+from pipeline.workers import address_book, agreement, discovery, slurm
 from pipeline.workers.calls import Membership
 from pipeline.workers.gathering import Gathering
 from pipeline.workers.newcomers import Newcomers
@@ -63,14 +63,16 @@ def _gathered(asked: Config, candidates: Workers, stop: Preemption, owning: cont
     rules = _rules(asked, towers, shards)
     terms, run = agreement.terms(asked, towers.num_towers), _RunSeen(asked, candidates, directory, stop, owning)
     gathering = Gathering(candidates, terms, rules, asked.start_timeout, run, Terminal(asked.quiet).line)
+    owning.enter_context(address_book.entered(directory.workers, candidates))
     found = gathering.settled()
     if found is None:
         return Place(candidates)
+    candidates = gathering.candidates
     _signs(pulse.STARTS)
     if candidates.index == found.members[0]:
         _tell(asked, candidates, found, shards)
     addresses = tuple(candidates.addresses[member] for member in found.members)
-    own = Workers(addresses, found.members.index(candidates.index), candidates.addresses)
+    own = Workers(addresses, found.members.index(candidates.index), candidates.addresses, candidates.learned)
     return Place(own, Newcomers(found, gathering.life, candidates.index, terms, rules), run.ownership)
 
 
@@ -83,6 +85,15 @@ def check_shared(directory: RunDirectory, newcomers: Newcomers) -> None:
                 f"run_dir={directory.path} is not the chief's directory; --min_workers needs one that all workers share"
             )
         time.sleep(0.1)
+
+
+def candidate_addresses(directory: RunDirectory, workers: Workers) -> tuple[str, ...]:
+    """The addresses of all that may be workers of a running job: its members', and the others' as they are now."""
+    if not workers.learned:
+        return workers.candidates
+    now = address_book.known(directory.workers, workers.candidates)
+    pairs = zip(workers.candidates, now, strict=True)
+    return tuple(before if before in workers.addresses else after for before, after in pairs)
 
 
 def as_event(workers: Workers) -> dict[str, Sequence[str]]:
@@ -112,7 +123,7 @@ def _tell(asked: Config, candidates: Workers, found: Membership, shards: int) ->
     if len(found.members) == candidates.count:
         return
     names = ", ".join(f"worker {k} is {candidates.addresses[member]}" for k, member in enumerate(found.members))
-    others = [candidates.addresses[k] for k in range(candidates.count) if k not in found.members]
+    others = [candidates.addresses[k] or f"worker {k}" for k in range(candidates.count) if k not in found.members]
     Terminal(asked.quiet).line(
         f"the job goes on with {len(found.members)} of {candidates.count} workers, which {shards} shards allow: "
         f"{names}; without {', '.join(others)}"
@@ -145,6 +156,9 @@ class _RunSeen:
         if self._stop.requested or self._directory.stop_file.exists():
             raise PreemptedError("stopped while it waited for other workers: nothing was to save")
 
+    def addresses(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        return address_book.known(self._directory.workers, before) if self._candidates.learned else before
+
     def is_finished(self) -> bool:
         self._history = self._directory.history()
         return self._history.finished(self._asked.steps, self._asked.early_stop)
@@ -154,7 +168,10 @@ class _RunSeen:
         everyone = list(self._candidates.addresses)
         last = self._last()
         members = last.get("members")
-        if last.get("candidates") != everyone or not isinstance(members, list):
+        were = last.get("candidates")
+        if self._candidates.learned and isinstance(were, list) and len(were) == len(everyone):
+            everyone = were  # the same numbers, wherever they are now
+        if were != everyone or not isinstance(members, list):
             return set(range(len(everyone)))
         return {everyone.index(member) for member in members if member in everyone}
 

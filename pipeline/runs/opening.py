@@ -32,6 +32,7 @@ from pipeline.text import tables
 from pipeline.workers import discovery, slurm
 from pipeline.workers.cluster import Cluster
 from pipeline.workers.job import Job
+from pipeline.workers.newcomers import Newcomers
 
 
 @contextlib.contextmanager
@@ -111,11 +112,20 @@ def _opened_by_follower(
         return
     config, finished = job.meet(asked)
     if job.newcomers:
-        membership.check_shared(directory, job.newcomers)
+        _check_shared(directory, job, job.newcomers)
     if finished:
         yield None
     else:
         yield _started(config, towers, directory, Checkpoints(directory.checkpoints), history, job, stop)
+
+
+def _check_shared(directory: RunDirectory, job: Job, newcomers: Newcomers) -> None:
+    """Raises UsageError unless this worker sees the chief's run directory; the others go on without it."""
+    try:
+        membership.check_shared(directory, newcomers)
+    except UsageError as error:
+        job.part(PeerLostError(str(error)))
+        raise
 
 
 def _check_nothing_is_lost(checkpoints: Checkpoints, history: History) -> None:

@@ -1,12 +1,16 @@
-"""The stop at a checkpoint by which a job takes newcomers in. All workers call it alike."""
+"""The stops by which a job takes newcomers in, and goes on without workers that leave. All workers call them alike."""
 
 import json
+import signal
+from typing import NoReturn
 
 from pipeline.errors import RegroupError
 from pipeline.process import pulse
 from pipeline.process.environment import pulse_fd
 from pipeline.runs import membership
 from pipeline.runs.run import Run
+
+ANOTHERS = "a stop of another worker"  # what a worker is told that was not told itself
 
 
 def stop_for_newcomers(run: Run, step: int) -> None:
@@ -23,10 +27,41 @@ def stop_for_newcomers(run: Run, step: int) -> None:
         return
     run.checkpoints.wait()
     workers = run.topology.workers
-    joined = newcomers.addresses_of(lives, workers.candidates)
-    members = sorted({*workers.addresses, *joined}, key=workers.candidates.index)
-    run.journal.event("regroup", step, members=members, candidates=list(workers.candidates), lives=lives)
+    candidates = membership.candidate_addresses(run.directory, workers)
+    joined = filter(None, newcomers.addresses_of(lives, candidates))
+    members = sorted({*workers.addresses, *joined}, key=candidates.index)
+    run.journal.event("regroup", step, members=members, candidates=list(candidates), lives=lives)
+    _start_again(run, f"stopped at step {step}, all of it saved, to take in {len(lives)} more worker(s)")
+
+
+def part_with_those_told_to_stop(run: Run, step: int) -> None:
+    """Raises RegroupError at a saved step if a scheduler starts each worker by itself, and signals were what told some.
+
+    Those leave; the others are started again, and go on without them. A stop file stops them all, and nothing is
+    raised.
+    """
+    workers, own = run.topology.workers, run.stop.reason or ""
+    if not workers.learned or run.job.newcomers is None:
+        return
+    reasons = [text.decode() for text in run.cluster.gather(own.encode())]
+    leaving = [k for k, reason in enumerate(reasons) if reason in signal.Signals.__members__]
+    if not leaving or any(reason != ANOTHERS for k, reason in enumerate(reasons) if k not in leaving):
+        return
+    members = [address for k, address in enumerate(workers.addresses) if k not in leaving]
+    candidates = list(membership.candidate_addresses(run.directory, workers))
+    if members:
+        run.journal.event("regroup", step, members=members, candidates=candidates, lives=[])
+    else:
+        run.journal.event("preempted", step, signal=own)
+    if workers.index in leaving:
+        run.cluster.barrier()
+        raise RegroupError(f"{own} at step {step}, and all of it is saved; the others go on without this worker")
+    _start_again(run, f"stopped at step {step}, all of it saved, to go on without {len(leaving)} worker(s)")
+
+
+def _start_again(run: Run, why: str) -> NoReturn:
+    """Ends this process, which its supervisor is to start again at once, once all have written what is to be said."""
     run.cluster.barrier()
     if (descriptor := pulse_fd()) is not None:
         pulse.give(descriptor, pulse.REGROUPS)
-    raise RegroupError(f"stopped at step {step}, all of it saved, to take in {len(lives)} more worker(s)")
+    raise RegroupError(why)

@@ -30,6 +30,7 @@ class RunDirectory:
         self.config = path / "config.flags"
         self.metrics = path / "metrics.jsonl"
         self.lock = path / "lock"  # names the owner
+        self.workers = path / "workers"  # the addresses of workers that nobody named, while they live
         self.placement = path / "placement.txt"
         self.tensorboard = path / "tensorboard"
         self.logs = path / "logs"

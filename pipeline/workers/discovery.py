@@ -27,11 +27,12 @@ def workers(config: Config, variables: Mapping[str, str] | None = None) -> Worke
 
 def _checked(found: Workers, config: Config) -> Workers:
     """These workers, checked; one worker alone needs no address. Raises UsageError."""
-    for address in found.addresses:
+    known = [address for address in found.addresses if address or not found.learned]
+    for address in known:
         host_and_port(address)
         if found.addresses.count(address) > 1:
             raise UsageError(f"the worker address {address} is given twice; every worker needs its own host or port")
-    check_families(found.addresses)
+    check_families(known)
     if found.index < 0 and found.count > 1:
         raise UsageError(
             f"worker_addresses={config.worker_addresses} names {found.count} workers, and nothing says which of them "
@@ -59,6 +60,8 @@ def _named(config: Config, variables: Mapping[str, str]) -> Workers | None:
         return _of_tf_config(variables["TF_CONFIG"])
     if slurm.is_task(variables):
         return slurm.workers(variables)
+    if config.min_workers and slurm.is_array_worker(variables):
+        return slurm.array_workers(variables)
     return None
 
 

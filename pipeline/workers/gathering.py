@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, UsageError, kind_of
 from pipeline.process.environment import job_secret
-from pipeline.workers import peers
+from pipeline.workers import datagrams
 from pipeline.workers.agreement import Terms
 from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
+from pipeline.workers.datagrams import Sender
 from pipeline.workers.proposals import Rules, alike, proposal
 from pipeline.workers.waiting import Wait
 from pipeline.workers.words import Word, opened, value_of
@@ -33,6 +34,9 @@ class Surroundings(Protocol):
 
     def look(self) -> None:
         """Gives a pulse. Raises PreemptedError if a stop was asked for."""
+
+    def addresses(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        """The candidates' addresses, of which some were known before; '' for one that is not known yet."""
 
     def is_finished(self) -> bool:
         """Whether the run is finished, and nothing is left to do."""
@@ -73,6 +77,7 @@ class Gathering:
         self._start_timeout_s, self._secret = start_timeout_s, job_secret()
         self._own = Call(candidates.index, uuid.uuid4().hex, 0, (), terms, "", 0, None, False)
         self._others: dict[int, Call] = {}
+        self._senders: dict[int, Sender] = {}  # where each was when it last called
         self._heard: dict[str, float] = {}  # when each life was, on this process's clock
         self._since = time.monotonic()  # when the wait for others began
         self._running_at = -FRESH_S  # when a running job last answered
@@ -80,13 +85,18 @@ class Gathering:
         self._has_record, self._obstacle = False, "not looked at yet"
         self._said: set[str] = set()
         self._next_call = self._next_look = 0.0
-        self._socket = peers.bound(candidates)
+        self._socket = datagrams.bound(candidates)
         self._socket.settimeout(TURN_S)
 
     @property
     def life(self) -> str:
         """The name of this process, by which others know it from one before."""
         return self._own.life
+
+    @property
+    def candidates(self) -> Workers:
+        """All candidates, with the addresses that are known by now."""
+        return self._candidates
 
     def settled(self) -> Membership | None:
         """The job that this process is a member of; None if the run is finished.
@@ -104,6 +114,8 @@ class Gathering:
                 self._decide()
                 if self._own.final:
                     self._repeat(TURN_S)
+                    self._look_up()
+                    datagrams.target.cache_clear()  # a name may have come to mean another address while this one waited
                     return self._own.membership
                 if self._time_for("_next_call", CALL_S):
                     self._call()
@@ -127,6 +139,7 @@ class Gathering:
 
     def _finished(self) -> bool:
         self._run.look()
+        self._look_up()
         self._own = dataclasses.replace(self._own, owner=self._run.owner())
         if self._is_spare:
             return False
@@ -136,6 +149,10 @@ class Gathering:
         self._obstacle = self._run.obstacle()
         return is_finished
 
+    def _look_up(self) -> None:
+        addresses = self._run.addresses(self._candidates.addresses)
+        self._candidates = dataclasses.replace(self._candidates, addresses=addresses)
+
     # --- listening ---
 
     def _listen(self) -> None:
@@ -143,25 +160,29 @@ class Gathering:
         end = time.monotonic() + TURN_S
         while time.monotonic() < end:
             with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
-                payload = opened(self._socket.recv(peers.LARGEST_DATAGRAM), self._secret)
-                if payload is not None:
-                    self._take(value_of(payload))
+                datagram, sender = self._socket.recvfrom(datagrams.LARGEST_DATAGRAM)
+                if (payload := opened(datagram, self._secret)) is not None:
+                    self._take(value_of(payload), sender)
 
-    def _take(self, value: Any) -> None:
+    def _take(self, value: Any, sender: Sender) -> None:
         if call := Call.read(value):
-            self._note(call)
+            self._note(call, sender)
         elif answer := Answer.read(value):
             self._follow(answer)
         elif word := Word.read(value):  # of a running job, which is to know that it is heard
             self._heard[word.life] = time.monotonic()
 
-    def _note(self, call: Call) -> None:
+    def _note(self, call: Call, sender: Sender) -> None:
         if call.candidate == self._own.candidate or call.candidate >= self._candidates.count:
             return
         before = self._others.get(call.candidate)
         if before and before.life == call.life and before.number >= call.number:
             return  # it was overtaken
-        self._others[call.candidate] = call
+        if not self._candidates.addresses[call.candidate]:
+            self._look_up()
+        if not self._candidates.addresses[call.candidate]:
+            return  # the others could not reach it
+        self._others[call.candidate], self._senders[call.candidate] = call, sender
         if call.membership and not self._offers(call):  # they may be about to train: for a start they cannot answer
             self._since = time.monotonic()
         self._heard[call.life] = time.monotonic()
@@ -187,6 +208,7 @@ class Gathering:
         oldest = time.monotonic() - FRESH_S
         self._heard = {life: when for life, when in self._heard.items() if when > oldest}
         self._others = {index: call for index, call in self._others.items() if call.life in self._heard}
+        self._senders = {index: sender for index, sender in self._senders.items() if index in self._others}
 
     # --- deciding ---
 
@@ -239,8 +261,7 @@ class Gathering:
         datagram = own.datagram(self._secret)
         for index, address in enumerate(self._candidates.addresses):
             if index != own.candidate:
-                with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-                    self._socket.sendto(datagram, peers.target(address, self._socket.family))
+                datagrams.send(self._socket, self._senders.get(index) or address, datagram)
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""

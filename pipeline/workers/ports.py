@@ -75,7 +75,7 @@ def own_endpoints(workers: Workers) -> list[Endpoint]:
         own = resolved(address)
     except OSError:
         return anywhere
-    if own[0].is_loopback and not all(is_local(other) for other in workers.addresses):
+    if own[0].is_loopback and not all(other and is_local(other) for other in workers.addresses):
         return anywhere
     return [*own, *(endpoint for endpoint in anywhere if endpoint.family == own[0].family)]
 

@@ -7,6 +7,7 @@ from pipeline.engine.topology import Workers
 from pipeline.errors import UsageError
 from pipeline.process import environment
 from pipeline.workers import hostlists, ports
+from pipeline.workers.calls import MOST_CANDIDATES
 
 _JOB_STRIDE, _STEP_STRIDE = 131, 17  # neighbouring jobs and steps on one node do not meet
 
@@ -42,6 +43,36 @@ def workers(variables: Mapping[str, str]) -> Workers:
             f"tasks, task {index} on {here}); start them with srun --distribution=block"
         )
     return Workers(tuple(f"{node}:{port_of(job, step, rank)}" for rank, node in tasks), index)
+
+
+def is_array_worker(variables: Mapping[str, str]) -> bool:
+    """Whether this process is the only one of its task of an array."""
+    return "SLURM_ARRAY_TASK_ID" in variables and not is_task(variables)
+
+
+def array_workers(variables: Mapping[str, str]) -> Workers:
+    """The tasks of an array, each a worker of one job that shrinks and grows. Raises UsageError.
+
+    Each has a node of its own choice, so only the address of this one is known.
+    """
+    try:
+        job, index, first, last, step = (
+            int(variables[f"SLURM_ARRAY_{name}"]) for name in ("JOB_ID", "TASK_ID", "TASK_MIN", "TASK_MAX", "TASK_STEP")
+        )
+        node = variables["SLURMD_NODENAME"]
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"Slurm's environment of an array lacks or garbles a variable ({error}); give --worker_addresses and "
+            "--worker_index"
+        ) from None
+    if (first, step) != (0, 1) or not 0 <= index <= last < MOST_CANDIDATES:
+        raise UsageError(
+            f"the array has the tasks {first} to {last} in steps of {step}; workers are numbered from 0, one by one: "
+            "start 4 of them with sbatch --array=0-3"
+        )
+    addresses = [""] * (last + 1)
+    addresses[index] = f"{node}:{port_of(job, 0, index)}"
+    return Workers(tuple(addresses), index, learned=True)
 
 
 def port_of(job: int, step: int, local_rank: int) -> int:

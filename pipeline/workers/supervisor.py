@@ -69,7 +69,7 @@ class Supervisor:
                 return code
             self._workers = [dataclasses.replace(worker, only_at_first=()) for worker in self._workers]
             if regroups:
-                self._say("started again at once: the job takes more workers in")
+                self._say("started again at once: the job goes on with other workers")
                 continue
             newest = self._newest_checkpoint()
             if newest > saved:
@@ -107,7 +107,7 @@ class _WorkerGroup:
     ):
         self._limits, self._selector, self._stop_signal, self._say = limits, selector, stop_signal, say
         self._now = 0.0  # seconds in which the supervisor itself ran: time for which it was stopped counts for nobody
-        self.regroups = False  # a worker left so that the job takes more workers in
+        self.regroups = False  # a worker left so that the job goes on with others
         self._deadline = float("inf")  # by which all have to have left
         self._stopping: signal.Signals | None = None  # the signal that was passed on
         self._codes: dict[int, int] = {}  # of the workers that have left, by index

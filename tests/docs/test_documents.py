@@ -17,6 +17,7 @@ LONGEST = {"README.md": 150, "BUILD_NOTES.md": 200}
 # Flags of other programs that the text speaks of.
 FOREIGN_FLAGS = {
     *("logdir", "gpus-per-task", "gpu-bind", "signal", "requeue", "kill-on-bad-exit", "wait", "distribution", "help"),
+    *("array", "nodes", "no-kill", "ntasks-per-node", "exclusive"),
     *("version", "flagfile", "name", "numprocesses"),
 }
 

@@ -60,7 +60,7 @@ def test_the_others_go_on_without_a_host_that_is_gone_and_take_it_in_when_it_is_
         run.stop_file.touch()
         ends = [back.end(), other.end()]
     assert [code for code, _, _ in ends] == [ExitCode.PREEMPTED] * 2, ends
-    assert "started again at once: the job takes more workers in" in ends[1][2]
+    assert "started again at once: the job goes on with other workers" in ends[1][2]
     assert steps(run) == list(range(1, steps(run)[-1] + 1)), "no step is missing, and none was made twice"
     last = newest_step(run.checkpoints)
     straight = RunDirectory(tmp_path / "straight")

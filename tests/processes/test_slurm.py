@@ -1,15 +1,18 @@
 """launch/slurm.sbatch on a real Slurm: whatever takes a job away, it comes back by itself and ends on the same bits."""
 
+import json
 import os
 import re
 import signal
 from pathlib import Path
 
+import commands
 import pytest
 from cluster import launchers, slurm
 from cluster.launchers import FLAGS, LAUNCH, PROJECT
 
 from pipeline.errors import ExitCode
+from pipeline.runs.manifests import newest_step
 from pipeline.runs.run_directory import RunDirectory
 
 pytestmark = [
@@ -87,6 +90,11 @@ class Job:
         assert self.run.history().result["parameters_sha256"] == parameters_sha256
 
 
+def state_of(run: RunDirectory, step: int) -> str:
+    """The hash of a checkpoint's whole state."""
+    return json.loads((run.checkpoints / f"ckpt-{step}.manifest.json").read_text())["state_sha256"]
+
+
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_job_trains_on_all_its_nodes(cluster, tmp_path, undisturbed, num_workers):
     Job(cluster, tmp_path, num_workers, *FLAGS).assert_ended_as(undisturbed, restarts=0)
@@ -126,11 +134,31 @@ def test_a_wrong_flag_fails_the_job_with_its_code(cluster, tmp_path):
     assert "usage: model=convolutionl" in job.output
 
 
-def test_requeued_it_goes_on(cluster, tmp_path, undisturbed):
-    job = Job(cluster, tmp_path, 2, *FLAGS)
+def test_a_task_of_an_array_leaves_alone_and_is_taken_in_again(cluster, tmp_path):
+    """Slurm queues the chief's task again. The other one goes on at once, and both do when it is back."""
+    flags = (*FLAGS, "--steps=1000000", "--min_workers=1", "--rejoin_timeout=10")
+    job = Job(cluster, tmp_path, 1, *flags, *PATIENT, options=["--array=0-1", "--exclusive"])
+
+    def starts() -> list[int]:
+        return [event["workers"] for event in job.run.history().events if event["event"] == "start"]
+
     job.until_step(40)
-    cluster.run("scontrol", "requeue", job.number)
-    job.assert_ended_as(undisturbed, restarts=1)
+    cluster.run("scontrol", "requeue", f"{job.number}_0")
+    cluster.until("one alone, then both", lambda: starts() == [2, 1, 2], DEADLINE_S)
+    job.run.stop_file.touch()
+    cluster.until("the end", lambda: not cluster.run("squeue", "--noheader"), DEADLINE_S)
+    ends = [cluster.job(f"{job.number}_{task}") for task in range(2)]
+    assert [(end["ExitCode"], end["Restarts"]) for end in ends] == [("75:0", "1"), ("75:0", "0")]
+    last = newest_step(job.run.checkpoints)
+    straight = RunDirectory(tmp_path / "straight")
+    commands.succeed("train", *FLAGS, f"--steps={last}", f"--checkpoint_every={last}", f"--run_dir={straight.path}")
+    assert state_of(job.run, last) == state_of(straight, last)
+
+
+def test_an_array_that_is_no_job_of_workers_is_refused(cluster, tmp_path):
+    job = Job(cluster, tmp_path, 1, *FLAGS, options=["--array=0-0"])
+    assert job.end() == ExitCode.USAGE
+    assert "usage: the tasks of an array are workers of one node each, so give --nodes=1 and --min" in job.output
 
 
 def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, undisturbed):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import json
 import time
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 from company import eventually
 
 from pipeline.config import Config
+from pipeline.engine.topology import Workers
 from pipeline.errors import DivergedError, PeerLostError, PipelineError, PreemptedError, StorageError, UsageError
 from pipeline.process.preemption import Preemption
 from pipeline.runs import membership
 from pipeline.runs.membership import Place
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.workers import ports
+from pipeline.workers import datagrams, ports
 from pipeline.workers.peers import Peers
 
 NEVER = 30  # seconds: longer than a test waits
@@ -204,6 +206,44 @@ def test_a_newcomer_that_does_not_fit_is_sent_away(candidates, fields, why, monk
     error = error_of(job.come(1, **{**fields, "run_dir": str(where)}))
     assert isinstance(error, UsageError) and why in str(error)
     assert alone.newcomers.to_take_in(()) == []
+
+
+def test_a_host_whose_name_has_come_to_mean_another_address_is_answered_where_it_calls_from(candidates, monkeypatch):
+    """As a pod that was started again elsewhere: who waited for it has asked for its address before."""
+    job, resolve = candidates(2), datagrams.target.__wrapped__
+    old = f"{ports.LOOPBACK}:{ports.free(1)[0]}"
+    wrong = functools.cache(lambda address, family: resolve(old if address == job.addresses[1] else address, family))
+    job.record(0, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(datagrams, "target", wrong)
+        places = [coming.result(NEVER) for coming in [job.come(0), job.come(1)]]
+    assert [job.members(place) for place in places] == [[0, 1]] * 2
+    assert wrong.cache_info().currsize == 0, "it is asked for anew"
+
+
+def test_workers_that_nobody_named_find_each_other_in_the_run_directory(tmp_path, monkeypatch):
+    """As the tasks of an array do; and the address of one that was started elsewhere meanwhile counts."""
+    with contextlib.ExitStack() as closing:
+        job = Candidates(closing, tmp_path / "run", 3, rejoin_timeout=NEVER)
+
+        def own_address_alone(asked: Config) -> Workers:
+            own = asked.worker_index
+            return Workers(tuple(a if k == own else "" for k, a in enumerate(job.addresses)), own, learned=True)
+
+        monkeypatch.setattr(membership.discovery, "workers", own_address_alone)
+        job.record(0, 2)
+        job.directory.workers.mkdir()
+        (job.directory.workers / "address.1").write_text("192.0.2.7:9000")  # of an earlier start, on another node
+        places = [coming.result(NEVER) for coming in [job.come(0), job.come(2)]]
+        assert [(job.members(place), place.workers.learned) for place in places] == [([0, 2], True)] * 2
+        for place in places:
+            job.work(place)
+        job.come(1)
+        assert eventually(lambda: places[0].newcomers._seen)
+        assert membership.candidate_addresses(job.directory, places[0].workers) == tuple(job.addresses)
+        assert "192.0.2.7:9000" in places[0].workers.candidates
+        job.stop.ask("the end of the test")
+    assert list(job.directory.path.glob("workers/*")) == []
 
 
 def test_a_member_that_was_started_anew_is_noticed_at_once(candidates):

@@ -158,6 +158,35 @@ def test_an_environment_of_slurm_that_contradicts_itself_is_refused(changes, mes
     assert message in refusal(slurm(**changes))
 
 
+def array_task(index: int, **changes: str) -> dict[str, str]:
+    """The environment of a task of an array of 3, as Slurm 22.05 sets it."""
+    names = {"JOB_ID": "7", "TASK_ID": str(index), "TASK_MIN": "0", "TASK_MAX": "2", "TASK_STEP": "1"}
+    array = {f"SLURM_ARRAY_{name}": value for name, value in names.items()}
+    step = {"SLURM_JOB_ID": "9", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURMD_NODENAME": "n4"}
+    return {**array, **step, **changes}
+
+
+def test_the_tasks_of_an_array_are_the_workers_of_a_job_that_shrinks_and_grows():
+    task = workers(array_task(1), min_workers=1)
+    assert task == Workers(("", f"n4:{port_of(7, 0, 1)}", ""), 1, learned=True)
+    assert task.name(0) == "worker 0 (not started yet)" and task.on_this_host == (1,)
+    assert workers(array_task(1)) == ONE_ALONE
+    assert workers(array_task(1), min_workers=1, worker_addresses="h1:9000,h2:9000", worker_index=0).learned is False
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"SLURM_ARRAY_TASK_MIN": "1"}, "the array has the tasks 1 to 2 in steps of 1"),
+        ({"SLURM_ARRAY_TASK_STEP": "2"}, "in steps of 2"),
+        ({"SLURM_ARRAY_TASK_MAX": "all"}, "garbles a variable"),
+        ({"SLURM_ARRAY_TASK_MAX": "4096"}, "the array has the tasks 0 to 4096"),
+    ],
+)
+def test_an_array_whose_tasks_are_no_workers_is_refused(changes, message):
+    assert message in refusal(array_task(1, **changes), min_workers=1)
+
+
 def test_a_missing_variable_of_slurm_is_named():
     environment = slurm()
     del environment["SLURM_STEP_NODELIST"]
