@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import peers_environment, peers_python
-from benchmarks.recipes import CONFIGS, Outcome, parse, train, write
+from benchmarks.recipes import CONFIGS, Outcome, train, write
 from benchmarks.tables import columns, spread
 from pipeline import config as configuration
 from pipeline.config import Config
@@ -72,7 +72,12 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     """Trains, prints the table and writes the figures."""
-    options = parse("benchmarks.cifar10", __doc__.split(":")[0], "", seeds=3)
+    parser = argparse.ArgumentParser("python -m benchmarks.cifar10", description=__doc__.split(":")[0])
+    parser.add_argument("--source", required=True, help="as the pipeline's flag")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each program (default: 3)")
+    parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
+    parser.add_argument("--json", type=Path, help="a file for every single figure")
+    options = parser.parse_args()
     if not peers_python().exists():
         sys.exit(f"{peers_python()} is not there; run benchmarks/peers_venv.sh, which installs PyTorch")
     changes, outcomes = changed(options), []

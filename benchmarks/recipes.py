@@ -67,17 +67,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return f"{columns(header, rows)}\n{CLASSIC} takes {seconds[CLASSIC] / seconds[FAST]:.1f} times as long"
 
 
-def parse(program: str, description: str, source: str, seeds: int) -> argparse.Namespace:
-    """The options of a benchmark of whole runs. source: the default; "": it must be given."""
-    parser = argparse.ArgumentParser(f"python -m {program}", description=description)
-    default = f" (default: {source})" if source else ""
-    parser.add_argument("--source", default=source, required=not source, help=f"as the pipeline's flag{default}")
-    parser.add_argument("--seeds", type=int, default=seeds, help=f"runs of the fast recipe (default: {seeds})")
-    parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
-    parser.add_argument("--json", type=Path, help="a file for every single figure")
-    return parser.parse_args()
-
-
 def write(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
     """Writes the figures, where they are asked for."""
     if options.json:
@@ -87,7 +76,12 @@ def write(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
 
 def main() -> None:
     """Trains, prints the table and writes the figures."""
-    options = parse("benchmarks.recipes", __doc__.split(":")[0], "mnist", seeds=10)
+    parser = argparse.ArgumentParser("python -m benchmarks.recipes", description=__doc__.split(":")[0])
+    parser.add_argument("--source", default="mnist", help="as the pipeline's flag (default: mnist)")
+    parser.add_argument("--seeds", type=int, default=10, help="runs of the fast recipe (default: 10)")
+    parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
+    parser.add_argument("--json", type=Path, help="a file for every single figure")
+    options = parser.parse_args()
     outcomes, changes = [], {"source": options.source} | ({"steps": options.steps} if options.steps else {})
     for config, seed in runs(options.seeds):
         outcomes.append(train(config, seed, changes))
