@@ -47,10 +47,10 @@ def assemble(task: Task) -> Assembly:
     # fmt: off
     config = Config(
         source=task.source, data_dir=task.data_dir, image_size=str(task.image_size), model=task.model,
-        precision=task.precision, global_batch=task.batch, eval_batch=task.batch, optimizer="adam",
+        precision=task.precision, global_batch=task.batch, optimizer="adam",
         learning_rate=task.learning_rate, grad_shards=task.grad_shards, variables=task.variables,
         tower_devices=task.tower_devices, towers=0 if task.tower_devices else 1,
-        **{"steps_per_loop": STEPS_PER_CALL} | task.settings)
+        **{"steps_per_loop": STEPS_PER_CALL, "eval_batch": task.batch} | task.settings)
     # fmt: on
     towers = topology.from_config(config, devices.num_gpus())
     config = configuration.resolve(config, towers.num_towers)
