@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from benchmarks.machine import peers_environment
 from benchmarks.task import Task
 from benchmarks.turns import Round, Unavailable
+from pipeline.process import children
 
 END_S = 10  # for a process to end, once it has been told to
 
@@ -30,7 +31,12 @@ class Contender:
         environment = peers_environment() if task.python else dict(os.environ)
         environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=children.die_with(os.getpid()),  # stopped between its turns, it would not notice by itself
         )
 
     def start(self) -> float:

@@ -35,7 +35,7 @@ class Predictor:
         trust_code: bool,
     ) -> None:
         """See `Run.predictor`, and `load`."""
-        import_tensorflow()
+        import_tensorflow(for_user=True)
         from pipeline.runs.saved_run import SavedRun
         from pipeline.serving.prediction import Predictor as Computation
 

@@ -44,6 +44,7 @@ class Trainer:
         with self.towers.on_host():
             self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
         self._is_in_call = False
+        self._step_graph: tf.Graph | None = None
         self._follow_plan()
 
     def _follow_plan(self) -> None:
@@ -126,10 +127,9 @@ class Trainer:
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
     def graph(self) -> tf.compat.v1.GraphDef:
-        """The graph of one step, with devices and shapes."""
-        first = tf.constant(0, tf.int64)
-        step = tf.function(lambda: self._step(self._batches_at(first), first, self._no_figures()), autograph=False)
-        return step.get_concrete_function().graph.as_graph_def(add_shapes=True)
+        """The graph of one step, with devices and shapes, as the first call traced it."""
+        assert self._step_graph is not None, "there has been no step"
+        return self._step_graph.as_graph_def(add_shapes=True)
 
     # --- one call of TensorFlow: steps first, first + 1, ... last - 1 ---
 
@@ -174,6 +174,7 @@ class Trainer:
         figures: Figures,
         watch: Watch | None = None,
     ) -> tuple[Progress, Figures]:
+        self._step_graph = self._step_graph or tf.compat.v1.get_default_graph()
         with self.towers.on_host():  # the loop begins a step when all of the one before is done
             begun = self._begun.assign(progress.step, read_value=False)
         with tf.control_dependencies([begun]):

@@ -126,7 +126,7 @@ class Loop:
         if self.cadence.logs(step):
             self._reporter.log(step, outcome)
             self._pacing.log(step)
-        if is_first_call and first == 0 and run.is_chief:  # after the first figures: the graph needs another trace
+        if is_first_call and first == 0 and run.is_chief:  # after the first figures, which users wait for
             with run.clock.timing("start"):
                 run.journal.graph(graphs.readable(run.trainer.graph()))
         return step

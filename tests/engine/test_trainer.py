@@ -35,9 +35,16 @@ def test_shards_that_wait_for_each_other_have_the_same_bits(straight, at_once):
     assert state.state_sha256(values, LAST) == straight[LAST]
 
 
+def step_graph(**options):
+    """That of a trainer of two towers."""
+    one = trainer(2, **options)
+    one.advance(0, 1)
+    return one.graph()
+
+
 def test_a_shard_waits_for_the_one_that_makes_room_for_it():
     waits = {}
-    for node in trainer(2, shards_at_once=2).graph().node:
+    for node in step_graph(shards_at_once=2).node:
         if match := re.fullmatch(r"tower_\d/shard_(\d)/Identity", node.name):
             controls = [name for name in node.input if name.startswith("^")]
             waits[int(match[1])] = {int(re.search(r"shard_(\d)", name)[1]) for name in controls}
@@ -129,7 +136,7 @@ def test_steps_after_the_augmented_ones_see_images_as_they_are():
 
 
 def test_the_graph_shows_the_towers_scopes_and_their_devices():
-    nodes = trainer(2).graph().node
+    nodes = step_graph().node
     for tower in range(2):
         devices = {n.device[-5:] for n in nodes if n.name.startswith(f"tower_{tower}/shard_") and n.op == "MatMul"}
         assert devices == {f"CPU:{tower}"}

@@ -1,5 +1,6 @@
 """TensorFlow is not imported where it could only abort, nor with packages that nobody asked for."""
 
+import gc
 import importlib
 import resource
 import subprocess
@@ -36,8 +37,19 @@ def test_too_little_room_for_addresses_is_one_line():
 def test_a_package_is_hidden_only_from_the_imports_inside():
     name = "xml.sax.saxutils"
     sys.modules.pop(name, None)
-    with startup._hidden(name), pytest.raises(ImportError):
+    with startup._hidden(name, "xml.sax"), pytest.raises(ImportError):
         importlib.import_module(name)
     assert importlib.import_module(name).escape("<") == "&lt;"
     with startup._hidden(name):
         assert importlib.import_module(name).escape("<") == "&lt;", "a module that is there already must stay"
+
+
+def test_what_is_imported_inside_is_not_collected_and_afterwards_all_is_as_before():
+    for was_enabled in (True, False):
+        (gc.enable if was_enabled else gc.disable)()
+        try:
+            with startup._uncollected():
+                assert not gc.isenabled()
+            assert gc.isenabled() == was_enabled
+        finally:
+            gc.enable()

