@@ -37,6 +37,7 @@ def _evaluate(task: Task, pause: Pause, assembly: Assembly) -> NoReturn:
         while left:
             part = min(left, whole)
             scores = evaluator(Slice(train, 0, part))
+            assert scores is not None  # nothing asks for a stop
             left -= part
         pause(scores.loss, plain_keras.num_parameters(assembly.model))
 
