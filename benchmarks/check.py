@@ -22,7 +22,10 @@ MACHINE = ("processor", "cores", "gpus")  # what a baseline is of
 MAY_DIFFER = ("tensorflow", "keras", "pytorch", "python")  # what is told where it differs
 PEERS = "ours,ours_float32,keras_fit,mirrored_loop,feed_dict,handwritten,handwritten_pooled"
 SECTIONS = {
-    "peers": ["peers", "--batches=100,512", f"--contenders={PEERS}", "--rounds=5", "--images=5000", "--starts=2"],
+    "peers": [
+        *("peers", "--sections=one,several,start", "--batches=100,512", f"--contenders={PEERS}"),
+        *("--rounds=5", "--images=5000", "--starts=2"),
+    ],
     "scaling": ["scaling", "--rounds=3"],
     "input": ["input", "--sections=memory,files32", "--rounds=5"],
 }

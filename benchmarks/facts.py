@@ -25,6 +25,7 @@ class Facts:
     num_gpus: int  # that TensorFlow sees
     num_parameters: int  # that can be trained
     flops_per_example: int  # of one training example, forward and backward
+    evaluation_flops_per_example: int  # forward alone
 
 
 def found(task: Task, file: Path) -> Facts:
@@ -50,7 +51,7 @@ def main(argument: str, file: str) -> None:
     num_gpus = len(tf.config.list_physical_devices("GPU"))
     with tf.device("/cpu:0"):
         model = plain_keras.model(task, images.shape[1:], num_classes)
-    facts = Facts(num_gpus, plain_keras.num_parameters(model), training_flops(model))
+    facts = Facts(num_gpus, plain_keras.num_parameters(model), training_flops(model), sum(products_flops(model)))
     print(json.dumps(dataclasses.asdict(facts)))
 
 
@@ -60,12 +61,17 @@ def training_flops(model) -> int:
     A product forward has two backward, for the gradients of its kernel and of its input; the first layer needs no
     gradient of its input. Bias, ReLU, pooling and the update are not counted.
     """
-    forward = [
+    forward = products_flops(model)
+    return 3 * sum(forward) - forward[0]
+
+
+def products_flops(model) -> list[int]:
+    """The floating point operations of one example's matrix products forward, layer by layer."""
+    return [
         2 * math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])  # the kernel at every position
         for layer in model._flatten_layers(include_self=False)
         if hasattr(layer, "kernel")
     ]
-    return 3 * sum(forward) - forward[0]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.budget import Budget
 from benchmarks.facts import Facts
 from benchmarks.results import Group, Result
-from benchmarks.roster import ONE, PRODUCTS, ROSTER, SEVERAL, Entry
+from benchmarks.roster import ONE, PRODUCTS, ROSTER, SEVERAL, TRAINING, Entry
 from benchmarks.rounds import Measured, measured
 from benchmarks.task import Task
 
@@ -58,7 +58,8 @@ class Measure:
             if one.rounds
         }
         listed = [_result(entry, one) for entry, one in results]
-        return Group(base.precision, base.batch, self.facts.flops_per_example, listed, flops_per_s)
+        flops = self.facts.evaluation_flops_per_example if base.evaluates else self.facts.flops_per_example
+        return Group(base.precision, base.batch, flops, listed, flops_per_s, base.model, base.evaluates)
 
     def _length(self, base: Task) -> tuple[int, int, int]:
         if not self.budget:
@@ -74,6 +75,8 @@ class Measure:
     def _tasks(self, base: Task) -> list[tuple[Entry, Task]]:
         chosen = [entry for entry in ROSTER if entry.name in self.contenders]
         chosen = [e for e in chosen if base.precision in e.precisions and base.model in e.models]
+        if base.evaluates:
+            return [(entry, entry.task(base)) for entry in [*(e for e in chosen if e.evaluation), TRAINING]]
         tasks = [(entry, entry.task(base)) for entry in chosen if self.one and ONE in entry.devices]
         if self.num_devices > 1 and base.batch == self.devices_batch:
             devices = [f"{'gpu' if base.on_gpu else 'cpu'}:{index}" for index in range(self.num_devices)]
@@ -95,12 +98,13 @@ class Measure:
 
 def _result(entry: Entry, one: Measured) -> Result:
     num_devices = len(one.task.tower_devices.split(","))
+    label = entry.evaluation if one.task.evaluates else entry.label
     if not one.rounds:
-        return Result(entry.name, entry.label, num_devices, entry.is_peer, unavailable=one.unavailable)
+        return Result(entry.name, label, num_devices, entry.is_peer, unavailable=one.unavailable)
     last = one.rounds[-1]
     return Result(
         entry.name,
-        entry.label,
+        label,
         num_devices,
         entry.is_peer,
         images_per_s=one.images_per_s,

@@ -6,6 +6,7 @@ a ratio is the median of the rounds' own ratios. PyTorch takes part where benchm
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -30,11 +31,13 @@ ON_CPUS, ON_GPUS = ("float32", "bfloat16"), ("float32", "tf32", "bfloat16")  # p
 SECONDS_HELP = "let contenders start together, and choose rounds that end in about so many seconds (0: neither)"
 NO_TIME = "left out, since it would end after --seconds"
 START_BATCH = 100
-SECTIONS = ("one", "several", "start")  # on one device, on several of them, and from nothing to the first step
+_SPEEDS = {False: {"one", "several"}, True: {"evaluation"}}  # sections with groups that train, and that evaluate
+# On one device, on several of them, evaluation on one, and from nothing to the first step.
+SECTIONS = ("one", "several", "evaluation", "start")
 
 
 def speeds(options: argparse.Namespace, base: Task, about: dict[str, Any]) -> Iterator[Group]:
-    """A group for each precision and batch. Adds the facts of the machine to `about`."""
+    """A group for each precision and batch, of training and of evaluation. Adds the facts of the machine to `about`."""
     with tempfile.TemporaryDirectory() as scratch:
         base = dataclasses.replace(base, arrays=str(Path(scratch, "examples.npz")))
         facts = found(base, Path(base.arrays))
@@ -42,7 +45,11 @@ def speeds(options: argparse.Namespace, base: Task, about: dict[str, Any]) -> It
         several = min(options.devices, facts.num_gpus or options.devices) if "several" in options.sections else 1
         contenders = options.contenders or (FOR_GPUS if facts.num_gpus else FOR_CPUS)
         precisions = options.precisions or (ON_GPUS if facts.num_gpus else ON_CPUS)
-        bases = [dataclasses.replace(base, precision=p, batch=batch) for p in precisions for batch in options.batches]
+        works = [evaluates for evaluates in (False, True) if _SPEEDS[evaluates] & set(options.sections)]
+        bases = [
+            dataclasses.replace(base, precision=precision, batch=batch, evaluates=evaluates)
+            for precision, evaluates, batch in itertools.product(precisions, works, options.batches)
+        ]
         # fmt: off
         measure = Measure(
             facts, about["pytorch"], contenders, several, options.devices_batch, "one" in options.sections,
@@ -50,7 +57,8 @@ def speeds(options: argparse.Namespace, base: Task, about: dict[str, Any]) -> It
         # fmt: on
         for base in bases:
             group = measure.group(base)
-            print(f"{base.precision} at batch {base.batch}: {'measured' if group else NO_TIME}", file=sys.stderr)
+            what = f"{'evaluation' if base.evaluates else 'training'} in {base.precision} at batch {base.batch}"
+            print(f"{what}: {'measured' if group else NO_TIME}", file=sys.stderr)
             if group:
                 yield group
 
@@ -91,7 +99,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0, help=SECONDS_HELP)
     parser.add_argument("--together", type=int, default=0, help="most contenders at a time, for memory (default: all)")
     parser.add_argument("--starts", type=int, default=3, help="starts of every contender (default: 3)")
-    parser.add_argument("--sections", type=_among(SECTIONS), default=SECTIONS, help="default: all of one,several,start")
+    parser.add_argument("--sections", type=_among(SECTIONS), default=SECTIONS, help=f"default: {','.join(SECTIONS)}")
     parser.add_argument("--json", type=Path, help="a file for every single figure")
     return parser.parse_args(arguments)
 
@@ -121,14 +129,14 @@ def main() -> None:
         "", 1, model=options.model, source=options.source, data_dir=options.data_dir, image_size=options.image_size)
     # fmt: on
     groups: list[Group] = []
-    for group in speeds(options, base, about) if {"one", "several"} & set(options.sections) else ():
+    for group in speeds(options, base, about) if set().union(*_SPEEDS.values()) & set(options.sections) else ():
         groups.append(group)
         _write(options, about, groups, _comparisons(groups))  # should this process be ended, the rest is not lost
     comparisons = _comparisons(groups)
     comparisons += starts(options, base) if "start" in options.sections else []
     print(_title(options, about))
-    for precision in dict.fromkeys(group.precision for group in groups):
-        print(f"\n{results.table([group for group in groups if group.precision == precision])}")
+    for title in dict.fromkeys(group.title for group in groups):
+        print(f"\n{results.table([group for group in groups if group.title == title])}")
     print(f"{FOOTNOTE if groups else ''}\n\n{table(comparisons)}")
     _write(options, about, groups, comparisons)
 

@@ -28,7 +28,7 @@ STYLE = """
 
 def picture(figures: dict[str, Any]) -> str:
     """The SVG of the figures that `benchmarks.peers --json` wrote."""
-    groups = [Group.from_dict(group) for group in figures["groups"]]
+    groups = [group for group in map(Group.from_dict, figures["groups"]) if not group.evaluates]
     height, parts = 0, []
     for precision in dict.fromkeys(group.precision for group in groups):
         columns = [group for group in groups if group.precision == precision]

@@ -45,11 +45,18 @@ class Group:
     flops_per_example: int
     results: Sequence[Result]
     products_flops_per_s: Mapping[str, Sequence[float]]  # matrix products, by what they went through; one a round
+    model: str = "convolutional"
+    evaluates: bool = False  # else it trains
 
     @property
     def ran(self) -> list[Result]:
         """The results with figures, the fastest first."""
         return sorted((r for r in self.results if r.images_per_s), key=lambda r: r.speed, reverse=True)
+
+    @property
+    def title(self) -> str:
+        """What all of its figures are of."""
+        return f"evaluation in {self.precision}" if self.evaluates else self.precision
 
     def find(self, name: str, num_devices: int = 1) -> Result | None:
         """The result of a contender; None if it has no figures."""
@@ -75,7 +82,7 @@ class Group:
         memory = figure(result.peak_bytes / MIB)
         if result.device_peak_bytes:
             memory += f" + {figure(result.device_peak_bytes / MIB)} on GPU"
-        has_share = self.products_flops_per_s and result.name != "ours_float32"
+        has_share = self.products_flops_per_s and result.name not in ("ours_float32", "ours_training")
         of_ceiling = f"{self.share_of_ceiling(result):.0%}" if has_share else ""
         return [
             str(self.batch),
@@ -102,9 +109,12 @@ HEADER = ["batch", "contender", "devices", "images/s", "ms/step", "x best peer",
 
 
 def table(groups: Sequence[Group]) -> str:
-    """The text of one precision's groups: the ceiling, a line for each contender, and the reasons of those left out."""
+    """The text of groups of one precision that all train or all evaluate.
+
+    It has the ceiling, a line for each contender, and the reasons of those left out.
+    """
     ceilings = [f"{statistics.median(flops) / 1e9:,.0f} through {name}" for name, flops in _products(groups).items()]
-    title = f"{groups[0].precision}: matrix products at {', '.join(ceilings) or 'unknown'} GFLOP/s"
+    title = f"{groups[0].title}: matrix products at {', '.join(ceilings) or 'unknown'} GFLOP/s"
     rows = [group.row(result) for group in groups for result in group.ran]
     left_out = {f"{r.label}: left out: {r.unavailable}": None for g in groups for r in g.results if r.unavailable}
     return "\n".join([title, columns(HEADER, rows), *left_out])

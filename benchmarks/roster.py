@@ -9,7 +9,7 @@ from benchmarks.task import Task
 
 ALL = ("float32", "tf32", "bfloat16", "float16")
 WITHOUT_FLOAT16 = ALL[:3]
-MODELS = ("convolutional", "resnet50", "whitened")
+MODELS = ("convolutional", "resnet20", "resnet50", "whitened")
 SMALL = MODELS[:1]
 ONE, SEVERAL = "one", "several"  # devices
 
@@ -26,6 +26,7 @@ class Entry:
     devices: Sequence[str] = (ONE,)
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)  # of its Task
     models: Sequence[str] = MODELS
+    evaluation: str = ""  # its label in tables of evaluation; empty: it only trains
 
     @property
     def is_ours(self) -> bool:
@@ -53,28 +54,43 @@ def _flags(**settings: Any) -> dict[str, Any]:
     return {"settings": settings}
 
 
+def _pytorch(name: str, label: str) -> Entry:
+    """An entry that trains and evaluates. name: pytorch, or pytorch_FUNCTION for a function of its module."""
+    return Entry(name, label, name.replace("_", ":", 1), evaluation=label)
+
+
 ROSTER = (
-    Entry("ours", "ours", "ours", is_peer=False, devices=(ONE, SEVERAL)),
+    Entry("ours", "ours", "ours", is_peer=False, devices=(ONE, SEVERAL), evaluation="ours"),
     Entry("ours_replicated", "ours, variables=replicated", "ours", False, ALL, (SEVERAL,), {"variables": "replicated"}),
     Entry("ours_nondeterministic", "ours, nondeterministic", "ours", False, changes=_flags(deterministic=False)),
     Entry("ours_long_loop", "ours, nondeterministic, longer loop", "ours", False, changes=_flags(**_LONG_LOOP)),
     Entry("ours_jit", "ours, jit", "ours", False, changes=_flags(jit=True)),
     Entry("ours_best", "ours, nondeterministic, jit, longer loop", "ours", False, changes=_flags(**_BEST)),
-    Entry("ours_float32", "ours in float32", "ours", False, ALL[1:], changes={"precision": "float32"}),
-    Entry("keras_fit", "Keras fit", "keras_fit"),
+    Entry(
+        *("ours_float32", "ours in float32", "ours", False, ALL[1:]),
+        changes={"precision": "float32"},
+        evaluation="ours in float32",
+    ),
+    Entry("keras_fit", "Keras fit", "keras_fit", evaluation="Keras evaluate"),
     Entry("keras_fit_without_xla", "Keras fit, jit_compile=False", "keras_fit:without_xla"),
     Entry("keras_fit_xla", "Keras fit, jit_compile=True", "keras_fit:xla"),
-    Entry("keras_fit_many_steps", "Keras fit, steps_per_execution=10", "keras_fit:many_steps"),
-    Entry("keras_fit_of_our_model", "Keras fit of our model *", "keras_fit:of_our_model", is_peer=False),
+    Entry(
+        *("keras_fit_many_steps", "Keras fit, steps_per_execution=10", "keras_fit:many_steps"),
+        evaluation="Keras evaluate, steps_per_execution=10",
+    ),
+    Entry(
+        *("keras_fit_of_our_model", "Keras fit of our model *", "keras_fit:of_our_model", False),
+        evaluation="Keras evaluate of our model *",
+    ),
     Entry("mirrored_loop", "MirroredStrategy, own loop", "mirrored:loop", devices=(ONE, SEVERAL)),
     Entry("mirrored_fit", "MirroredStrategy, Keras fit", "mirrored:fit", devices=(SEVERAL,)),
     Entry("keras_loop", "Keras model, own loop", "keras_loop"),
     Entry("keras_loop_xla", "Keras model, own loop, XLA", "keras_loop:xla"),
     Entry("feed_dict", "TF1 feed_dict loop", "feed_dict", precisions=("float32",), models=SMALL),
-    Entry("pytorch", "PyTorch, eager", "pytorch"),
-    Entry("pytorch_channels_last", "PyTorch, channels-last", "pytorch:channels_last"),
-    Entry("pytorch_compiled", "PyTorch, torch.compile", "pytorch:compiled"),
-    Entry("pytorch_compiled_channels_last", "PyTorch, torch.compile, channels-last", "pytorch:compiled_channels_last"),
+    _pytorch("pytorch", "PyTorch, eager"),
+    _pytorch("pytorch_channels_last", "PyTorch, channels-last"),
+    _pytorch("pytorch_compiled", "PyTorch, torch.compile"),
+    _pytorch("pytorch_compiled_channels_last", "PyTorch, torch.compile, channels-last"),
     Entry("pytorch_cuda_graphs", "PyTorch, torch.compile, CUDA graphs", "pytorch:compiled_cuda_graphs"),
     Entry("pytorch_step_graph", "PyTorch, the step in a CUDA graph", "pytorch:step_graph", precisions=WITHOUT_FLOAT16),
     Entry("handwritten", "tf.nn by hand", "handwritten", models=SMALL),
@@ -84,7 +100,7 @@ ROSTER = (
 FOR_CPUS = (
     *("ours", "ours_replicated", "ours_float32", "keras_fit", "keras_fit_many_steps", "keras_fit_of_our_model"),
     *("mirrored_loop", "mirrored_fit", "feed_dict", "pytorch", "pytorch_channels_last", "pytorch_compiled"),
-    *("handwritten", "handwritten_pooled"),
+    *("pytorch_compiled_channels_last", "handwritten", "handwritten_pooled"),
 )
 FOR_GPUS = (
     *("ours", "ours_nondeterministic", "ours_long_loop", "ours_jit", "ours_best"),
@@ -96,4 +112,5 @@ PRODUCTS = (
     Entry("product_tensorflow", "TensorFlow", "product_tensorflow", is_peer=False),
     Entry("product_pytorch", "PyTorch", "product_pytorch", is_peer=False),
 )
+TRAINING = Entry("ours_training", "ours, training", "ours", False, changes={"evaluates": False})  # beside evaluations
 FOOTNOTE = "* with this project's own gradient of bias, ReLU and pool, and so not counted as a peer"

@@ -9,7 +9,10 @@ SHUFFLE_BUFFER = 10_000  # examples, for every contender that shuffles in one
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Train `model` with Adam on batches of `batch`, in units of `round_steps`; a round is one or more of them."""
+    """Train `model` with Adam on batches of `batch`, in units of `round_steps`; a round is one or more of them.
+
+    Or evaluate it: batches and units are then those of an evaluation.
+    """
 
     contender: str  # a module of benchmarks.contenders, or MODULE:FUNCTION where that is not `train`
     batch: int  # of a matrix product: the rows of its square matrices
@@ -20,6 +23,7 @@ class Task:
     variables: str = "auto"  # as the pipeline's flag
     grad_shards: int = 0  # as the pipeline's flag
     model: str = "convolutional"
+    evaluates: bool = False  # nothing is trained
     learning_rate: float = 1e-3
     source: str = "digits"
     data_dir: str = ""

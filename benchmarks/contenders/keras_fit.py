@@ -1,4 +1,6 @@
-"""Keras' own training loop: compile and fit, fed by tf.data."""
+"""Keras' own loops: compile, then fit or evaluate, fed by tf.data."""
+
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -45,12 +47,15 @@ def _train(task: Task, pause: Pause, **options) -> None:
 
 
 def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels: np.ndarray, **options) -> None:
-    """One long fit, in which an epoch is a round. options: arguments of `compile`."""
+    """One long fit, in which an epoch is a round, or evaluations of a round each. options: arguments of `compile`."""
     model.compile(
         optimizer=keras.optimizers.Adam(task.learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"] if task.evaluates else None,
         **options,
     )
+    if task.evaluates:
+        _evaluate(task, pause, model, images, labels)
     num_parameters = plain_keras.num_parameters(model)
     model.fit(
         plain_keras.dataset(images, labels, task.batch),
@@ -62,3 +67,10 @@ def fit(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels
         shuffle=False,  # the data set does that
         verbose=0,
     )
+
+
+def _evaluate(task: Task, pause: Pause, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> NoReturn:
+    batches = plain_keras.dataset(images, labels, task.batch, shuffled=False)
+    while True:
+        loss, _ = model.evaluate(batches, steps=task.round_steps, verbose=0)
+        pause(loss, plain_keras.num_parameters(model))

@@ -56,6 +56,24 @@ def _resnet50(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
     return keras.Model(images, layers.Dense(num_classes, kernel_initializer="he_normal", dtype="float32")(x))
 
 
+def _resnet20(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+    """The network of 20 layers for small images, with shortcuts without parameters."""
+    images = keras.Input(image_shape)
+    x = layers.ReLU()(_normalization()(_window(layers.Rescaling(2.0, offset=-1.0)(images), 16, 3, 1)))
+    for stage, filters in enumerate((16, 32, 64)):
+        for block in range(3):
+            stride = 2 if stage and not block else 1
+            shortcut = x
+            if stride > 1:
+                shortcut = layers.MaxPooling2D(1, stride, padding="same")(x)
+                shortcut = keras.ops.pad(shortcut, [[0, 0], [0, 0], [0, 0], [0, filters // 2]])
+            x = layers.ReLU()(_normalization()(_window(x, filters, 3, stride)))
+            x = _normalization()(_window(x, filters, 3, 1))
+            x = layers.ReLU()(layers.Add()([shortcut, x]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, layers.Dense(num_classes, kernel_initializer="he_normal", dtype="float32")(x))
+
+
 def _bottleneck(x: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
     shortcut = x
     if x.shape[-1] != 4 * filters:
@@ -72,8 +90,10 @@ def _normalization() -> keras.Layer:
 
 
 def _window(x: keras.KerasTensor, filters: int, size: int, stride: int) -> keras.KerasTensor:
-    padded = layers.ZeroPadding2D(size // 2)(x)
-    return layers.Conv2D(filters, size, stride, use_bias=False, kernel_initializer="he_normal")(padded)
+    if stride > 1 and size > 1:  # "same" would pad one side alone
+        x = layers.ZeroPadding2D(size // 2)(x)
+    options = {"padding": "valid" if stride > 1 else "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    return layers.Conv2D(filters, size, stride, **options)(x)
 
 
 def _whitened(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
@@ -93,14 +113,16 @@ def _whitened(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
 
 _MODELS: dict[str, Callable[..., keras.Model]] = {
     "convolutional": _convolutional,
+    "resnet20": _resnet20,
     "resnet50": _resnet50,
     "whitened": _whitened,
 }
 
 
-def dataset(images: np.ndarray, labels: np.ndarray, batch: int) -> tf.data.Dataset:
-    """Shuffled batches without end: images [batch, height, width, channels] float32 in [0, 1], labels [batch]."""
+def dataset(images: np.ndarray, labels: np.ndarray, batch: int, shuffled: bool = True) -> tf.data.Dataset:
+    """Batches without end: images [batch, height, width, channels] float32 in [0, 1], labels [batch]."""
     examples = tf.data.Dataset.from_tensor_slices((images, labels))
-    examples = examples.shuffle(SHUFFLE_BUFFER).repeat().batch(batch, drop_remainder=True)
+    examples = examples.shuffle(SHUFFLE_BUFFER) if shuffled else examples
+    examples = examples.repeat().batch(batch, drop_remainder=True)
     scale = lambda images, labels: (tf.cast(images, tf.float32) / 255, labels)  # noqa: E731
     return examples.map(scale, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -1,18 +1,20 @@
 """PyTorch 2: eager, channels-last, compiled and in CUDA graphs, its data in the device's memory, and its fused Adam."""
 
 import contextlib
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
 from benchmarks import arrays
-from benchmarks.contenders.pytorch_models import DeepConvnet, ResNet50
+from benchmarks.contenders.pytorch_models import DeepConvnet, ResNet20, ResNet50
 from benchmarks.contenders.pytorch_whitened import Whitened
 from benchmarks.task import Task
 from benchmarks.turns import Pause, Unavailable
 
+_MODELS = {"resnet20": ResNet20, "resnet50": ResNet50, "whitened": Whitened}
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -85,6 +87,8 @@ def _train(
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     assert num_parameters == (task.num_parameters or num_parameters), f"{num_parameters}, not {task.num_parameters}"
     forward = compiled(model)
+    if task.evaluates:
+        _evaluate(task, pause, model, forward, images, labels, num_parameters)
     scaler = torch.amp.GradScaler(place.type, enabled=task.precision == "float16")
 
     def step() -> torch.Tensor:
@@ -96,6 +100,24 @@ def _train(
         for _ in range(task.round_steps):
             loss = step()
         pause(loss.item(), num_parameters)
+
+
+def _evaluate(
+    task: Task, pause: Pause, model: nn.Module, forward, images: torch.Tensor, labels: torch.Tensor, num_parameters: int
+) -> NoReturn:
+    """Batches in order, round after round; the sums of losses and of right answers stay on the device."""
+    model.eval()
+    starts = itertools.cycle(range(0, len(labels) - task.batch + 1, task.batch))
+    while True:
+        with torch.inference_mode(), _autocast(task, images.device.type):
+            total, correct = (torch.zeros([], device=images.device) for _ in range(2))
+            for start in itertools.islice(starts, task.round_steps):
+                batch = slice(start, start + task.batch)
+                logits = forward(images[batch])
+                total += nn.functional.cross_entropy(logits, labels[batch], reduction="sum")
+                correct += (logits.argmax(1) == labels[batch]).sum()
+        correct.item()
+        pause(total.item() / (task.batch * task.round_steps), num_parameters)
 
 
 def _captured(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -120,10 +142,8 @@ def _captured(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
 def _model(task: Task, images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
     channels, height, width = images.shape[1:]
     num_classes = int(labels.max()) + 1
-    if task.model == "resnet50":
-        return ResNet50(channels, num_classes)
-    if task.model == "whitened":
-        return Whitened(channels, num_classes)
+    if task.model in _MODELS:
+        return _MODELS[task.model](channels, num_classes)
     return DeepConvnet(channels, height * width, num_classes)
 
 

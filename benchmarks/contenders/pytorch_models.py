@@ -26,6 +26,39 @@ class DeepConvnet(nn.Module):
         return self.fc2(x)
 
 
+class ResNet20(nn.Module):
+    """The ResNet of 20 layers for small images, with shortcuts without parameters."""
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        self.stem = nn.Sequential(*_convolution(channels, 16, 3), nn.ReLU(inplace=True))
+        widths = [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
+        self.blocks = nn.Sequential(*(_BasicBlock(before, filters) for before, filters in widths))
+        self.logits = nn.Linear(64, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, channels, height, width] -> logits [n, num_classes]."""
+        return self.logits(self.blocks(self.stem(2 * x - 1)).mean((2, 3)))
+
+
+class _BasicBlock(nn.Module):
+    """relu(x + two 3x3 convolutions of x); with more filters, every second pixel of x and channels of zeros."""
+
+    def __init__(self, channels: int, filters: int):
+        super().__init__()
+        self.stride, self.new_channels = filters // channels, filters - channels
+        self.inside = nn.Sequential(
+            *(*_convolution(channels, filters, 3, self.stride), nn.ReLU(inplace=True)),
+            *_convolution(filters, filters, 3),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x
+        if self.new_channels:
+            shortcut = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], [0, 0, 0, 0, 0, self.new_channels])
+        return nn.functional.relu(shortcut + self.inside(x), inplace=True)
+
+
 class ResNet50(nn.Module):
     """ResNet-50 with the stride in the window of 3 x 3, and without biases before normalization."""
 

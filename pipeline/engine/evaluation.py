@@ -57,6 +57,7 @@ class Evaluator:
         self._model, self._towers, self._shard_batch, self._gather = model, towers, shard_batch, gather
         self._num_towers = towers.topology.total_towers
         self._judge = tf.function(self._judge_round, autograph=False)
+        self._latest: tuple[Source, list[tf.data.Dataset]] | None = None
 
     def __call__(self, source: Source, stop: Callable[[], bool] = lambda: False) -> Scores | None:
         """The scores of a split, or None as soon as `stop` returns True."""
@@ -85,8 +86,7 @@ class Evaluator:
 
     def rounds(self, source: Source, kept: Kept) -> Iterator[Round]:
         """The judgements of this worker's towers on their next shards, round by round, in the order of the split."""
-        datasets = [self._dataset(source, self._num_rounds(source), tower) for tower in range(len(self._towers))]
-        iterators = self._towers.iterators(datasets)
+        iterators = self._towers.iterators(self._datasets(source))
         for number in range(self._num_rounds(source)):
             with failures.explained("eval_batch", functools.partial(self._find_broken, source, number)):
                 judged = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._judge(iterators, kept))
@@ -115,6 +115,13 @@ class Evaluator:
         examples = self._shard_batch * self._num_towers
         with self._towers.on_host():
             find_broken(source, range(number * examples, min((number + 1) * examples, len(source))))
+
+    def _datasets(self, source: Source) -> list[tf.data.Dataset]:
+        """Every tower's shards. They are kept until another source is evaluated: to trace them takes a while."""
+        if self._latest is None or self._latest[0] is not source:
+            rounds, towers = self._num_rounds(source), range(len(self._towers))
+            self._latest = source, [self._dataset(source, rounds, tower) for tower in towers]
+        return self._latest[1]
 
     def _dataset(self, source: Source, rounds: int, tower: int) -> tf.data.Dataset:
         """One tower's shards: images [shard_batch, h, w, c], labels, and a mask, 1 for examples and 0 for padding."""

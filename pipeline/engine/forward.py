@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
-from pipeline.models import inputs, pooling
+from pipeline.models import folding, inputs, pooling
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -46,8 +46,14 @@ def call(
 
 def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
     """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random."""
+    return evaluate_folded(model, *folding.fold(model, parameters, statistics), images)
+
+
+def evaluate_folded(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
+    """As `evaluate`, with values that `folding.fold` gave."""
     unused_seeds = [tf.zeros([2], tf.int64) for _ in seeds_of(model)]
-    return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
+    with folding.folded(model):
+        return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
 
 
 def probabilities(

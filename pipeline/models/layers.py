@@ -1,6 +1,9 @@
 """Faster layers with the numbers of Keras' own, and the parts of networks with batch normalization."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -13,6 +16,8 @@ ImageShape = tuple[int, int, int]  # height, width, channels
 
 MOMENTUM = 0.9  # the share of its statistics that batch normalization keeps at each step
 EPSILON = 1e-5
+
+_OFFSETS_ONLY: ContextVar[Mapping[int, bool]] = ContextVar("offsets_only", default=MappingProxyType({}))
 
 
 @tf.custom_gradient
@@ -71,6 +76,19 @@ class PooledConvolution(keras.layers.Layer):
         }
 
 
+@contextlib.contextmanager
+def offsets_only(layers: Mapping[int, bool]) -> Iterator[None]:
+    """Inside, normalizations of these identities add their beta at inference, or nothing where False stands for them.
+
+    So they do whose scale is in the values of the convolution before them (see `folding`).
+    """
+    token = _OFFSETS_ONLY.set(layers)
+    try:
+        yield
+    finally:
+        _OFFSETS_ONLY.reset(token)
+
+
 @keras.saving.register_keras_serializable("pipeline")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalization of images, [n, height, width, channels], by TensorFlow's fused kernel.
@@ -83,6 +101,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, images: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """The normalized images; in training by their own moments, which the running ones then move towards."""
         training = bool(training and self.trainable)
+        if not training and id(self) in _OFFSETS_ONLY.get():
+            has_offset = _OFFSETS_ONLY.get()[id(self)]
+            return tf.nn.bias_add(images, tf.cast(self.beta, images.dtype)) if has_offset else images
         nothing, running = tf.zeros([0]), (self.moving_mean, self.moving_variance)
         mean, variance = (nothing if training else tf.convert_to_tensor(moments) for moments in running)
         fused = tf.raw_ops.FusedBatchNormV3(

@@ -9,6 +9,8 @@ import pytest
 from benchmarks import facts, goals, plot, results
 from benchmarks.comparison import Comparison
 from benchmarks.contenders import plain_keras
+from benchmarks.facts import Facts
+from benchmarks.groups import Measure
 from benchmarks.results import Group, Result
 from benchmarks.roster import PRODUCTS, ROSTER
 from benchmarks.task import Task
@@ -75,6 +77,25 @@ def test_goals_are_of_ours_beside_the_best_peer_the_ceiling_and_one_tower():
     assert list(goals.comparisons(dataclasses.replace(GROUP, results=[PEER]))) == []
 
 
+def test_goals_of_an_evaluation_are_of_the_best_peer_and_of_the_training_in_the_same_rounds():
+    training = Result("ours_training", "ours, training", 1, False, [100.0, 110.0, 100.0])
+    group = dataclasses.replace(GROUP, results=[OURS, PEER, training], products_flops_per_s={}, evaluates=True)
+    rows = {c.against: (c.quantity, c.ratio, c.goal) for c in goals.comparisons(group)}
+    quantity = "images/s, evaluation in float32"
+    assert rows == {"best peer": (quantity, 1.5, ""), "ours, training": (quantity, 3.0, ">= 2.50")}
+    of_another = [c.goal for c in goals.comparisons(dataclasses.replace(group, model="resnet20"))]
+    assert of_another == [">= 1.20", ">= 2.50"]
+
+
+def test_other_models_have_one_goal_at_every_batch_and_none_of_the_small_ones():
+    group = dataclasses.replace(GROUP, model="resnet50", results=[OURS, PEER, FOUR, FOUR_PEER])
+    of_512 = {(c.contender, c.against): c.goal for c in goals.comparisons(group)}
+    expected = {("ours", "best peer"): ">= 1.20", ("ours", "matrix product"): ""}
+    assert of_512 == expected | {("ours, 4 devices", "best peer, 4 devices"): "", ("ours, 4 devices", "ours"): ""}
+    of_16 = next(goals.comparisons(dataclasses.replace(group, batch=16, precision="bfloat16")))
+    assert of_16.goal == ">= 1.20"
+
+
 def test_a_comparison_as_json_says_what_a_baseline_needs():
     told = Comparison("s", "ours", "other", 1, [1.0, 2.0, 9.0], [2.0, 2.0, 3.0], "<= 1", less_is_better=True).as_dict()
     assert (told["ratio"], told["ratios"], told["less_is_better"]) == (1.0, [0.5, 1.0, 3.0], True)
@@ -85,6 +106,7 @@ def test_the_work_of_an_example_is_computed_from_the_model():
     first, second = 2 * 25 * 32 * 28 * 28, 2 * 25 * 32 * 64 * 14 * 14
     dense = 2 * 7 * 7 * 64 * 1024 + 2 * 1024 * 10
     assert facts.training_flops(model) == 2 * first + 3 * (second + dense) == 82_049_024
+    assert sum(facts.products_flops(model)) == first + second + dense
     assert model.count_params() == 3_274_634
 
 
@@ -103,10 +125,21 @@ def test_a_contenders_task_has_its_devices_and_interpreter():
     assert entries["feed_dict"].task(base).python == ""
 
 
+def test_contenders_of_an_evaluation_are_those_that_can_and_the_training_beside_them():
+    measure = Measure(Facts(0, 7, 3, 1), "2", [entry.name for entry in ROSTER], 4, 64, True, 1, 100)
+    tasks = {entry.name: task for entry, task in measure._tasks(Task("", 64, model="resnet20", evaluates=True))}
+    assert tasks.keys() - {"ours_training"} == {entry.name for entry in ROSTER if entry.evaluation} - {"ours_float32"}
+    assert [name for name, task in tasks.items() if not task.evaluates] == ["ours_training"]
+    assert tasks["pytorch_compiled_channels_last"].contender == "pytorch:compiled_channels_last"
+    trained = measure._tasks(Task("", 64, model="resnet20"))
+    assert len({entry.name for entry, _ in trained} - tasks.keys()) > 5 and not any(t.evaluates for _, t in trained)
+
+
 def test_the_picture_has_a_bar_for_each_contender_on_one_device_in_proportion():
     wide = dataclasses.replace(GROUP, batch=50, results=[OURS, PEER])
+    evaluated = dataclasses.replace(GROUP, evaluates=True)  # not in the picture
     about = {"cores": 4, "processor": "A & B", "gpus": [], "tensorflow": "2", "keras": "3", "pytorch": ""}
-    figures = about | {"options": {"rounds": 3}, "groups": [wide.as_dict(), GROUP.as_dict()]}
+    figures = about | {"options": {"rounds": 3}, "groups": [wide.as_dict(), GROUP.as_dict(), evaluated.as_dict()]}
     picture = ElementTree.fromstring(plot.picture(figures))
     bars = [e for e in picture.iter() if e.tag.endswith("rect")]
     widths = {(bar.get("class"), bar.get("y")): float(bar.get("width")) for bar in bars}

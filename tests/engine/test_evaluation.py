@@ -59,6 +59,27 @@ def test_every_example_counts_once(parts, examples, shard_batch):
     assert 0 < right.sum() < NUM_EXAMPLES
 
 
+class Counted(InMemory):
+    """Counts how often its decoding is traced."""
+
+    traces = 0
+
+    def decode(self, raw, window=None):
+        self.traces += 1
+        return super().decode(raw, window)
+
+
+def test_an_evaluation_that_is_repeated_traces_nothing_anew_and_another_split_has_its_own(parts, examples):
+    images, labels = examples
+    ten = tuple("0123456789")
+    whole, half = (Counted(images[:n], labels[:n], class_names=ten, name="") for n in (NUM_EXAMPLES, 50))
+    evaluator = Evaluator(parts.model, parts.towers(parts.initial()), 10)
+    first = evaluator(whole)
+    traces = whole.traces
+    assert evaluator(whole) == first and whole.traces == traces > 0
+    assert evaluator(half).examples == 50 and evaluator(whole) == first
+
+
 def test_the_same_numbers_on_any_number_of_towers(parts, examples):
     found = {towers: score(parts, examples, towers, 10) for towers in (1, 2, 3, 4, 8)}
     assert len(set(found.values())) == 1, found

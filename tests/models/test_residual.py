@@ -95,9 +95,10 @@ def test_resnet50_has_the_parameters_of_the_usual_one():
     assert count(model.trainable_variables) == 25_557_032
 
 
-def test_resnet50_is_that_of_plain_layers():
-    model = build("resnet50", (40, 33, 3))
-    plain = plain_keras.model(Task("ours", 3, model="resnet50"), (40, 33, 3), 10)
+@pytest.mark.parametrize("name", ["resnet20", "resnet50"])
+def test_a_network_is_that_of_plain_layers(name):
+    model = build(name, (40, 33, 3))
+    plain = plain_keras.model(Task("ours", 3, model=name), (40, 33, 3), 10)
     for ours, theirs in zip(model.trainable_variables, plain.trainable_variables, strict=True):
         theirs.assign(ours)
     images = images_of(3, 40, 33, 3)

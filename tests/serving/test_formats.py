@@ -44,7 +44,7 @@ def files(directory) -> set[str]:
 def test_every_export_gives_the_probabilities_of_predict(format_name, model, tmp_path):
     exported = export(*parts(model), format_name, tmp_path)
     assert exported.path.exists() and exported.path.is_relative_to(tmp_path / "1")
-    assert exported.difference < 2e-6
+    assert exported.difference <= (0 if format_name == "savedmodel" else 2e-6)
     [labels] = tmp_path.rglob("labels.txt")
     assert tuple(labels.read_text().split("\n")) == (*CLASSES, "")
 

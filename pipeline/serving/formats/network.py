@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipeline import models
 from pipeline.engine import forward, losses, state
 from pipeline.errors import UsageError
+from pipeline.models import folding
 from pipeline.models.variables import is_seed, statistics_of
 from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
 
@@ -57,18 +58,22 @@ def assign(model: keras.Model, values: state.Values) -> None:
 
 
 class Predictor(tf.Module):
-    """The network as plain TensorFlow: variables and functions of tensors, without Keras or this project."""
+    """The network as plain TensorFlow: variables, folded for inference, and functions of tensors; without Keras."""
 
     def __init__(self, network: Network, precision: str):
         super().__init__(name="predictor")
         model = network.model(precision)
-        self.parameters = [tf.Variable(v.numpy(), name=v.path) for v in model.trainable_variables]
-        self.statistics = [tf.Variable(v.numpy(), name=v.path, trainable=False) for v in statistics_of(model)]
-
+        parameters, statistics = model.trainable_variables, statistics_of(model)
+        folded = folding.fold(model, *([v.value for v in group] for group in (parameters, statistics)))
+        self.parameters, self.statistics = (
+            [tf.Variable(value, trainable, name=v.path) for v, value in zip(group, values, strict=True)]
+            for group, values, trainable in zip((parameters, statistics), folded, (True, False), strict=True)
+        )
         loss = losses.plain(network.multi_label)
 
         def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": forward.probabilities(model, self.parameters, self.statistics, images, loss)}
+            logits = forward.evaluate_folded(model, self.parameters, self.statistics, images)
+            return {"probabilities": loss.probabilities(logits)}
 
         # A closure: as an attribute, the Keras model would be saved with this module.
         signature = [tf.TensorSpec([None, *network.image_shape], tf.uint8, name="images")]
