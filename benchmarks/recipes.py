@@ -10,9 +10,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.machine import describe
 from benchmarks.tables import columns, spread
@@ -37,14 +37,10 @@ def runs(seeds: int) -> list[tuple[str, int]]:
     return [*fast[: seeds // 2], (CLASSIC, 1), *fast[seeds // 2 :]]
 
 
-def train(config: str, seed: int, options: argparse.Namespace) -> Outcome:
-    """Trains from step 0 to the end. Ends this process if the training fails."""
+def train(config: str, seed: int, changes: Mapping[str, Any]) -> Outcome:
+    """Trains from step 0 to the end, with these flags in place of the file's. Ends this process if training fails."""
     with tempfile.TemporaryDirectory() as run_dir:
-        # fmt: off
-        flags = {
-            "flagfile": CONFIGS / f"{config}.flags", "source": options.source, "run_dir": run_dir, "seed": seed,
-            "quiet": "true"} | ({"steps": options.steps} if options.steps else {})
-        # fmt: on
+        flags = {"flagfile": CONFIGS / f"{config}.flags", "run_dir": run_dir, "seed": seed, "quiet": "true", **changes}
         command = [sys.executable, "-m", "pipeline.train", *(f"--{name}={value}" for name, value in flags.items())]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ended.returncode:
@@ -71,6 +67,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return f"{columns(header, rows)}\n{CLASSIC} takes {seconds[CLASSIC] / seconds[FAST]:.1f} times as long"
 
 
+def write(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
+    """Writes the figures, where they are asked for."""
+    if options.json:
+        figures = describe(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
 def main() -> None:
     """Trains, prints the table and writes the figures."""
     parser = argparse.ArgumentParser("python -m benchmarks.recipes", description=__doc__.split(":")[0])
@@ -79,14 +82,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
     parser.add_argument("--json", type=Path, help="a file for every single figure")
     options = parser.parse_args()
-    outcomes = []
+    outcomes, changes = [], {"source": options.source} | ({"steps": options.steps} if options.steps else {})
     for config, seed in runs(options.seeds):
-        outcomes.append(train(config, seed, options))
+        outcomes.append(train(config, seed, changes))
         print(f"{config}, seed {seed}: {outcomes[-1].test_accuracy:.2%}", file=sys.stderr)
     print(table(outcomes))
-    if options.json:
-        figures = describe(options) | {"outcomes": [outcome._asdict() for outcome in outcomes]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write(options, outcomes)
 
 
 if __name__ == "__main__":

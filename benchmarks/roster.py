@@ -9,7 +9,7 @@ from benchmarks.task import Task
 
 ALL = ("float32", "tf32", "bfloat16", "float16")
 WITHOUT_FLOAT16 = ALL[:3]
-MODELS = ("convolutional", "resnet50")
+MODELS = ("convolutional", "resnet50", "whitened")
 SMALL = MODELS[:1]
 ONE, SEVERAL = "one", "several"  # devices
 

@@ -34,6 +34,8 @@ SHORTENED = {
     "mnist_fast": ("--warmup_steps=5",),
     "mnist_best": (*("--average=10:25", "--augment_steps=28", "--piecewise=5:0.03,20:0.01,28:0", "--warmup_steps=3"),),
     "shapes": ("--warmup_steps=5",),
+    "cifar10_fast": ("--warmup_steps=5", "--global_batch=32"),
+    "cifar10_best": ("--warmup_steps=5", "--global_batch=32"),
 }
 FORMAT = "{:<44} {:>7}  {}"
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from benchmarks import arrays
 from benchmarks.contenders.pytorch_models import DeepConvnet, ResNet50
+from benchmarks.contenders.pytorch_whitened import Whitened
 from benchmarks.task import Task
 from benchmarks.turns import Pause, Unavailable
 
@@ -121,6 +122,8 @@ def _model(task: Task, images: torch.Tensor, labels: torch.Tensor) -> nn.Module:
     num_classes = int(labels.max()) + 1
     if task.model == "resnet50":
         return ResNet50(channels, num_classes)
+    if task.model == "whitened":
+        return Whitened(channels, num_classes)
     return DeepConvnet(channels, height * width, num_classes)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.cost.hosts import Host
-from benchmarks.cost.networks import BUCKET, ELEMENT
+from benchmarks.cost.networks import BUCKET, ELEMENT, LARGE_BUCKET, MANY
 from pipeline.engine import reduce
 
 
@@ -71,11 +71,15 @@ class Way(NamedTuple):
     """A way to sum a gradient."""
 
     algorithm: Algorithm
-    bucket_size: int = BUCKET  # elements at most
+    many: int = BUCKET  # elements in a bucket at most, from MANY workers on
+
+    def bucket_size(self, workers: int) -> int:
+        """Elements in a bucket at most."""
+        return self.many if workers >= MANY else BUCKET
 
 
-EXACT, RING = Way(exact), Way(ring)
-WAYS = {"exact": EXACT, "exact, 32 MiB": Way(exact, 8 * BUCKET), "ring": RING, "halving": Way(halving)}
+EXACT, RING = Way(exact, LARGE_BUCKET), Way(ring)
+WAYS = {"exact": EXACT, "exact, 4 MiB": Way(exact), "ring": RING, "halving": Way(halving)}
 
 
 def seconds(traffic: Traffic, host: Host, sharing: float) -> Seconds:

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from benchmarks.cost import collectives
 from benchmarks.cost.hosts import Around, Host
-from benchmarks.cost.networks import ELEMENT, Network
+from benchmarks.cost.networks import Network
 from benchmarks.cost.step import Program, step
+from pipeline.workers import doubling, fingers
 
 MEETING_ROUNDS = 3  # of words: until one is heard, knows that it is, and knows that all know
 PULSE_S = 1.0  # as in pipeline.workers.peers
+DIGEST_BYTES, CHUNK_BYTES = 36, 4 << 20  # of a hash that is compared; of a state, that are sent at once
 VERDICT_BYTES = 12  # of an example in an evaluation: its label, its class, the class's probability
-HASH_BYTES, EXAMPLES_BYTES = 66, 200  # of a state's hash, and of a description of the examples, in JSON
 MEMBER_BYTES = 150  # of a device, where TensorFlow names the members of a group
 SILENT_S, RESTART_S = 2.5, 1.0  # until a silent worker counts as gone; a supervisor's first pause
 
-_BY_CHIEF = "a chief or a tree passes words on: each worker speaks to one"
-_BY_SUM = "the largest and the least of each word of the hash: no place for each worker"
+_BY_GROUPS = "groups of workers, of which one speaks for all"
 _BY_HALVING = "recursive halving and doubling: 2 log2 W messages"
 
 
@@ -48,18 +48,42 @@ class Size(NamedTuple):
         """The network in training."""
         return self.program.network
 
-    def sum_s(self, elements: float) -> float:
-        """A ring's sum between the memories of the hosts; nothing for one worker."""
-        if self.workers == 1:
-            return 0.0
-        traffic = collectives.ring(math.ceil(elements), self.workers)
-        link = self.host.words or self.host.between
+    def rounds_s(self, sent: float, rounds: float) -> float:
+        """So many messages of a host's memory, one after the other, with so many bytes in all; none for one worker."""
+        link, sharing = self.host.words or self.host.between, self.host.sharing(self.workers)
+        traffic = collectives.Traffic(1, 1, sent, 0.0)
         speaking = dataclasses.replace(self.host, between=link)
-        return sum(collectives.seconds(traffic, speaking, self.host.sharing(self.workers)))
+        bytes_s = collectives.seconds(traffic, speaking, sharing).sent
+        return 0.0 if self.workers == 1 else bytes_s + rounds * (link.hop_s + link.message_s * sharing)
+
+    def compare_s(self) -> float:
+        """`Cluster.unequal` where all are equal, by recursive doubling."""
+        return self.rounds_s(len(self._partners) * DIGEST_BYTES, len(self._partners))
 
     def gather_s(self, payload: float) -> float:
-        """`Cluster.gather` of so many bytes from each: a sum of sizes, then of a vector with a place for each."""
-        return self.sum_s(self.workers) + self.sum_s(self.workers * payload / ELEMENT)
+        """`Cluster.gather` of so many bytes from each, by recursive doubling: in each round a size, then the bytes."""
+        return self.rounds_s((self.workers - 1) * payload, 2 * len(self._partners))
+
+    def broadcast_s(self, payload: float) -> float:
+        """`Cluster.broadcast`: a worker sends chunks to two, while the next ones come, and the last one goes on."""
+        chunks, depth = payload / CHUNK_BYTES, math.log2(self.workers)
+        return self.rounds_s(2 * (payload + min(payload, CHUNK_BYTES) * depth), 2 * (chunks + depth))
+
+    @property
+    def _partners(self) -> list[int]:
+        return doubling.partners(0, self.workers)
+
+    @property
+    def neighbours(self) -> int:
+        """The workers with whom one exchanges words."""
+        return len(fingers.neighbours(0, self.workers))
+
+    @property
+    def word_s(self) -> float:
+        """A word written and read, with what it tells of all workers, if there are many."""
+        around, tells = self.around, self.neighbours < self.workers - 1
+        news_s = around.news_s + around.news_of_worker_s * self.workers if tells else 0.0
+        return around.word_written_s + around.word_read_s + news_s
 
 
 def items(size: Size) -> list[Item]:
@@ -68,27 +92,31 @@ def items(size: Size) -> list[Item]:
 
 
 def _of_start(size: Size) -> Iterator[Item]:
-    others, around, state = size.workers - 1, size.around, size.network.state_bytes
-    hello = around.word_written_s + around.word_read_s * around.bytes_of_hello / around.bytes_of_word
-    yield Item("start", "words to and from all", MEETING_ROUNDS * others * hello, "W^2", _BY_CHIEF)
-    compared = MEETING_ROUNDS * others**2 * around.hello_compared_s
-    yield Item("start", "every word compares all hellos", compared, "W^3", "a hello is compared once, when it comes")
+    around, state = size.around, size.network.state_bytes
+    near, hops = size.neighbours, fingers.hops(size.workers)
+    pulses = near * (MEETING_ROUNDS if hops == 1 else MEETING_ROUNDS + 2 * hops)
+    hello = around.word_read_s * around.bytes_of_hello / around.bytes_of_word
+    yield Item("start", "words with neighbours", pulses * (size.word_s + hello), "W^2 log^2 W", _BY_GROUPS)
+    yield Item("start", "their hellos compared", pulses * around.hello_compared_s, "W log^2 W")
     named = size.workers**2 * MEMBER_BYTES / (size.host.words or size.host.between).bytes_per_s
     yield Item("start", "TensorFlow's chief names a group to all", named, "W^2", "none: TensorFlow's own", by_one=True)
-    yield Item("start", "the same examples: gathered by all", size.gather_s(EXAMPLES_BYTES), "W^2", _BY_SUM)
+    yield Item("start", "the same examples: hashes compared in pairs", size.compare_s(), "W log W")
     read = state / around.disk_bytes_per_s + state / around.hashed_bytes_per_s
     yield Item("start", "the chief reads and verifies a checkpoint", read, "1")
-    yield Item("start", "its state to all, as a ring's sum", size.sum_s(state / ELEMENT), "W^2", _BY_HALVING)
+    yield Item("start", "its state to all, along a tree", size.broadcast_s(state), "W")
 
 
 def _of_steps(size: Size) -> Iterator[Item]:
-    traffic = [collectives.exact(bucket.elements, size.workers) for bucket in size.network.buckets()]
+    buckets = size.network.buckets(collectives.EXACT.bucket_size(size.workers))
+    traffic = [collectives.exact(bucket.elements, size.workers) for bucket in buckets]
     hops, messages = sum(one.hops for one in traffic), sum(one.messages for one in traffic)
     found = step(size.program, size.host, size.workers, collectives.EXACT)
     what = f"the sum: {messages:,} messages, {hops:,} hops"
-    yield Item("step", what, sum(found.waiting), "W^2", f"{_BY_HALVING}; larger buckets")
-    pulses = (size.workers - 1) * (size.around.word_written_s + size.around.word_read_s) / PULSE_S
-    yield Item("second", "pulses to and from all", pulses, "W^2", _BY_CHIEF, beside=True)
+    yield Item("step", what, sum(found.waiting), "W^2", _BY_HALVING)
+    pulses = size.neighbours * size.word_s / PULSE_S
+    yield Item("second", "pulses with neighbours", pulses, "W^2 log W", _BY_GROUPS, beside=True)
+    told = fingers.TO_CHIEF_A_PULSE * size.word_s / PULSE_S if fingers.hops(size.workers) > 1 else 0.0
+    yield Item("second", "pulses to the chief, in turn", told, "W", beside=True, by_one=True)
 
 
 def _of_save(size: Size) -> Iterator[Item]:
@@ -97,7 +125,7 @@ def _of_save(size: Size) -> Iterator[Item]:
     each = state / around.device_bytes_per_s + hashed
     yield Item("save", f"{replicas} replicas, read and hashed in turn", replicas * each, "W")
     yield Item("save", "the whole state hashed once more", hashed if size.workers > 1 else 0.0, "W")
-    yield Item("save", "hashes: gathered by all", size.gather_s(HASH_BYTES), "W^2", _BY_SUM)
+    yield Item("save", "hashes compared in pairs", size.compare_s(), "W log W")
     written = state / around.disk_bytes_per_s + (2 + 1 / 3) * hashed  # of files, of parameters, of the state
     yield Item("save", "one writer: written and hashed", written, "1", beside=True)
 
@@ -107,7 +135,7 @@ def _of_evaluation(size: Size) -> Iterator[Item]:
     scored = share * size.program.example_s / 3 * size.host.sharing(size.workers)  # a forward pass is a third
     yield Item("evaluation", f"{size.examples:,} examples scored", scored, "1")
     verdicts = size.gather_s(VERDICT_BYTES * size.examples / size.workers)
-    yield Item("evaluation", "verdicts: gathered by all", verdicts, "W^2", _BY_HALVING)
+    yield Item("evaluation", "verdicts gathered in pairs", verdicts, "W log W")
 
 
 class Events(NamedTuple):

@@ -6,6 +6,7 @@ machine changes them less. Two workers are all that is measured of several: more
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from pipeline.process.startup import import_tensorflow
 MIB = 1 << 20
 WORKERS = 8  # of the sum whose handling is timed
 HANDLED = (1 << 16, 1 << 20)  # elements
+NEWS = (64, 1024)  # workers of whom a word tells
 BATCHES = (64, 256)
 
 
@@ -79,8 +81,9 @@ def handled_byte_s() -> float:
 
 
 def words() -> dict[str, float]:
-    """word_written_s and word_read_s: a datagram of a worker in training, with the seal. hello_compared_s."""
+    """word_written_s and word_read_s: a datagram of a worker in training, with the seal. hello_compared_s. news_s."""
     from pipeline.config import Config
+    from pipeline.workers.hearsay import Hearsay, News
     from pipeline.workers.versions import versions
     from pipeline.workers.words import Word, opened, shaped_like, value_of
 
@@ -99,11 +102,29 @@ def words() -> dict[str, float]:
     def compare() -> None:  # as a worker does with what others say of themselves
         assert shaped_like(hello, own) and all(shaped_like(hello[part], own[part]) for part in own)
 
+    def told(workers: int) -> float:  # by a word of so many workers
+        hearsay = Hearsay(0, workers, "0" * 32)
+        news = hearsay.news(1000, status)
+        saying = dataclasses.replace(word, news=news.value())
+        said = saying.datagram(secret)
+
+        def hear() -> None:
+            heard = Word.read(value_of(opened(said, secret) or b""))
+            found = News.read(heard.news, workers) if heard else None
+            assert found is not None
+            hearsay.take(found)
+
+        return processor_s(lambda: saying.datagram(secret), times=1000) + processor_s(hear, times=1000)
+
+    written_s, read_s = processor_s(lambda: word.datagram(secret), times=1000), processor_s(read, times=1000)
+    news_s, news_of_worker_s = line(NEWS, [told(workers) for workers in NEWS])
     return {
+        "news_s": max(0.0, news_s - written_s - read_s),
+        "news_of_worker_s": news_of_worker_s,
         "hello_compared_s": processor_s(compare, times=1000),
         "bytes_of_hello": float(len(json.dumps(hello))),
-        "word_written_s": processor_s(lambda: word.datagram(secret), times=1000),
-        "word_read_s": processor_s(read, times=1000),
+        "word_written_s": written_s,
+        "word_read_s": read_s,
         "bytes_of_word": float(len(datagram)),
     }
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from pipeline.engine import reduce
 
-BUCKET = 1 << 20  # elements, as in pipeline.workers.gradient_sum
+# Elements, and workers from whom on buckets are large, as in pipeline.workers.gradient_sum.
+BUCKET, LARGE_BUCKET, MANY = 1 << 20, 1 << 23, 64
 ELEMENT = 4  # bytes
 _BLOCKS_OF_50 = (3, 4, 6, 3)
 _NORMALIZED = 3  # tensors of a convolution without bias that is normalized

@@ -10,10 +10,10 @@ from pipeline.reporting.scales import Scale
 
 WIDTH, HEIGHT, ACROSS = 430, 250, 2  # pixels of a panel; panels in a row
 LEFT, RIGHT, TOP, BOTTOM, LINE = 44, 100, 46, 40, 14  # LINE: between two lines of text
-KINDS = {"exact": "exact", "exact, 32 MiB": "large", "ring": "ring", "halving": "halving"}
+KINDS = {"exact": "exact", "exact, 4 MiB": "small", "ring": "ring", "halving": "halving"}
 LINES = """
   .line { fill: none; stroke-width: 2; } .grid { stroke: #8884; stroke-width: 1; }
-  .exact { stroke: #2a78d6; } .large { stroke: #2a78d6; stroke-dasharray: 6 4; }
+  .exact { stroke: #2a78d6; } .small { stroke: #2a78d6; stroke-dasharray: 6 4; }
   .ring { stroke: #d9622b; } .halving { stroke: #1a9a6c; stroke-dasharray: 6 4; }
   .left { text-anchor: end; } .middle { text-anchor: middle; }
 """

@@ -53,7 +53,7 @@ def step(program: Program, host: Host, workers: int, way: Way) -> Step:
     passes = program.computing(sharing)
     free = delayed = 0.0  # when the last sum was done; what sums have taken from the passes until then
     whole = NO_TIME
-    for bucket in program.network.buckets(way.bucket_size):
+    for bucket in program.network.buckets(way.bucket_size(workers)):
         tree = _tree_s(bucket.elements, host)
         began = max(free, passes * bucket.ready + delayed + tree)
         if workers > 1:

@@ -1,7 +1,7 @@
 """Augmentation as --augment says it: a comma list of operations.
 
 resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip and crop in theirs, then elastic,
-randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or cutmix.
+reflect_crop, randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or cutmix.
 """
 
 import dataclasses
@@ -37,6 +37,7 @@ OPERATIONS = {
     "flip": None,
     "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "elastic": Amount("pixels", 9999, "1.5"),
+    "reflect_crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "cutout": Amount("a whole number of pixels", 9999, "8", whole=True),
     "randaugment": Amount("a whole magnitude", 30, "9", whole=True, most_times=8),
     "brightness": Amount("a fraction", 1, "0.4"),

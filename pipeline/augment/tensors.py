@@ -51,6 +51,8 @@ def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tens
         images = _read_at(images, *_displaced(maps, field))
     elif maps:
         images = warp(images, functools.reduce(Affine.after, maps))
+    if "reflect_crop" in amounts:
+        images = _reflect_crop(int(amounts["reflect_crop"]), images, own["reflect_crop"])
     for operation in operations:
         if operation.name == "randaugment":
             images = randaugment.apply(images, int(operation.amount), operation.times, own["randaugment"])
@@ -151,6 +153,17 @@ def _read_at(images: tf.Tensor, columns: tf.Tensor, rows: tf.Tensor) -> tf.Tenso
 
     upper, lower = (beside(row, 0) * (1 - right_share) + beside(row, 1) * right_share for row in (0, 1))
     return tf.cast(tf.round(upper * (1 - lower_share) + lower * lower_share), images.dtype)
+
+
+def _reflect_crop(pixels: int, images: tf.Tensor, draws: list[tf.Tensor]) -> tf.Tensor:
+    """Moved by a whole number of pixels in [-pixels, pixels] along both axes, and mirrored at the edges."""
+    for axis, draw in enumerate(draws, start=1):
+        size = images.shape[axis]
+        places = tf.range(size) + tf.cast(tf.floor(draw * (2 * pixels + 1)), tf.int32)[:, None] - pixels
+        period = max(2 * (size - 1), 1)  # of a picture and its mirror image, which share their edges
+        within_period = tf.math.floormod(places, period)
+        images = tf.gather(images, tf.minimum(within_period, period - within_period), axis=axis, batch_dims=1)
+    return images
 
 
 def _cutout(side: int, images: tf.Tensor, draws: list[tf.Tensor]) -> tf.Tensor:

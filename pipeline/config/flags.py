@@ -24,6 +24,7 @@ ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_roll
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
+    "bias_rate",
 )
 
 
@@ -58,8 +59,9 @@ class Flags:
         choices=SAMPLINGS)
     augment: str = flag("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, crop:PIXELS, "
-        "elastic:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, contrast:FRACTION, "
-        "saturation:FRACTION, hue:SHARE, erasing:SHARE (of the images), mixup:ALPHA, cutmix:ALPHA.", topic="data")
+        "elastic:PIXELS, reflect_crop:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, brightness:FRACTION, "
+        "contrast:FRACTION, saturation:FRACTION, hue:SHARE, erasing:SHARE (of the images), mixup:ALPHA, cutmix:ALPHA.",
+        topic="data")
     augment_steps: int = flag(0, "Steps with --augment. Later steps train on unchanged images, like those of the "
         "test split (0: all steps).", topic="data", least=0)
 
@@ -96,6 +98,8 @@ class Flags:
     decay_rate: float = flag(0.1, "exponential: the factor reached at --decay_steps.", topic="optimization", least=0)
     final_rate: float = flag(0.0, "cosine, linear, onecycle: the rate at --decay_steps and from there on.",
         topic="optimization", least=0)
+    bias_rate: float = flag(1.0, "The rate of parameters of one dimension (biases, and scales and offsets of "
+        "normalization), as a multiple of the others'.", topic="optimization", least=0)
     piecewise: str = flag("", "piecewise: STEP:RATE,STEP:RATE; the rate from each step on.", topic="optimization")
     momentum: float = flag(0.9, "Momentum of momentum, nesterov and lars.", topic="optimization", least=0, most=1)
     beta_1: float = flag(0.9, "Share of the mean gradient that adam, adamw and lion keep.", topic="optimization",

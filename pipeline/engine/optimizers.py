@@ -36,9 +36,12 @@ class Optimizer:
         now: the result of `at` for this step.
         Weight decay acts on variables of two or more dimensions. Where the rule does not decay by itself, the decay is
         L2 regularization: weight_decay * variable is added to the gradient, after any clipping.
+        The rate of variables of less than two dimensions is multiplied by --bias_rate.
         """
         if not self._rule.decays_itself and decays(self._config, variable):
             gradient = gradient + self._config.weight_decay * variable
+        if self._config.bias_rate != 1 and variable.shape.rank < 2:
+            now = now._replace(rate=now.rate * self._config.bias_rate)
         if now.applies is not None:  # a rate and a gradient of 0, and shares of 1, leave every number that is read
             gradient = tf.where(now.applies, gradient, 0.0)
         self._rule.update(self._config, variable, slots, gradient, now)

@@ -14,6 +14,8 @@ REGISTRY = {
     "resnet18": "pipeline.models.residual:resnet18",
     "wideresnet": "pipeline.models.wide:wideresnet",
     "wideresnet28_10": "pipeline.models.wide:wideresnet28_10",
+    "whitened": "pipeline.models.whitened:whitened",
+    "whitened_wide": "pipeline.models.whitened:whitened_wide",
 }
 
 KERAS = "keras:"  # begins the name of a network of keras.applications

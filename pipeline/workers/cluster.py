@@ -4,11 +4,10 @@ All workers must call the same methods in the same order. With one worker they c
 """
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
@@ -21,10 +20,10 @@ from pipeline.engine.topology import Topology
 from pipeline.engine.towers import on_host, on_tower
 from pipeline.workers.collectives import Group
 from pipeline.workers.gradient_sum import GradientSum
+from pipeline.workers.hosts import Hosts
 
 REGISTER_S = 20  # for all workers' runtimes to come up, after the workers have met
-_TOWERS, _HOSTS = 1, 1 << 20  # the keys of the groups of all workers' first towers, and of their hosts
-_FIRST_EAGER_INSTANCE = 1 << 24  # of the collectives between steps; those of the step come before
+_TOWERS = 1  # the key of the group of all workers' first towers
 
 
 class Cluster:
@@ -33,7 +32,6 @@ class Cluster:
     def __init__(self, topology: Topology, config: Config):
         self._topology, self._workers = topology, topology.workers
         self._config = config
-        self._last_instance = _FIRST_EAGER_INSTANCE
 
     @property
     def alone(self) -> bool:
@@ -56,7 +54,7 @@ class Cluster:
         tf.distribute.MultiWorkerMirroredStrategy(resolver)
         with on_host(self._topology):
             self._arrived = tf.Variable(-1, dtype=tf.int64, name="arrived")
-            self._hosts = Group(_HOSTS, self._workers.count, "ring")
+        self._hosts = Hosts(self._topology)
         self._by_nccl = self._has_gpus_of_its_own()
         with self._summing():
             towers = Group(_TOWERS, self._workers.count, "nccl" if self._by_nccl else "ring")
@@ -115,36 +113,24 @@ class Cluster:
 
     def broadcast(self, payload: bytes) -> bytes:
         """The chief's bytes, on every worker."""
-        return payload if self.alone else self.gather(payload if self._workers.is_chief else b"")[0]
+        return payload if self.alone else self._hosts.from_chief(payload)
 
     def gather(self, payload: bytes) -> list[bytes]:
         """Every worker's bytes, on every worker, in the order of their indices."""
-        if self.alone:
-            return [payload]
-        sizes = self._sum_over_all(self._at_own_place(np.asarray([len(payload)], np.int32), [1] * self._workers.count))
-        words = [-(-int(size) // 4) for size in sizes]
-        own = np.frombuffer(payload.ljust(words[self._workers.index] * 4, b"\0"), np.int32)
-        parts = np.split(self._sum_over_all(self._at_own_place(own, words)), np.cumsum(words)[:-1])
-        return [part.tobytes()[: int(size)] for part, size in zip(parts, sizes, strict=True)]
-
-    def _at_own_place(self, own: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-        """Zeros, [sum(sizes)], with this worker's integers at its place. The sum over workers holds all parts."""
-        places = [np.zeros(size, own.dtype) for size in sizes]
-        places[self._workers.index] = own
-        return np.concatenate(places)
-
-    def _sum_over_all(self, values: np.ndarray) -> np.ndarray:
-        if not values.size:
-            return values
-        self._last_instance += 1
-        with on_host(self._topology):
-            return self._hosts.sum(tf.constant(values), self._last_instance).numpy()
+        return [payload] if self.alone else self._hosts.gather(payload)
 
     def unequal(self, value: Any) -> list[str]:
-        """The names of the workers whose value, of types of JSON, is not the chief's. All workers call it."""
-        chiefs, *others = map(json.loads, self.gather(json.dumps(value).encode()))
+        """The names of the workers whose value, of types of JSON, is not the chief's. All workers call it.
+
+        Only where hashes differ do the values travel.
+        """
+        told = json.dumps(value, sort_keys=True).encode()
+        if self.alone or self._hosts.all_have(hashlib.sha256(told).digest()):
+            return []
+        chiefs, *others = map(json.loads, self.gather(told))
         return [f"worker {index}" for index, own in enumerate(others, start=1) if own != chiefs]
 
     def barrier(self) -> None:
         """Returns when every worker has called it."""
-        self.gather(b"")
+        if not self.alone:
+            self._hosts.all_have(b"")

@@ -1,5 +1,6 @@
 """TensorFlow's collectives over all workers: the only file that calls them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -37,6 +38,14 @@ class Group:
         wire = tf.float16 if value.dtype == tf.bfloat16 else value.dtype  # it knows no bfloat16; bits travel alike
         gathered = tf.raw_ops.CollectiveGatherV2(input=tf.bitcast(value, wire), **self._call(instance))
         return tf.bitcast(gathered, value.dtype)
+
+    def send(self, value: tf.Tensor, instance: int) -> None:
+        """Sends one member's value to all others, which `receive` it, along a tree."""
+        tf.raw_ops.CollectiveBcastSendV2(input=value, **self._group, instance_key=instance)
+
+    def receive(self, shape: Sequence[int], dtype: tf.DType, instance: int) -> tf.Tensor:
+        """The value of this shape and type that one member sends."""
+        return tf.raw_ops.CollectiveBcastRecvV2(shape=shape, T=dtype, **self._group, instance_key=instance)
 
     def ranked(self, index: int, instance: int) -> list[int]:
         """The workers' indices in the order of their ranks, which need not be that of the indices (2 after 10)."""

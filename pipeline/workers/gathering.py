@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, UsageError, kind_of
 from pipeline.process.environment import job_secret
-from pipeline.workers import peers
+from pipeline.workers import datagrams
 from pipeline.workers.agreement import Terms
 from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
+from pipeline.workers.datagrams import Sender
 from pipeline.workers.proposals import Rules, alike, proposal
 from pipeline.workers.waiting import Wait
 from pipeline.workers.words import Word, opened, value_of
@@ -76,7 +77,7 @@ class Gathering:
         self._start_timeout_s, self._secret = start_timeout_s, job_secret()
         self._own = Call(candidates.index, uuid.uuid4().hex, 0, (), terms, "", 0, None, False)
         self._others: dict[int, Call] = {}
-        self._senders: dict[int, tuple[Any, ...]] = {}  # where each was when it last called
+        self._senders: dict[int, Sender] = {}  # where each was when it last called
         self._heard: dict[str, float] = {}  # when each life was, on this process's clock
         self._since = time.monotonic()  # when the wait for others began
         self._running_at = -FRESH_S  # when a running job last answered
@@ -84,7 +85,7 @@ class Gathering:
         self._has_record, self._obstacle = False, "not looked at yet"
         self._said: set[str] = set()
         self._next_call = self._next_look = 0.0
-        self._socket = peers.bound(candidates)
+        self._socket = datagrams.bound(candidates)
         self._socket.settimeout(TURN_S)
 
     @property
@@ -114,7 +115,7 @@ class Gathering:
                 if self._own.final:
                     self._repeat(TURN_S)
                     self._look_up()
-                    peers.target.cache_clear()  # a name may have come to mean another address while this one waited
+                    datagrams.target.cache_clear()  # a name may have come to mean another address while this one waited
                     return self._own.membership
                 if self._time_for("_next_call", CALL_S):
                     self._call()
@@ -159,11 +160,11 @@ class Gathering:
         end = time.monotonic() + TURN_S
         while time.monotonic() < end:
             with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
-                datagram, sender = self._socket.recvfrom(peers.LARGEST_DATAGRAM)
+                datagram, sender = self._socket.recvfrom(datagrams.LARGEST_DATAGRAM)
                 if (payload := opened(datagram, self._secret)) is not None:
                     self._take(value_of(payload), sender)
 
-    def _take(self, value: Any, sender: tuple[Any, ...]) -> None:
+    def _take(self, value: Any, sender: Sender) -> None:
         if call := Call.read(value):
             self._note(call, sender)
         elif answer := Answer.read(value):
@@ -171,7 +172,7 @@ class Gathering:
         elif word := Word.read(value):  # of a running job, which is to know that it is heard
             self._heard[word.life] = time.monotonic()
 
-    def _note(self, call: Call, sender: tuple[Any, ...]) -> None:
+    def _note(self, call: Call, sender: Sender) -> None:
         if call.candidate == self._own.candidate or call.candidate >= self._candidates.count:
             return
         before = self._others.get(call.candidate)
@@ -259,10 +260,8 @@ class Gathering:
         self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=tuple(sorted(self._heard)))
         datagram = own.datagram(self._secret)
         for index, address in enumerate(self._candidates.addresses):
-            if index != own.candidate and (address or index in self._senders):
-                with contextlib.suppress(OSError):  # a cut link, or a name that is not known yet
-                    where = self._senders.get(index) or peers.target(address, self._socket.family)
-                    self._socket.sendto(datagram, where)
+            if index != own.candidate:
+                datagrams.send(self._socket, self._senders.get(index) or address, datagram)
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""

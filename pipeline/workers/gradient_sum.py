@@ -9,6 +9,7 @@ from pipeline.engine import reduce
 from pipeline.workers.collectives import Group
 
 BUCKET = 1 << 20  # elements that are packed into one all-reduce; a larger tensor has one of its own
+MANY, LARGE_BUCKET = 64, 8 * BUCKET  # from so many workers on, where hops cost more than overlap saves
 _RANKS_INSTANCE, _FIRST_INSTANCE = 1, 2
 _INSTANCES = 2  # that one bucket may use
 
@@ -37,7 +38,8 @@ class GradientSum:
         sums: dict[int, tf.Tensor] = {}
         # The last layers' gradients are there first: they travel while the first layers' are computed.
         order = list(reversed(range(len(tensors))))
-        for number, bucket in enumerate(reduce.buckets([tensors[i].shape.num_elements() for i in order], BUCKET)):
+        most = LARGE_BUCKET if self._exact and self._group.size >= MANY else BUCKET  # no bits of an exact sum
+        for number, bucket in enumerate(reduce.buckets([tensors[i].shape.num_elements() for i in order], most)):
             members = [order[place] for place in bucket]
             packed = tf.concat([tf.reshape(tf.cast(tensors[i], wire), [-1]) for i in members], 0)
             total = tf.cast(self._sum(packed, instance + number * _INSTANCES), tf.float32)

@@ -169,7 +169,7 @@ class Job:
             chiefs["owner"] = self.newcomers.owner
         timeout_s = FINISHED_S if finished else self._asked.start_timeout
         try:
-            hellos = peers.meet({**own, **chiefs}, timeout_s, self._stops_meeting(peers))
+            hellos = peers.meet({**own, **chiefs}, timeout_s, self._stops_meeting(peers), self._check_hello)
         except PeerLostError:
             if finished:  # the others left after the result, before this worker was started again
                 return settled, True
@@ -177,11 +177,14 @@ class Job:
         except PreemptedError as error:  # the others have not agreed to this stop
             peers.leave(PeerLostError(str(error)) if self._topology.workers.learned else error)
             raise
-        for index, hello in enumerate(hellos):
-            theirs = {"flags": hello["asked"], "versions": hello["versions"]}
-            if told := agreement.difference(self._terms, theirs):
-                raise UsageError(f"workers {self._topology.workers.index} and {index} {told}")
+        chief = hellos[0]
+        assert chief is not None  # that of the chief is always there
         if self.newcomers:
-            self.newcomers.owner = hellos[0]["owner"]
-        config = dataclasses.replace(settled, **hellos[0]["settled"])
-        return config, hellos[0]["finished"]
+            self.newcomers.owner = chief["owner"]
+        return dataclasses.replace(settled, **chief["settled"]), chief["finished"]
+
+    def _check_hello(self, index: int, hello: dict[str, Any]) -> None:
+        """Raises UsageError if another worker was started with other flags or versions."""
+        theirs = {"flags": hello["asked"], "versions": hello["versions"]}
+        if told := agreement.difference(self._terms, theirs):
+            raise UsageError(f"workers {self._topology.workers.index} and {index} {told}")

@@ -1,4 +1,4 @@
-"""Small datagrams, one a second, by which the workers of a job know of each other.
+"""Small datagrams, one a second, by which the workers of a job know of each other; of many, by their neighbours.
 
 They go over UDP to the port whose TCP side is TensorFlow's, and say who lives, where each is, and why one leaves. By
 them a job meets before TensorFlow's collective runtime starts, which would wait for a missing worker without naming it.
@@ -8,31 +8,29 @@ Afterwards they show a worker that is stopped, stuck, or behind a cut link, whic
 import collections
 import contextlib
 import dataclasses
-import functools
 import itertools
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.engine.topology import Workers
-from pipeline.errors import PeerLostError, PipelineError, PreemptedError, UsageError, kind_of
+from pipeline.errors import PeerLostError, PipelineError, PreemptedError, kind_of
 from pipeline.process.environment import JOB_SECRET, job_secret
 from pipeline.process.threads import start_vital
-from pipeline.text.addresses import host_and_port, resolved
-from pipeline.workers import ports
+from pipeline.workers import fingers
 from pipeline.workers.calls import Call
+from pipeline.workers.datagrams import LARGEST_DATAGRAM, Sender, bound, send
+from pipeline.workers.hearsay import STARTED_ANEW, Hearsay, News
+from pipeline.workers.hellos import Hellos, same_parts
 from pipeline.workers.newcomers import Newcomers
 from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, shaped_like, value_of
 
 PULSE_S, MEETING_PULSE_S = 1.0, 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost
 LATECOMERS_S = 10.0  # in which workers come that were started at the same time
-LARGEST_DATAGRAM = 65507
 PAST_LIVES = 1000  # of processes that others replaced, which are remembered so that nothing of them is taken again
-_STARTED_ANEW = {"code": int(PeerLostError.code), "message": "was started anew, so the process before it is gone"}
 
 
 class Peers:
@@ -50,11 +48,15 @@ class Peers:
         self._met = False
         self._secret, self._strangers = job_secret(), False  # whether a message came that was sealed otherwise
         self._numbers = itertools.count()
+        self._neighbours = fingers.neighbours(workers.index, workers.count)
+        knows_all = len(self._neighbours) == workers.count - 1
+        self._hearsay = None if knows_all else Hearsay(workers.index, workers.count, self._life)
         self._words: dict[int, Word] = {}
+        self._hellos = Hellos()
         self._past: collections.deque[str] = collections.deque(maxlen=PAST_LIVES)
         self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
-        self._closed = threading.Event()
+        self._closed, self._hurry = threading.Event(), threading.Event()  # hurry: there is something to tell at once
         self._socket = bound(workers)
         start_vital(self._listen, "peers-listen")
         start_vital(self._tell, "peers-tell")
@@ -62,14 +64,22 @@ class Peers:
     def close(self) -> None:
         """Falls silent; other workers are then without a word from this one."""
         self._closed.set()
+        self._hurry.set()
 
     def meet(
-        self, hello: dict[str, Any], timeout_s: float, stop: Callable[[], bool] = lambda: False
-    ) -> list[dict[str, Any]]:
+        self,
+        hello: dict[str, Any],
+        timeout_s: float,
+        stop: Callable[[], bool] = lambda: False,
+        check: Callable[[int, dict[str, Any]], None] = lambda index, hello: None,
+    ) -> list[dict[str, Any] | None]:
         """Every worker's hello, in the order of their indices, once all have heard each other.
 
+        Of many workers, None stands for those of which this one hears by others; but the chief's is always there.
+        check: looks at each hello that is there. Where others rely on it, it is called before this worker has met all.
         Raises PeerLostError naming who is missing after `timeout_s`, the error with which another one leaves, or
-        PreemptedError if `stop` says so while one is missing: none of them goes on without this one.
+        PreemptedError if `stop` says so while one is missing: none of them goes on without this one. Raises what
+        `check` raises.
         """
         give_up = time.monotonic() + timeout_s
         hellos: dict[int, dict[str, Any]] = {self._workers.index: hello}
@@ -82,19 +92,41 @@ class Peers:
                     raise self._missing(set(hellos), timeout_s)
                 self._changed.wait(MEETING_PULSE_S)
                 self._raise_farewell()
-                hellos |= self._hellos_like(hello)
-                self._met = len(hellos) == self._workers.count
+                if not self._met:
+                    hellos |= self._hellos_like(hello)
+                    self._met = self._hears_all(hellos, check)
         for _ in range(REPEATS):  # the others may wait for just this, and TensorFlow's start will not let us speak
             self._send()
-        return [hellos[index] for index in range(self._workers.count)]
+        if self._hearsay is None:
+            self._check(hellos, check)
+        return [hellos.get(index) for index in range(self._workers.count)]
 
     def _hellos_like(self, own: dict[str, Any]) -> dict[int, dict[str, Any]]:
         """The hello of every worker that hears this one, by index. A hello of another shape is no worker's."""
-        told = {index: word.hello for index, word in self._words.items() if word.hears == self._life}
-        return {index: dict(hello) for index, hello in told.items() if hello and _same_parts(hello, own)}
+        near = [self._words[index] for index in self._neighbours if index in self._words]
+        found = self._hellos.like(own, (word for word in near if word.hears == self._life))
+        if self._hearsay and (chief := self._hearsay.chief) and same_parts(chief["hello"], own):
+            found[0] = dict(chief["hello"])
+        return found
+
+    def _hears_all(self, hellos: dict[int, dict[str, Any]], check: Callable[[int, dict[str, Any]], None]) -> bool:
+        """Whether this worker hears all others, or its neighbours and of all others. Raises what `check` does."""
+        if (hearsay := self._hearsay) is None:
+            return len(hellos) == self._workers.count
+        if not (hearsay.is_complete and hellos.keys() >= {0, *self._neighbours}):
+            return False
+        self._check(hellos, check)
+        hearsay.settle()
+        return True
+
+    def _check(self, hellos: dict[int, dict[str, Any]], check: Callable[[int, dict[str, Any]], None]) -> None:
+        for index in sorted(hellos):
+            check(index, hellos[index])
 
     def _missing(self, present: set[int], timeout_s: float) -> PeerLostError:
-        absent = [self._workers.name(index) for index in range(self._workers.count) if index not in present]
+        deaf = {index for index, word in self._words.items() if not word.met}
+        missing = {*self._neighbours} - present or (self._hearsay.missing() if self._hearsay else deaf)
+        absent = [self._workers.name(index) for index in sorted(missing)]
         secret = f", that {JOB_SECRET} is the same (messages with another one came)" if self._strangers else ""
         return PeerLostError(
             f"{', '.join(absent)} did not come within {timeout_s:.0f} s; see that the same command runs there{secret} "
@@ -102,11 +134,18 @@ class Peers:
         )
 
     def _raise_farewell(self) -> None:
-        for index, word in sorted(self._words.items()):
-            if word.farewell and word.hears == self._life:
-                kind = kind_of(word.farewell["code"]) or PeerLostError
-                message = "".join(c if c.isprintable() or c.isspace() else "?" for c in word.farewell["message"])
-                raise kind(f"{self._workers.name(index)}: {message}")
+        for index, farewell in self._farewells():
+            kind = kind_of(farewell["code"]) or PeerLostError
+            message = "".join(c if c.isprintable() or c.isspace() else "?" for c in farewell["message"])
+            raise kind(f"{self._workers.name(index)}: {message}")
+
+    def _farewells(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The workers that leave, with their farewells; of many workers, the one of which others left."""
+        if self._hearsay is None:
+            told = {index: word.farewell for index, word in self._words.items() if word.hears == self._life}
+            yield from ((index, farewell) for index, farewell in sorted(told.items()) if farewell)
+        elif farewell := self._hearsay.farewell:
+            yield farewell["worker"], farewell
 
     def farewell(self) -> PipelineError | None:
         """The error with which another worker leaves, if one does."""
@@ -117,18 +156,36 @@ class Peers:
                 return error
         return None
 
+    @property
+    def delay_s(self) -> float:
+        """Seconds for which what this worker hears of others may be behind, more than a pulse; 0 where it hears all."""
+        return PULSE_S * (fingers.hops(self._workers.count) + 2) if self._hearsay else 0.0
+
     def silent(self) -> dict[int, float]:
-        """For every worker that was heard, the seconds since it last was."""
+        """For every worker that was heard, the seconds since it last was; `delay_s` less, if it is by others' words."""
         now = time.monotonic()
         with self._changed:
-            return {index: now - heard for index, heard in sorted(self._heard.items())}
+            if self._hearsay is None:
+                return {index: now - heard for index, heard in sorted(self._heard.items())}
+            allowed = dict.fromkeys(self._neighbours, 0.0)
+            heard = self._hearsay.silent()
+            return {index: max(0.0, s - allowed.get(index, self.delay_s)) for index, s in heard.items()}
 
     def statuses(self) -> dict[int, dict[str, Any]]:
-        """The last status of every worker. One of another shape than this worker's own is left out."""
+        """The last status of every worker heard. One of another shape than this worker's own is left out."""
+        return self._statuses(range(self._workers.count))
+
+    def fresh_statuses(self) -> dict[int, dict[str, Any]]:
+        """The same of this worker, its neighbours, and whoever is furthest behind, which may be late by `delay_s`."""
+        return self._statuses(self._neighbours)
+
+    def _statuses(self, workers: Iterable[int]) -> dict[int, dict[str, Any]]:
         own = self._status()
         with self._changed:
-            others = {index: dict(word.status) for index, word in self._words.items()}
-        alike = {index: status for index, status in others.items() if shaped_like(status, own)}
+            behind = self._hearsay.behind if self._hearsay else None
+            told = {behind["worker"]: behind["status"]} if behind else {}
+            told |= {index: self._words[index].status for index in workers if index in self._words}
+        alike = {index: dict(status) for index, status in told.items() if shaped_like(status, own)}
         return dict(sorted({**alike, self._workers.index: own}.items()))
 
     def leave(self, error: PipelineError) -> None:
@@ -143,8 +200,7 @@ class Peers:
 
     def _all_leave(self) -> bool:
         with self._changed:
-            leaving = [word for word in self._words.values() if word.farewell]
-            return len(leaving) == self._workers.count - 1
+            return all(index in self._words and self._words[index].farewell for index in self._neighbours)
 
     def _tell(self) -> None:
         while not self._closed.is_set():
@@ -153,31 +209,38 @@ class Peers:
             except Exception:
                 if not self._closed.is_set():  # else the process ends, and with it what a status is made of
                     raise
-            self._closed.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
+            self._hurry.wait(PULSE_S if self._all_met() else MEETING_PULSE_S)
+            self._hurry.clear()
 
     def _all_met(self) -> bool:
         with self._changed:
             return self._met and self._all_say_so()
 
     def _all_say_so(self) -> bool:
+        if self._hearsay:
+            return self._hearsay.all_met
         return all(word.met and word.hears == self._life for word in self._words.values())
 
     def _send(self) -> None:
+        status = self._status()
         with self._changed:
-            lives = {index: word.life for index, word in self._words.items()}
-        hello = None if self._all_met() else self._hello
-        for index, address in enumerate(self._workers.addresses):
-            if address and index != self._workers.index:
-                hears, status = lives.get(index, ""), self._status()
-                number, met, farewell = next(self._numbers), self._met, self._farewell
-                word = Word(self._workers.index, self._life, number, hears, hello, met, status, farewell)
-                self._send_to(address, word.datagram(self._secret))
+            number, lives = next(self._numbers), {index: word.life for index, word in self._words.items()}
+            hello, news = None if self._all_met() else self._hello, self._news(number, status)
+            word = Word(self._workers.index, self._life, number, "", hello, self._met, status, self._farewell, news)
+            if self._hearsay and self._hearsay.chief and self._met:
+                lives[0] = self._hearsay.chief["life"]
+        also = fingers.tells_chief(self._workers.index, self._workers.count, number) and 0 in lives
+        for index in (*self._neighbours, *([0] if also else ())):
+            said = dataclasses.replace(word, hears=lives.get(index, ""))
+            send(self._socket, self._workers.addresses[index], said.datagram(self._secret))
 
-    def _send_to(self, address: str, datagram: bytes) -> None:
-        try:
-            self._socket.sendto(datagram, target(address, self._socket.family))
-        except OSError:  # a cut link, or a name that is not known yet: the worker that misses this one will say so
-            return
+    def _news(self, number: int, status: dict[str, Any]) -> dict[str, Any] | None:
+        """What this worker passes on of all, if there are many."""
+        if self._hearsay is None:
+            return None
+        if self._workers.is_chief and self._hello is not None:
+            self._hearsay.chief = {"life": self._life, "hello": self._hello}
+        return self._hearsay.news(number, status).value()
 
     def _listen(self) -> None:
         with self._socket:
@@ -185,7 +248,7 @@ class Peers:
                 with contextlib.suppress(OSError):  # nothing for a while, or the answer of a port where nobody listens
                     self._take(*self._socket.recvfrom(LARGEST_DATAGRAM))
 
-    def _take(self, datagram: bytes, sender: tuple[Any, ...]) -> None:
+    def _take(self, datagram: bytes, sender: Sender) -> None:
         """Notes a word of another worker of this job; any other datagram changes nothing."""
         payload = opened(datagram, self._secret)
         if payload is None:
@@ -196,11 +259,9 @@ class Peers:
         if self._newcomers and (call := Call.read(value)):
             self._take_call(call, sender, self._newcomers)
         elif word and word.worker in set(range(self._workers.count)) - {self._workers.index}:
-            with self._changed:
-                self._note(word)
-                self._changed.notify_all()
+            self._take_word(word)
 
-    def _take_call(self, call: Call, sender: tuple[Any, ...], newcomers: Newcomers) -> None:
+    def _take_call(self, call: Call, sender: Sender, newcomers: Newcomers) -> None:
         """Answers a candidate; if it is a worker of this job that was started anew, notes the end of the one before."""
         member = newcomers.member(call)
         if call.candidate >= len(self._workers.candidates) or member == self._workers.index:
@@ -208,65 +269,45 @@ class Peers:
         if member is not None and newcomers.is_started_anew(call):
             with self._changed:
                 before = self._words.get(member, Word(member, "", 0, self._life, None, False, {}, None))
-                told = before.farewell or _STARTED_ANEW
+                told = before.farewell or STARTED_ANEW
                 self._words[member] = dataclasses.replace(before, hears=self._life, farewell=told)
+                if self._hearsay:
+                    self._hearsay.note_farewell(member, told)
                 self._changed.notify_all()
         if answer := newcomers.answer(call):
-            with contextlib.suppress(OSError):  # where it called from, since its address need not be known here
-                self._socket.sendto(answer.datagram(self._secret), sender)
+            send(self._socket, sender, answer.datagram(self._secret))  # its address need not be known here
 
-    def _note(self, word: Word) -> None:
+    def _take_word(self, word: Word) -> None:
+        """Notes a word; of many workers, the first farewell is passed on at once."""
+        with self._changed:
+            if self._note(word) and (hearsay := self._hearsay):
+                knew = hearsay.farewell
+                self._note_hearsay(word, hearsay)
+                if hearsay.farewell and not knew:
+                    self._hurry.set()
+            self._changed.notify_all()
+
+    def _note(self, word: Word) -> bool:
+        """Notes a word; returns whether it counts."""
         before = self._words.get(word.worker)
         if self._met and word.hears != self._life:
-            return  # it means the process before this one: a cut link may have kept an earlier life from its end
+            return False  # it means the process before this one: a cut link may have kept an earlier life from its end
         if word.life in self._past or (before and before.life == word.life and word.number <= before.number):
-            return  # it was overtaken, or someone says once more what was said before
+            return False  # it was overtaken, or someone says once more what was said before
         if before and before.life != word.life:
             if self._met:
-                word = dataclasses.replace(before, farewell=before.farewell or _STARTED_ANEW)
+                word = dataclasses.replace(before, farewell=before.farewell or STARTED_ANEW)
             else:
                 self._past.append(before.life)
         self._words[word.worker] = word
         self._heard[word.worker] = time.monotonic()
+        return True
 
-
-def _same_parts(hello: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether a hello has the keys of one's own, with values of the same types, of which those in both agree in theirs.
-
-    Workers of other versions may have other flags; the reader of the hellos tells them so.
-    """
-    if not shaped_like(hello, own):
-        return False
-    inner = [(hello[key], own[key]) for key in own if isinstance(own[key], dict)]
-    return all(type(theirs[key]) is type(mine[key]) for theirs, mine in inner for key in theirs.keys() & mine.keys())
-
-
-def bound(workers: Workers) -> socket.socket:
-    """A worker's datagram socket; its TCP port, which TensorFlow will take, is free too. Raises UsageError."""
-    host, port = host_and_port(workers.addresses[workers.index])
-    error = ports.refusal(port, "TCP")
-    for endpoint in [] if error else ports.own_endpoints(workers):
-        datagrams = socket.socket(endpoint.family, socket.SOCK_DGRAM)
-        try:
-            datagrams.bind((endpoint.host, port))
-            datagrams.settimeout(PULSE_S)
-            return datagrams
-        except OSError as refused:
-            datagrams.close()
-            error = refused
-    raise UsageError(
-        f"port {port} of {host} cannot be used ({error.strerror if error else 'no address'}); end what uses it, or "
-        "give this worker another port in --worker_addresses"
-    )
-
-
-@functools.cache
-def target(address: str, family: int) -> tuple[str, int]:
-    """IP and port of HOST:PORT; asked once, as a name server that hangs would silence this worker later.
-
-    Raises OSError if it does not resolve, or to no address of this family.
-    """
-    for endpoint in resolved(address):
-        if endpoint.family == family:
-            return endpoint.host, endpoint.port
-    raise OSError(f"{address} has no address of the same kind as this worker's own")
+    def _note_hearsay(self, word: Word, hearsay: Hearsay) -> None:
+        hearsay.hear(word.worker, word.life, word.number, word.status)
+        if word.hears != self._life:
+            return
+        if news := News.read(word.news, self._workers.count):
+            hearsay.take(news)
+        if farewell := self._words[word.worker].farewell:
+            hearsay.note_farewell(word.worker, farewell)

@@ -51,6 +51,7 @@ class Watchdog:
         self.last_word: Callable[[PipelineError], None] = lambda error: None  # the same, after that; takes its time
         self._stop_file = stop_file
         self._asked: float | None = None  # the time when a stop was asked for
+        self._stalled: float | None = None  # the time since when the workers seem to stand still
         self._supervised = False
         self._over = threading.Event()
 
@@ -110,7 +111,13 @@ class Watchdog:
             names = ", ".join(f"worker {index} for {seconds:.0f} s" for index, seconds in silent.items())
             step = self._phases.current.step
             return PeerLostError(f"at step {step} nothing is heard of {names}; start the job again to go on")
-        return _stalled(peers.statuses())
+        return self._lasting(_stalled(peers.fresh_statuses()), peers.delay_s)
+
+    def _lasting(self, error: PipelineError | None, seconds: float) -> PipelineError | None:
+        """The error once there has been one for so long, since what shows it may be out of date by as much."""
+        now = self._clock()
+        self._stalled = None if error is None else now if self._stalled is None else self._stalled
+        return error if self._stalled is not None and now - self._stalled >= seconds else None
 
     def _end(self, error: PipelineError) -> None:
         """Ends the process, unless it ends by itself within GRACE_S, or parts from the others until then to save alone.

@@ -81,17 +81,19 @@ class Word:
     met: bool
     status: Mapping[str, Any]  # where it is
     farewell: Mapping[str, Any] | None  # the code and the message with which it leaves
+    news: Mapping[str, Any] | None = None  # of many workers: what it passes on of all, see hearsay.py
 
     def datagram(self, secret: bytes) -> bytes:
         """The word as it is sent."""
-        return sealed(json.dumps(vars(self)).encode(), secret)
+        said = {name: value for name, value in vars(self).items() if name != "news" or value is not None}
+        return sealed(json.dumps(said).encode(), secret)
 
     @classmethod
     def read(cls, value: Any) -> "Word | None":
         """The word in a JSON value; None if one field is missing, or of another type or size."""
-        if not isinstance(value, dict) or value.keys() != _RULES.keys():
+        if not isinstance(value, dict) or {"news", *value} != _RULES.keys():
             return None
-        return cls(**value) if all(rule(value[name]) for name, rule in _RULES.items()) else None
+        return cls(**value) if all(_RULES[name](value[name]) for name in value) else None
 
 
 def is_name(value: Any) -> bool:
@@ -104,7 +106,8 @@ def is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_farewell(value: Any) -> bool:
+def is_farewell(value: Any) -> bool:
+    """Whether a JSON value is None, or a code and a message with which a worker leaves."""
     if value is None:
         return True
     if not isinstance(value, dict) or value.keys() != {"code", "message"}:
@@ -121,5 +124,6 @@ _RULES = {
     "hello": lambda value: value is None or isinstance(value, dict),
     "met": lambda value: isinstance(value, bool),
     "status": lambda value: isinstance(value, dict),
-    "farewell": _is_farewell,
+    "farewell": is_farewell,
+    "news": lambda value: value is None or isinstance(value, dict),
 }

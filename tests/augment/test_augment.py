@@ -83,7 +83,10 @@ def test_no_operation_is_the_identity():
 
 @pytest.mark.parametrize(
     "text",
-    ["shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", EVERYTHING, COLOURS],
+    [
+        *("shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", "reflect_crop:3"),
+        *(EVERYTHING, COLOURS),
+    ],
 )
 def test_an_image_is_augmented_alike_in_whatever_batch(text):
     images, positions = images_of(channels=3), np.arange(10**10, 10**10 + N)
@@ -113,20 +116,22 @@ def test_seed_and_position_both_count(text):
     assert (first != augmented(text, images, positions=np.arange(N) + N)).any()
 
 
-def shifted(image, dx, dy):
-    """The image with its content moved by (dx, dy) pixels and zeros behind it."""
+def shifted(image, dx, dy, mode="constant"):
+    """The image with its content moved by (dx, dy) pixels; zeros come in, or what this mode of numpy.pad gives."""
     height, width, _ = image.shape
-    padded = np.pad(image, ((height, height), (width, width), (0, 0)))
+    padded = np.pad(image, ((height, height), (width, width), (0, 0)), mode)
     return padded[height - dy : 2 * height - dy, width - dx : 2 * width - dx]
 
 
-@pytest.mark.parametrize(("text", "most"), [("shift:2", 2), ("crop:3", 3)])
-def test_shift_is_exact_and_reaches_every_place(text, most):
+@pytest.mark.parametrize(
+    ("text", "most", "mode"), [("shift:2", 2, "constant"), ("crop:3", 3, "constant"), ("reflect_crop:3", 3, "reflect")]
+)
+def test_shift_is_exact_and_reaches_every_place(text, most, mode):
     images = images_of(400, 9, 8, 2)
     places = range(-most, most + 1)
     seen = set()
     for before, after in zip(images, augmented(text, images), strict=True):
-        found = [(dx, dy) for dx in places for dy in places if np.array_equal(after, shifted(before, dx, dy))]
+        found = [(dx, dy) for dx in places for dy in places if np.array_equal(after, shifted(before, dx, dy, mode))]
         assert len(found) == 1
         seen |= set(found)
     assert seen == {(dx, dy) for dx in places for dy in places}
@@ -162,7 +167,7 @@ def test_an_operation_does_not_change_anothers_draws():
 
 def test_no_two_operations_share_a_draw():
     columns = [column for own in draws._COLUMNS.values() for column in own]
-    assert sorted(columns) == list(range(94))
+    assert sorted(columns) == list(range(96))
 
 
 def test_scale_is_bilinear_and_rounds_to_the_nearest_level():

@@ -214,3 +214,13 @@ def test_clip_keeps_the_bits_of_gradients_within(clip_norm):
     parts = [tf.constant(g) for g in gradients([5])]
     for before, after in zip(parts, optimizers.clip(parts, optimizers.norm(parts), clip_norm), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("rule", ["nesterov", "adam"])
+def test_bias_rate_is_a_factor_of_the_rate_of_one_dimension_alone(rule):
+    plain, scaled = (Config(optimizer=rule, bias_rate=factor) for factor in (1.0, 4.0))
+    bias, kernel = rng(1).normal(size=5), rng(1).normal(size=(5, 3))
+    fourfold = by_pipeline(plain, bias, rates=[4 * rate for rate in RATES])
+    np.testing.assert_array_equal(by_pipeline(scaled, bias), fourfold)
+    assert (by_pipeline(plain, bias) != fourfold).all()
+    np.testing.assert_array_equal(by_pipeline(scaled, kernel), by_pipeline(plain, kernel))

@@ -18,7 +18,7 @@ from pipeline.runs import membership
 from pipeline.runs.membership import Place
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.workers import peers, ports
+from pipeline.workers import datagrams, ports
 from pipeline.workers.peers import Peers
 
 NEVER = 30  # seconds: longer than a test waits
@@ -210,12 +210,12 @@ def test_a_newcomer_that_does_not_fit_is_sent_away(candidates, fields, why, monk
 
 def test_a_host_whose_name_has_come_to_mean_another_address_is_answered_where_it_calls_from(candidates, monkeypatch):
     """As a pod that was started again elsewhere: who waited for it has asked for its address before."""
-    job, resolve = candidates(2), peers.target.__wrapped__
+    job, resolve = candidates(2), datagrams.target.__wrapped__
     old = f"{ports.LOOPBACK}:{ports.free(1)[0]}"
     wrong = functools.cache(lambda address, family: resolve(old if address == job.addresses[1] else address, family))
     job.record(0, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(peers, "target", wrong)
+        patched.setattr(datagrams, "target", wrong)
         places = [coming.result(NEVER) for coming in [job.come(0), job.come(1)]]
     assert [job.members(place) for place in places] == [[0, 1]] * 2
     assert wrong.cache_info().currsize == 0, "it is asked for anew"

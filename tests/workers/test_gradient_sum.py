@@ -118,3 +118,15 @@ def test_no_two_collectives_share_an_instance(monkeypatch):
         _, groups = added(3, **flags)
         assert len(set(groups[0].instances)) == len(groups[0].instances) > 2 * len(SHAPES) - 2
         assert all(group.instances == groups[0].instances for group in groups)
+
+
+def test_many_workers_pack_more_into_one_sum_without_a_change_of_bits(monkeypatch):
+    monkeypatch.setattr("pipeline.workers.gradient_sum.BUCKET", 2000)
+    monkeypatch.setattr("pipeline.workers.gradient_sum.MANY", 7)
+    for all_reduce, buckets in (("exact", {6: 2, 7: 1}), ("fast", {6: 2, 7: 2})):
+        for workers, number in buckets.items():
+            found, groups = added(workers, all_reduce=all_reduce)
+            collectives = number if all_reduce == "fast" else 1 + 2 * number  # with that of the ranks
+            assert [len(group.instances) for group in groups] == [collectives] * workers
+            if all_reduce == "exact":
+                assert [bits(one) for one in found] == [bits(tree(workers))] * workers

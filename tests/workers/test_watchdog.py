@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.engine.topology import Workers
 from pipeline.errors import BadDataError, PeerLostError, PreemptedError, StorageError
 from pipeline.process.preemption import Preemption
-from pipeline.workers import ports
+from pipeline.workers import fingers, ports
 from pipeline.workers.peers import Peers
 from pipeline.workers.phases import PATIENCE, Phases
 from pipeline.workers.watchdog import Watchdog
@@ -175,6 +175,26 @@ def test_this_worker_is_named_too_if_it_is_the_one_behind(tmp_path, phases, cloc
 def test_who_waits_for_one_that_has_more_to_do_is_not_to_blame(tmp_path, phases, clock, company):
     at = (status(6, late=True), status(5, late=False, phase="saving"))
     assert behind(tmp_path, phases, clock, company, *at) == "None"
+
+
+def test_of_many_whoever_is_behind_is_named_by_those_who_hear_of_it_once_that_lasts(
+    tmp_path, phases, clock, company, monkeypatch
+):
+    """Twelve that count as many: worker 6 does not speak to this one, whose neighbours have done their part."""
+    monkeypatch.setattr(fingers, "ALL_TO_ALL", 4)
+    for is_late, told in ((False, "None"), (True, "; behind is worker 6 in training of step 6;")):
+        phases.arrived = lambda: 6
+        late_after(phases, clock, "training", START_S + 1)
+        others = {index: status(6, late=True) for index in range(1, 12)} | {6: status(5, late=is_late)}
+        ours, *_ = company(*others.values())
+        give_up = time.monotonic() + 10
+        while ours.fresh_statuses().get(6) != others[6]:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        watch = Watchdog(Config(run_dir="run"), phases, Preemption(), ours, tmp_path / "stop", clock)
+        assert watch.reason() is None
+        clock.now += ours.delay_s
+        assert told in str(watch.reason())
 
 
 def test_where_all_wait_for_each_other_all_are_named(tmp_path, phases, clock, company):

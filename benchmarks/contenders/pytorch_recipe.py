@@ -1,0 +1,102 @@
+"""configs/cifar10_fast.flags in plain PyTorch: python -m benchmarks.contenders.pytorch_recipe FILE FLAGS-AS-JSON.
+
+FILE holds the pictures of both splits, as benchmarks.splits writes them. Prints the test accuracy and the seconds of
+training as JSON: without the first step and the evaluation. Unlike in shards of a batch, normalization is by all of it.
+"""
+
+import json
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.contenders.pytorch_whitened import Whitened
+
+EVAL_BATCH = 500
+SHIFT = 2  # pixels that --augment=reflect_crop:2 moves a picture by, at most
+
+
+def rate_at(flags: SimpleNamespace, step: int) -> float:
+    """--schedule=onecycle: linear up to the peak at --warmup_steps, and down to --final_rate at --steps."""
+    risen = min((step + 1) / (flags.warmup_steps + 1), 1)
+    part = max(step - flags.warmup_steps, 0) / (flags.steps - flags.warmup_steps)
+    return risen * (flags.final_rate + (flags.learning_rate - flags.final_rate) * (1 - part))
+
+
+def augmented(images: torch.Tensor) -> torch.Tensor:
+    """Half of the pictures mirrored; each moved by up to SHIFT pixels along both axes, mirrored at the edges."""
+    n, _, height, width = images.shape
+    mirrored = torch.where(torch.rand(n, 1, 1, 1) < 0.5, images.flip(-1), images)
+    padded = nn.functional.pad(mirrored, [SHIFT] * 4, mode="reflect")
+    down, across = torch.randint(2 * SHIFT + 1, [2, n, 1])
+    rows, columns = down + torch.arange(height), across + torch.arange(width)
+    picked = padded.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)  # in channels-last layout
+
+
+def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) -> tuple[nn.Module, float]:
+    """The network with the moving averages of its values, and the seconds that its steps took, but for the first."""
+    model = Whitened(images.shape[1], int(labels.max()) + 1).to(memory_format=torch.channels_last).train()
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    offsets = [m.bias for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.requires_grad_(False)
+    groups = [{"params": kernels, "weight_decay": flags.weight_decay}, {"params": offsets, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=flags.momentum, nesterov=True)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=flags.label_smoothing)
+    averages = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+    order, started = torch.randperm(len(labels)), time.perf_counter()
+    for step in range(flags.steps):
+        if len(order) < flags.global_batch:
+            order = torch.cat([order, torch.randperm(len(labels))])
+        chosen, order = order[: flags.global_batch], order[flags.global_batch :]
+        for group, factor in zip(optimizer.param_groups, (1, flags.bias_rate), strict=True):
+            group["lr"] = factor * rate_at(flags, step)
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=flags.precision == "bfloat16"):
+            logits = model(augmented(images[chosen]))
+        loss_of(logits.float(), labels[chosen]).backward()
+        optimizer.step()
+        _average(averages, model, min(flags.ema, (step + 1) / (step + 10)))
+        started = time.perf_counter() if step == 0 else started
+    seconds = time.perf_counter() - started
+    model.load_state_dict(averages, strict=False)
+    return model, seconds
+
+
+@torch.no_grad()
+def _average(averages: dict[str, torch.Tensor], model: nn.Module, share: float) -> None:
+    """Moves the averages towards the present values. share: what they keep."""
+    present = model.state_dict()
+    for name, average in averages.items():
+        average.lerp_(present[name], 1 - share)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """The share of pictures whose class has the largest logit."""
+    model.eval()
+    parts = zip(images.split(EVAL_BATCH), labels.split(EVAL_BATCH), strict=True)
+    return sum(int((model(x).argmax(1) == y).sum()) for x, y in parts) / len(labels)
+
+
+def main(file: str, flags_json: str) -> None:
+    """Trains, evaluates and prints."""
+    flags = SimpleNamespace(**json.loads(flags_json))
+    torch.manual_seed(flags.seed)
+    with np.load(file) as arrays:
+        # fmt: off
+        images, labels, test_images, test_labels = (
+            torch.from_numpy(arrays[name]) for name in ("images", "labels", "test_images", "test_labels"))
+        # fmt: on
+    images, test_images = (x.permute(0, 3, 1, 2).float() / 255 for x in (images, test_images))
+    model, seconds = train(flags, images, labels.long())
+    print(json.dumps({"test_accuracy": accuracy(model, test_images, test_labels.long()), "training_s": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
