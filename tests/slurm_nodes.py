@@ -30,7 +30,7 @@ MATHEMATICS = (
     *("--source=fake:600", "--model=hidden", "--global_batch=24", f"--grad_shards={SHARDS}", "--intra_op_threads=2"),
     *("--eval_every=0", "--log_every=50", "--summary_every=0"),
 )
-ELASTIC = ("--min_workers=1", "--rejoin_timeout=20", "--start_timeout=300", "--checkpoint_every=100", "--quiet")
+ELASTIC = ("--rejoin_timeout=20", "--start_timeout=300", "--checkpoint_every=100", "--quiet")
 PATIENT = ("--stall_timeout=60", "--pulse_timeout=120", "--max_restarts=20")  # on a machine that others use too
 FORMAT = "{:<10} {:<14} {:>9} {:>9} {:>9}  {}"
 
@@ -82,6 +82,7 @@ class ArrayJob(Watched):
         self.cluster, self._out = cluster, directory / "out"
         count = len(cluster.nodes)
         flags = (f"--run_dir={self.run.path}", "--steps=100000000", *MATHEMATICS, *ELASTIC, *PATIENT)
+        flags += (f"--min_workers={count // 2}",)  # so that of 4 nodes one alone, off the network, does not go on
         command = ["sbatch", "--parsable", f"--array=0-{count - 1}", "--nodes=1", "--exclusive", "--cpus-per-task=2"]
         command += [f"--output={self._out}-%a", str(launchers.LAUNCH / "slurm.sbatch"), *flags]
         environment = {**launchers.environment(), "SLURM_CONF": cluster.environment["SLURM_CONF"]}

@@ -63,6 +63,7 @@ def main() -> None:
         client = stack.enter_context(ssh.servers(network, directory))
         named = [f"--hosts={','.join(network.addresses[1:])}", f"--ssh={client}", f"--run_dir={directory}/run"]
         flags = [*named, "--steps=100000000", *MATHEMATICS, *ELASTIC, *PATIENT]
+        flags.append(f"--min_workers={asked.hosts // 2}")
         command = [*network[0], launchers.LAUNCH / "ssh.sh", *flags]
         launched = stack.enter_context(launchers.launched(command, directory / "run"))
         job = Watched(launched.run)
