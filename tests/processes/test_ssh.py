@@ -124,7 +124,8 @@ def test_it_trains_on_all_hosts_with_their_names_before_their_lines(network, cli
 def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client, tmp_path, undisturbed):
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
         live.until_step(40)
-        live.process.send_signal(signal.SIGINT)
+        with live.held():
+            live.process.send_signal(signal.SIGINT)
         code, out, _ = live.end()
         assert code == ExitCode.PREEMPTED, out
         assert live.workers() == []
@@ -140,7 +141,8 @@ def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, 
         keys = {variables(process).get("PIPELINE_JOB_SECRET", "") for process in live.workers()}
         assert len(keys) == 1 and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
         assert all(keys.isdisjoint(re.findall("[0-9a-f]{64}", words)) for words in command_lines())
-        live.process.kill()
+        with live.held():
+            live.process.kill()
         live.until(lambda: live.workers() == [])
         assert [event["event"] for event in live.run.history().events][-1] == "preempted"
 

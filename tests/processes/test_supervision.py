@@ -80,7 +80,7 @@ def test_other_ends_are_restarted_so_many_times_and_then_passed_on(act, code):
 def test_one_that_regroups_is_started_again_at_once_and_that_is_no_restart(tmp_path):
     ended, _, err = run([f"first:{tmp_path}/once:sign:r", "exit:75"], limits={"max_restarts": 0, "first_pause_s": 60})
     assert (ended, num_starts(err)) == (75, 2)
-    assert "started again at once: the job takes more workers in" in err
+    assert "started again at once: the job goes on with other workers" in err
 
 
 def test_one_that_says_that_it_starts_may_be_silent_as_at_its_start():

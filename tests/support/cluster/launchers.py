@@ -51,6 +51,13 @@ def processes(run_dir: Path, module: str = "") -> list[int]:
     return found
 
 
+def _has_a_signal(process: int) -> bool:
+    """Whether a signal waits for a process that is stopped."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:")]
+    return int(pending, 16) != 0
+
+
 class Launched:
     """A launcher that runs."""
 
@@ -76,6 +83,20 @@ class Launched:
             return any(event["event"] == "train" and event["step"] >= step for event in self.run.history().events)
 
         self.until(logged)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Stops the trainers until a signal has come to each, for which what is done inside is to care.
+
+        So none comes to the end of its work before it does.
+        """
+        trainers = processes(self.run.path, "pipeline.train")
+        for process in trainers:
+            os.kill(process, signal.SIGSTOP)
+        yield
+        self.until(lambda: all(map(_has_a_signal, trainers)))
+        for process in trainers:
+            os.kill(process, signal.SIGCONT)
 
     def end(self) -> tuple[int, str, str]:
         """Waits for the end: exit code, stdout, stderr."""
