@@ -48,13 +48,12 @@ def private_networks_are_allowed() -> bool:
     return subprocess.run([sys.executable, "-c", asked], cwd=LAUNCH.parent).returncode == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_it_trains_to_the_same_bits_on_any_number_of_workers(tmp_path, undisturbed, workers):
-    with local(tmp_path / "run", *FLAGS, f"--workers={workers}") as live:
+def test_it_trains_to_the_same_bits_on_several_workers(tmp_path, undisturbed):
+    with local(tmp_path / "run", *FLAGS, "--workers=2") as live:
         code, out, err = live.end()
         assert code == 0, (out, err)
         assert live.run.history().result["parameters_sha256"] == undisturbed
-        assert out.startswith("worker 0 | " if workers == 2 else "hidden on fake:600")
+        assert out.startswith("worker 0 | ")
 
 
 def test_a_dry_run_prints_each_workers_command_and_nothing_else(tmp_path):

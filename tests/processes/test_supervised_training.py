@@ -31,15 +31,6 @@ def hurt(run: RunDirectory, live, step: int, number: signal.Signals) -> None:
     os.kill(trainer(run), number)
 
 
-def test_stopped_it_is_killed_and_ends_as_one_never_stopped(straight, tmp_path):
-    run = RunDirectory(tmp_path / "run")
-    with supervised(run.path, "--pulse_timeout=8", "--first_pulse_timeout=120") as live:
-        hurt(run, live, 20, signal.SIGSTOP)
-        code, _, err = live.end()
-    assert code == ExitCode.DONE and "worker 0 killed, without a pulse" in err
-    assert_equal_runs(run.path, straight)
-
-
 def test_a_signal_to_the_supervisor_is_a_preemption_of_the_trainer(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
     with supervised(run.path) as live:
