@@ -1,4 +1,4 @@
-"""Takes hosts away from a job of launch/ssh.sh and gives them back, over real sshd: python -m tests.ssh_hosts --hosts=3
+"""Takes hosts away from a job of launch/ssh.sh and gives them back, over real sshd: python -m tests.ssh_hosts --hosts=2
 
 The hosts have networks of their own (so root is needed). Each in turn falls silent and loses all its processes, as by a
 power cut. The others must go on, and take it in again when it is back. In the end the state must be that of a run that

@@ -13,7 +13,7 @@ from typing import Any, cast
 from pipeline.errors import UsageError
 from pipeline.process import environment, preemption, standard_error
 
-_UNUSED = ("sklearn", "pandas")  # packages that Keras imports where they are: a second, and 60 MiB
+_UNUSED = ("sklearn", "pandas")  # packages that Keras imports where they are, which takes time and memory
 LEAST_ADDRESS_SPACE = 5 << 29  # bytes; with less, TensorFlow 2.21 aborts as it starts its threads
 
 
@@ -73,7 +73,7 @@ def _hidden(*packages: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keeps the garbage collector from what is imported inside: all of it stays, and looking through it takes 0.4 s."""
+    """Keeps the garbage collector from what is imported inside: all of it stays."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

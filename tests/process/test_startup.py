@@ -44,6 +44,15 @@ def test_a_package_is_hidden_only_from_the_imports_inside():
         assert importlib.import_module(name).escape("<") == "&lt;", "a module that is there already must stay"
 
 
+def test_in_a_process_of_the_user_keras_knows_what_is_installed():
+    pytest.importorskip("pandas")
+    program = (
+        "from pipeline.process.startup import import_tensorflow; import_tensorflow(for_user=True); "
+        "from keras.src.trainers.data_adapters import array_slicing; assert array_slicing.pandas"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_what_is_imported_inside_is_not_collected_and_afterwards_all_is_as_before():
     for was_enabled in (True, False):
         (gc.enable if was_enabled else gc.disable)()
