@@ -62,8 +62,10 @@ class Assembly:
     @cached_property
     def loss(self) -> BinaryCrossEntropy | CrossEntropy:
         """The loss of training. Raises BadDataError for class weights that do not fit the examples."""
-        kind = BinaryCrossEntropy if self.config.multi_label else CrossEntropy
-        return kind(self.config.label_smoothing, self._class_weights)
+        smoothing, weights = self.config.label_smoothing, self._class_weights
+        if self.config.multi_label:
+            return BinaryCrossEntropy(smoothing, weights)
+        return CrossEntropy(smoothing, weights, dense=not self.topology.all_on_cpu)
 
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float32] | None:

@@ -1,5 +1,6 @@
 """One shard through the model, forwards and backwards: plain functions that know no device."""
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -81,19 +82,22 @@ class Compute(Protocol):
         """The sums; the arguments are those of `shard_sums`."""
 
 
-def computing(model: keras.Model, trained: Sequence[keras.Variable], loss: Loss, jit: bool) -> Compute:
+def computing(
+    model: keras.Model, trained: Sequence[keras.Variable], loss: Loss, jit: bool, on_cpus: bool = True
+) -> Compute:
     """`shard_sums` of a model. jit: compiled by XLA, so that its bits depend on nothing outside of the shard.
 
-    trained: the parameters whose gradients are computed.
+    trained: the parameters whose gradients are computed. on_cpus: whether the towers are CPUs.
     """
     chosen = {id(variable) for variable in trained}
     asked = [id(variable) in chosen for variable in model.trainable_variables]
-    compute = functools.partial(shard_sums, model, loss=loss, trained=asked)
+    compute = functools.partial(shard_sums, model, loss=loss, trained=asked, on_cpus=on_cpus)
     if not jit:
         return compute
 
     def for_xla(*tensors: Any) -> ShardSums:
-        with pooling.written_out(), gradients.for_xla():
+        # The scope is for layers whose names begin with _: a name at the root of a graph must not.
+        with tf.name_scope("shard"), pooling.written_out(), gradients.for_xla():
             return compute(*tensors)
 
     return tf.function(for_xla, jit_compile=True, autograph=False)
@@ -110,15 +114,16 @@ def shard_sums(
     *,
     loss: Loss,
     trained: Sequence[bool] | None = None,
+    on_cpus: bool = True,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
 
     The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one). To divide
     the few losses costs nothing; to divide the summed gradients would pass through all of them again.
     It runs only inside of a tf.function, not eagerly.
-    trained: whether each parameter's gradient is computed; None: all are.
+    trained: whether each parameter's gradient is computed; None: all are. on_cpus: whether it runs on CPUs.
     """
-    with gradients.faster():
+    with gradients.faster_on_cpus() if on_cpus else contextlib.nullcontext():
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
     total = tf.reduce_sum(loss.of_examples(logits, labels)) * loss_factor
     by_parameter = tf.gradients(

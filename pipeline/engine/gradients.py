@@ -9,7 +9,7 @@ from pipeline.models import pooling
 _MATMUL, _MAX_POOL = "PipelineMatMul", "PipelineMaxPool"
 
 
-def faster() -> contextlib.AbstractContextManager[None]:
+def faster_on_cpus() -> contextlib.AbstractContextManager[None]:
     """Operations that are traced inside have the gradients of this file, in a user's own model too."""
     return tf.compat.v1.get_default_graph().gradient_override_map({"MatMul": _MATMUL})
 

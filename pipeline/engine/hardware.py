@@ -40,9 +40,11 @@ _VARIABLES = {
     "XLA_FLAGS",
     "TF_XLA_FLAGS",
     "TF_DETERMINISTIC_OPS",
+    "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT",
 }
 _HARMLESS = re.compile(r"\w*(VERBOSE|DUMP|PROFILE|LOG|CACHE_CAPACITY|MAX_CPU_ISA|SYSTEM_ALLOCATOR)\w*")
 _DEFAULTS = {"TF_ENABLE_ONEDNN_OPTS": {"1", "true"}, "CUBLAS_WORKSPACE_CONFIG": {"", ":4096:8"}}
+_DEFAULTS["TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"] = {"1", "true"}
 _DEFAULTS["TF_DETERMINISTIC_OPS"] = {"", "0", "false"}
 _CUDA_PACKAGES = re.compile(r"nvidia[-_](cublas|cudnn|cuda[-_]nvcc|cuda[-_]runtime|nccl)([-_]cu\d+)?")
 _LONGEST = 300  # characters of all variables; of more, a hash stands for the rest

@@ -30,10 +30,13 @@ class CrossEntropy:
 
     With smoothing s the target is (1 - s) on the label and s / classes everywhere (Szegedy et al. 2016, section 7).
     weights: [classes] float32; the term of each class, target x -log(probability), is multiplied by its weight.
+    dense: labels are made distributions. On GPUs the deterministic gradient of a label's own term sorts all labels,
+    and XLA's goes through them one by one.
     """
 
     label_smoothing: float = 0.0
     weights: npt.NDArray[np.float32] | None = None
+    dense: bool = False
 
     def of_examples(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """See `Loss`."""
@@ -49,7 +52,10 @@ class CrossEntropy:
             if self.weights is not None:  # TensorFlow's own takes the targets to sum to 1 in its gradient
                 return -tf.reduce_sum(labels * self.weights * tf.nn.log_softmax(logits), axis=-1)
             return tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if self.dense:
+            loss = tf.nn.softmax_cross_entropy_with_logits(tf.one_hot(labels, logits.shape[-1]), logits)
+        else:
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return loss if self.weights is None else loss * tf.gather(tf.constant(self.weights), labels)
 
     def hits(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

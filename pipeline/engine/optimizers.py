@@ -26,8 +26,12 @@ class Optimizer:
         rate: [] float32. step: [] int64, the global step being computed, counted from 0.
         """
         count = tf.cast(step + 1, tf.float32)
-        power_1, power_2 = (tf.constant(beta, tf.float32) ** count for beta in betas(self._config))
-        return Now(rate, power_1, power_2, self._rule.settings(self._config))
+        powers = (tf.constant(beta, tf.float32) ** count for beta in betas(self._config))
+        return self.now(rate, *powers)
+
+    def now(self, rate: tf.Tensor, beta_1_power: tf.Tensor, beta_2_power: tf.Tensor) -> Now:
+        """The numbers of a step of which these, each [] float32, are known."""
+        return Now(rate, beta_1_power, beta_2_power, self._rule.settings(self._config))
 
     def apply(self, variable: tf.Variable, slots: Sequence[tf.Variable], gradient: tf.Tensor, now: Now) -> None:
         """Updates a variable and its slots by one step, on the device in force.

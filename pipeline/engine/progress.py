@@ -6,10 +6,7 @@ import tensorflow as tf
 
 
 class Figures(NamedTuple):
-    """The figures of the last step that counts, on the first tower. A step after one that diverged does not count.
-
-    All are [] float32: TensorFlow's loops keep other types in the host's memory.
-    """
+    """The figures of the last step that counts, each [] float32. A step after one that diverged does not count."""
 
     applied: tf.Tensor  # the steps of this call until now
     diverged: tf.Tensor  # 0 or 1
@@ -17,6 +14,28 @@ class Figures(NamedTuple):
     correct: tf.Tensor
     gradient_norm: tf.Tensor
     learning_rate: tf.Tensor
+
+
+class KeptFigures:
+    """The figures between the steps of a loop, in a variable on the device in force when it is made.
+
+    As values of the loop they would pass through the host's memory at every step, and a GPU would wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._variable = tf.Variable(tf.zeros([len(Figures._fields)]), name="figures")
+
+    def read(self) -> Figures:
+        """The figures as they are now."""
+        return Figures(*tf.unstack(self._variable.read_value()))
+
+    def clear(self) -> None:
+        """Sets all to 0."""
+        self._variable.assign(tf.zeros_like(self._variable))
+
+    def keep(self, latest: Figures, going: tf.Tensor) -> None:
+        """Sets all if the step counts, `going` [] bool."""
+        self._variable.assign(tf.where(going, tf.stack(latest), self._variable))
 
 
 class Progress(NamedTuple):

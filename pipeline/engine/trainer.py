@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
 from pipeline.engine.outcome import Gradient, Outcome
 from pipeline.engine.placement import Placement
-from pipeline.engine.progress import Figures, Progress
+from pipeline.engine.progress import Figures, KeptFigures, Progress
 from pipeline.engine.recheck import Asked, Evidence, Recheck, Seen
 from pipeline.engine.towers import Placed, Towers
 from pipeline.engine.updates import Updates
@@ -39,10 +38,12 @@ class Trainer:
         self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._trained = [variable.path for variable in assembly.trained]
         self._updates = Updates(config, self.towers, self._trained)
-        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit)
+        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit, assembly.topology.all_on_cpu)
         self._steps = tf.function(self._steps_traced, autograph=False)
         with self.towers.on_host():
             self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
+        with self.towers.on(0):
+            self._figures = KeptFigures()
         self._is_in_call = False
         self._step_graph: tf.Graph | None = None
         self._follow_plan()
@@ -136,14 +137,17 @@ class Trainer:
     def _steps_traced(
         self, iterators: Sequence[tf.data.Iterator], first: tf.Tensor, last: tf.Tensor, asked: tf.Tensor
     ) -> Outcome:
-        def more(progress: Progress, figures: Figures) -> tf.Tensor:
-            going = (progress.step < last) & (progress.asking == exchange.NOTHING)
-            return going if self.towers.run_behind else going & (figures.diverged == 0)
+        def more(*progress: tf.Tensor) -> tf.Tensor:
+            now = Progress(*progress)
+            going = (now.step < last) & (now.asking == exchange.NOTHING)
+            return going if self.towers.run_behind else going & (self._figures.read().diverged == 0)
 
-        body = functools.partial(self._next_step, iterators, asked)
+        def body(*progress: tf.Tensor) -> Progress:
+            return self._next_step(iterators, asked, Progress(*progress))
+
         with self.towers.on_host():
-            end, figures = tf.while_loop(more, body, self._begin(first), parallel_iterations=1)
-            return Outcome.of(first, end, figures)
+            end = Progress(*tf.while_loop(more, body, self._begin(first), parallel_iterations=1))
+            return Outcome.of(first, end, self._figures.read())
 
     def _rechecked_traced(
         self, iterators: Sequence[tf.data.Iterator], step: tf.Tensor, shards: Asked, asked: tf.Tensor
@@ -153,27 +157,25 @@ class Trainer:
         def watch(leaves: Sequence[Placed], factor: tf.Tensor) -> None:
             seen.append(self._recheck.see(leaves, step, factor, shards))
 
-        end, figures = self._next_step(iterators, asked, *self._begin(step), watch)
+        end = self._next_step(iterators, asked, self._begin(step), watch)
         with self.towers.on_host():
-            return Outcome.of(step, end, figures), seen[0]
+            return Outcome.of(step, end, self._figures.read()), seen[0]
 
-    def _begin(self, first: tf.Tensor) -> tuple[Progress, Figures]:
+    def _begin(self, first: tf.Tensor) -> Progress:
         """The state of a loop before its first step."""
+        with self.towers.on(0):
+            self._figures.clear()
         with self.towers.on_host():
-            no_time = tf.zeros([], tf.float64)
-            progress = Progress(
-                first, tf.constant(exchange.NOTHING), no_time, no_time, tf.zeros([len(self.towers)], tf.float64)
-            )
-        return progress, self._no_figures()
+            no_time, of_towers = tf.zeros([], tf.float64), tf.zeros([len(self.towers)], tf.float64)
+            return Progress(first, tf.constant(exchange.NOTHING), no_time, no_time, of_towers)
 
     def _next_step(
         self,
         iterators: Sequence[tf.data.Iterator],
         asked: tf.Tensor,
         progress: Progress,
-        figures: Figures,
         watch: Watch | None = None,
-    ) -> tuple[Progress, Figures]:
+    ) -> Progress:
         self._step_graph = self._step_graph or tf.compat.v1.get_default_graph()
         with self.towers.on_host():  # the loop begins a step when all of the one before is done
             begun = self._begun.assign(progress.step, read_value=False)
@@ -186,34 +188,31 @@ class Trainer:
             if watch:
                 watch(leaves, factor)
 
-        total, figures = self._step(batches, progress.step, figures, asked, look)
+        total = self._step(batches, progress.step, asked, look)
         with self.towers.on_host():
             waited = progress.input_seconds + seconds, progress.reduction_seconds + total.seconds
             computed = progress.tower_seconds + of_towers[0]
-            return Progress(progress.step + 1, tf.identity(total.asking), *waited, computed), figures
-
-    def _no_figures(self) -> Figures:
-        with self.towers.on(0):
-            return Figures(*(tf.zeros([]) for _ in Figures._fields))
+            return Progress(progress.step + 1, tf.identity(total.asking), *waited, computed)
 
     def _step(
         self,
         batches: Sequence[Batch],
         step: tf.Tensor,
-        before: Figures,
         asked: tf.Tensor | float = 0.0,
         watch: Watch | None = None,
-    ) -> tuple[Total, Figures]:
+    ) -> Total:
         """Computes and applies one step, unless one before has diverged."""
         now = self._updates.at(step)
         total = self._gradient(batches, step, asked, watch)
         with self.towers.on(0):
+            before = self._figures.read()
             going = before.diverged == 0
         norm, diverged = self._updates.apply(total.sums, now, step, going)
         with self.towers.on(0):
             failed = tf.cast(diverged, tf.float32)
             latest = Figures(before.applied + 1 - failed, failed, total.sums.loss, total.sums.correct, norm, now.rate)
-            return total, Figures(*(tf.where(going, new, old) for new, old in zip(latest, before, strict=True)))
+            self._figures.keep(latest, going)
+        return total
 
     def _gradient(
         self,

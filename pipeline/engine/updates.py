@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -13,6 +14,16 @@ from pipeline.engine.state import Replica
 from pipeline.engine.towers import Towers
 
 
+class _Judged(NamedTuple):
+    """What is known of a step's gradient before anything is updated."""
+
+    norm: tf.Tensor  # [] float32, before clipping
+    finite: tf.Tensor  # [] bool
+    diverged: tf.Tensor  # [] bool
+    applies: tf.Tensor  # [] bool
+    gradients: list[tf.Tensor]  # clipped
+
+
 class Updates:
     """The optimizer of a configuration, bound to the towers whose replicas it updates."""
 
@@ -21,6 +32,9 @@ class Updates:
         self._config, self._towers, self._trained = config, towers, trained
         self._optimizer = optimizers.make(config)
         self._staging = Staging(towers, len(self._optimizer.slots)) if towers.update_elsewhere else None
+        # On a CPU it gains nothing. Updates through copies pass from device to device, and XLA has one.
+        compiles = config.jit and towers.run_behind and not self._staging
+        self._apply = [self._compiled(replica) for replica in towers.replicas] if compiles else None
 
     def at(self, step: tf.Tensor) -> optimizers.Now:
         """The learning rate of a step, and the other numbers that all variables' updates share."""
@@ -47,22 +61,60 @@ class Updates:
         Returns the gradient's norm [] float32, and whether the step diverged [] bool. A float16 step that is not finite
         is skipped; it has diverged only where the loss scale cannot fall further.
         """
-        scale = self.scale()
+        if self._apply:
+            # Each replica gets the norm from the same numbers by the same program: to send it would be a wait.
+            results = []
+            for replica, apply in zip(self._towers.replicas, self._apply, strict=True):
+                with self._towers.at(replica), tf.name_scope("apply"):
+                    results.append(apply(sums, *now[:3], step, going))
+            return results[0]
         with self._towers.on(0):
-            norm = optimizers.norm(sums.gradients)
-            finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
-            gradients = optimizers.clip(sums.gradients, norm, self._config.clip_norm)
-            diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
-            applies = finite & going
+            judged = self._judge(sums, going, self.scale())
         for replica in self._towers.replicas:
-            with self._towers.at(replica), tf.name_scope("apply"):
-                self._where(applies, functools.partial(self._update, replica, gradients, sums.statistics, now))
-                if self._config.precision == "float16":
-                    loss_scale.update(replica.variables, finite, going)
-        counts = going & ~diverged  # also a float16 step that was skipped
-        self._average(step, counts)
-        self._move_averages(step, counts)
-        return norm, diverged
+            with self._towers.at(replica):
+                self._apply_to(replica, sums, judged, now, step, going)
+        return judged.norm, judged.diverged
+
+    def _compiled(self, replica: Replica) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """A replica's whole update as one program of XLA."""
+
+        def apply(sums: ShardSums, *numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            *shared, step, going = numbers
+            judged = self._judge(sums, going, loss_scale.read(replica.variables))
+            self._apply_to(replica, sums, judged, self._optimizer.now(*shared), step, going)
+            return judged.norm, judged.diverged
+
+        return tf.function(apply, jit_compile=True, autograph=False)
+
+    def _judge(self, sums: ShardSums, going: tf.Tensor, scale: tf.Tensor | None) -> _Judged:
+        norm = optimizers.norm(sums.gradients)
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(sums.loss)
+        gradients = optimizers.clip(sums.gradients, norm, self._config.clip_norm)
+        diverged = ~finite if scale is None else ~finite & (scale <= loss_scale.LEAST)
+        return _Judged(norm, finite, diverged, finite & going, gradients)
+
+    def _apply_to(
+        self, replica: Replica, sums: ShardSums, judged: _Judged, now: optimizers.Now, step: tf.Tensor, going: tf.Tensor
+    ) -> None:
+        """Updates the replica, the loss scale and the averages in it, on the device in force."""
+        update = functools.partial(self._update, replica, judged.gradients, sums.statistics, now)
+        with tf.name_scope("apply"):
+            self._where(judged.applies, update)
+            if self._config.precision == "float16":
+                loss_scale.update(replica.variables, judged.finite, going)
+        counts = going & ~judged.diverged  # also a float16 step that was skipped
+        if self._config.average:
+            with tf.name_scope("average"):
+                window = self._config.average_window
+                means = functools.partial(averaging.update, replica.parameters, replica.averages, window, step)
+                self._where(counts, means)
+        if self._config.ema:
+            with tf.name_scope("ema"):
+                current, averages = (
+                    [*replica.parameters, *replica.statistics],
+                    [v for group in replica.ema for v in group],
+                )
+                self._where(counts, functools.partial(ema.update, current, averages, self._config.ema, step))
 
     def _where(self, condition: tf.Tensor, change: Callable[[tf.Tensor | None], tf.Operation]) -> None:
         """Makes a change if the condition holds, [] bool. GPU towers mask it: a branch would wait for the host.
@@ -95,25 +147,3 @@ class Updates:
             mean = total / self._config.grad_shards
             variable.assign(mean if mask is None else tf.where(mask, mean, variable))
         return tf.no_op()
-
-    def _average(self, step: tf.Tensor, counts: tf.Tensor) -> None:
-        """Adds a step's parameters to the mean of --average if it counts."""
-        if not self._config.average:
-            return
-        window = self._config.average_window
-        for replica in self._towers.replicas:
-            with self._towers.at(replica), tf.name_scope("average"):
-                means = functools.partial(averaging.update, replica.parameters, replica.averages, window, step)
-                self._where(counts, means)
-
-    def _move_averages(self, step: tf.Tensor, counts: tf.Tensor) -> None:
-        """Moves the averages of --ema towards the parameters and statistics of a step if it counts."""
-        if not self._config.ema:
-            return
-        for replica in self._towers.replicas:
-            with self._towers.at(replica), tf.name_scope("ema"):
-                current, averages = (
-                    [*replica.parameters, *replica.statistics],
-                    [v for group in replica.ema for v in group],
-                )
-                self._where(counts, functools.partial(ema.update, current, averages, self._config.ema, step))

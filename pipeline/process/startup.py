@@ -35,6 +35,9 @@ def import_tensorflow(log_device_placement: bool = False, *, for_user: bool = Fa
     environment.set_variable("grpc_proxy", "")
     # Without it cuBLAS may choose other algorithms where several streams share a GPU.
     environment.set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Without it TensorFlow normalizes 16 bits in NCHW, between two transposes of all activations. cuDNN's sums are in
+    # whole numbers, whose order does not matter.
+    environment.set_default("TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT", "1")
     # Our models are made of TensorFlow's variables: a choice that was made for other projects cannot hold here.
     environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.

@@ -246,9 +246,9 @@ def test_a_masked_float16_step_that_overflows_changes_the_scale_alone(behind):
     test_a_gradient_that_overflows_is_skipped_counted_and_halves_the_scale()
 
 
-def test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch):
+def test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch, jit=False):
     """Step 2 has a poisoned example. Those after it in the call would be finite, and must not apply."""
-    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd", "average": "0:6", "ema": 0.5}
+    fields = {"model": "models_for_tests:poisoned", "optimizer": "sgd", "average": "0:6", "ema": 0.5, "jit": jit}
     parts = assembly(2, **fields)
     images, _ = Batches(parts.plan, parts.splits.train).at(2, range(1))
     monkeypatch.setenv("POISON", str(images.numpy()[0, 0].sum()))
@@ -264,3 +264,23 @@ def test_masked_steps_leave_the_mean_alone(behind, monkeypatch):
     masked = train(0, 5, 2, **fields)
     monkeypatch.setattr(Towers, "run_behind", False)
     assert state.sha256(masked) == state.sha256(train(0, 5, 2, **fields))
+
+
+# --- the update as one program of XLA, as GPUs have it with --jit ---
+
+COMPILED = {"jit": True, "variables": "replicated", "clip_norm": 0.5, "average": "2:4", "ema": 0.9}
+
+
+def test_compiled_updates_have_the_same_bits_on_every_number_of_replicas(behind):
+    assert bits(1, **COMPILED) == bits(2, **COMPILED) == bits(4, **COMPILED)
+
+
+def test_a_compiled_update_is_the_plain_one_but_for_the_last_bits(behind, monkeypatch):
+    compiled = train(0, 4, 2, **COMPILED)
+    monkeypatch.setattr(Towers, "run_behind", False)
+    for name, plain in train(0, 4, 2, **COMPILED).items():
+        np.testing.assert_allclose(compiled[name], plain, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_compiled_steps_after_a_divergence_change_nothing(behind, monkeypatch):
+    test_masked_steps_after_a_divergence_change_nothing(behind, monkeypatch, jit=True)
