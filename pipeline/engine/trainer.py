@@ -80,8 +80,8 @@ class Trainer:
         """
         with self._explained(step, last):
             self._read_from(step)
-            steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
-            with self._placed():
+            with self.towers.on_host(), self._placed():
+                steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
                 outcome = self._steps(self._iterators, *steps, tf.constant(asked, tf.float32))
             return self._reached_by(outcome)
 

@@ -1,10 +1,12 @@
 """The gradient of max pooling, written out in operations that XLA compiles to the same bits every time."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from contextvars import ContextVar
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla  # no public function has the barrier
 
 _WRITTEN_OUT = ContextVar("written_out", default=False)
 
@@ -35,7 +37,10 @@ def gradient(
 def written_out_gradient(
     images: tf.Tensor, pooled: tf.Tensor, by_pooled: tf.Tensor, *, size: int, stride: int, padding: str
 ) -> tf.Tensor:
-    """As `gradient`. The first of equal pixels in a window gets all of its gradient. Height and width are static."""
+    """As `gradient`, inside of a program of XLA. The first of equal pixels in a window gets all of its gradient.
+
+    Height and width are static.
+    """
     n, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     rows, columns = pooled.shape[1:3]
     above, taller = _margins(height, rows, size, stride, padding)
@@ -44,19 +49,28 @@ def written_out_gradient(
     padded = tf.pad(images, margins, constant_values=images.dtype.min)
     full_height, full_width = padded.shape[1:3]
     spread_height, spread_width = (rows - 1) * stride + 1, (columns - 1) * stride + 1
-    free = tf.ones_like(pooled, tf.bool)  # windows whose largest pixel was not met yet
+    places = list(itertools.product(range(size), range(size)))
+    winners = tf.fill(tf.shape(pooled), tf.constant(len(places), tf.int8))  # the place of each window's largest pixel
+    for place, (row, column) in reversed(list(enumerate(places))):
+        pixels = padded[:, row : row + spread_height : stride, column : column + spread_width : stride]
+        winners = tf.where(pixels == pooled, tf.constant(place, tf.int8), winners)
+    if size > stride:
+        # Several windows share a pixel. XLA would find their largest pixels anew for each of their pixels.
+        winners = _computed_once(winners)
     total = tf.zeros_like(padded)
-    for row in range(size):
-        for column in range(size):
-            pixels = padded[:, row : row + spread_height : stride, column : column + spread_width : stride]
-            hit = free & (pixels == pooled)
-            free &= ~hit
-            part = tf.where(hit, by_pooled, tf.zeros_like(by_pooled))[:, :, tf.newaxis, :, tf.newaxis]
-            part = tf.pad(part, [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, stride - 1], [0, 0]])
-            part = tf.reshape(part, [n, rows * stride, columns * stride, channels])[:, :spread_height, :spread_width]
-            below, right = full_height - row - spread_height, full_width - column - spread_width
-            total += tf.pad(part, [[0, 0], [row, below], [column, right], [0, 0]])
-    return total[:, above : above + height, left : left + width]
+    for place, (row, column) in enumerate(places):
+        part = tf.where(winners == place, by_pooled, tf.zeros_like(by_pooled))[:, :, tf.newaxis, :, tf.newaxis]
+        part = tf.pad(part, [[0, 0], [0, 0], [0, stride - 1], [0, 0], [0, stride - 1], [0, 0]])
+        part = tf.reshape(part, [n, rows * stride, columns * stride, channels])[:, :spread_height, :spread_width]
+        below, right = full_height - row - spread_height, full_width - column - spread_width
+        total += tf.pad(part, [[0, 0], [row, below], [column, right], [0, 0]])
+    return _computed_once(total[:, above : above + height, left : left + width])
+
+
+def _computed_once(value: tf.Tensor) -> tf.Tensor:
+    """The value. XLA would otherwise compute it in each of the operations that need it."""
+    (same,) = xla.optimization_barrier(value)
+    return same
 
 
 def _margins(length: int, windows: int, size: int, stride: int, padding: str) -> tuple[int, int]:
