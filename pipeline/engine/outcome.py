@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline.engine import exchange
@@ -39,6 +40,17 @@ class Outcome(NamedTuple):
         reached = first + tf.cast(figures.applied, tf.int64)
         numbers = figures.loss, tf.cast(figures.correct, tf.int32), figures.gradient_norm, figures.learning_rate
         return cls(reached, figures.diverged > 0, end.asking, *numbers, *end[2:])
+
+    @classmethod
+    def of_calls(
+        cls, first: int, figures: npt.NDArray[np.float32], asking: float, input_seconds: float, towers: int
+    ) -> "Outcome":
+        """The outcome of calls of a step each, the first one of step `first`. figures: those after the last one."""
+        last = Figures(*figures)
+        reached, correct, asked = np.int64(first + int(last.applied)), np.int32(last.correct), np.float32(asking)
+        times = np.float64(input_seconds), np.float64(0), np.zeros([towers])
+        numbers = last.loss, correct, last.gradient_norm, last.learning_rate
+        return cls(reached, last.diverged > 0, asked, *numbers, *times)
 
     def as_numpy(self) -> "Outcome":
         """The same outcome as NumPy scalars."""

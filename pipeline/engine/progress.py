@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 
@@ -28,6 +30,10 @@ class KeptFigures:
     def read(self) -> Figures:
         """The figures as they are now."""
         return Figures(*tf.unstack(self._variable.read_value()))
+
+    def read_as_numpy(self) -> npt.NDArray[np.float32]:
+        """The figures once all calls have ended, in the order of their fields."""
+        return self._variable.numpy()
 
     def clear(self) -> None:
         """Sets all to 0."""

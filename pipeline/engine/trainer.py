@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -40,6 +41,7 @@ class Trainer:
         self._updates = Updates(config, self.towers, self._trained)
         self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit, assembly.topology.all_on_cpu)
         self._steps = tf.function(self._steps_traced, autograph=False)
+        self._one_step = tf.function(self._one_step_traced, autograph=False)
         with self.towers.on_host():
             self._begun = tf.Variable(-1, dtype=tf.int64, name="begun")  # the step whose update has not been made yet
         with self.towers.on(0):
@@ -80,10 +82,32 @@ class Trainer:
         """
         with self._explained(step, last):
             self._read_from(step)
-            with self.towers.on_host(), self._placed():
-                steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
-                outcome = self._steps(self._iterators, *steps, tf.constant(asked, tf.float32))
-            return self._reached_by(outcome)
+            runs_ahead = self.towers.run_behind and self._all_reduce is exchange.alone
+            return self._reached_by((self._one_by_one if runs_ahead else self._in_a_loop)(step, last, asked))
+
+    def _in_a_loop(self, step: int, last: int, asked: float) -> Outcome:
+        """The steps in one call of TensorFlow, which takes the least time of the host."""
+        # What has no device of its own lies on the host: on the first GPU, the loop would wait for its own counter.
+        with self.towers.on_host(), self._placed():
+            steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
+            return self._steps(self._iterators, *steps, tf.constant(asked, tf.float32)).as_numpy()
+
+    def _one_by_one(self, step: int, last: int, asked: float) -> Outcome:
+        """The steps in a call each, of which the host makes the next while GPUs compute. A loop would wait for them."""
+        self._figures.clear()
+        now, waited = step, 0.0
+        last = step + 1 if asked else last
+        try:
+            for now in range(step, last):
+                began = time.perf_counter()
+                batches = [self.towers.next_of(tower, iterator) for tower, iterator in enumerate(self._iterators)]
+                waited += time.perf_counter() - began
+                with self.towers.on_host(), self._placed():
+                    self._one_step(batches, tf.constant(now, tf.int64))
+        except BaseException:
+            self._begun.assign(now)
+            raise
+        return Outcome.of_calls(step, self._figures.read_as_numpy(), asked, waited, len(self.towers))
 
     def _read_from(self, step: int) -> None:
         """Makes the iterators give the examples of this step next, for a call that begins with it."""
@@ -93,8 +117,7 @@ class Trainer:
             self._iterators = self.towers.iterators([self._batches.dataset(step, own) for own in self._shards()])
 
     def _reached_by(self, outcome: Outcome) -> Outcome:
-        """The outcome of a call outside of TensorFlow, once the call has ended."""
-        outcome = outcome.as_numpy()
+        """The outcome of calls that have ended."""
         self._is_in_call = False
         self._reached = -1 if outcome.diverged else int(outcome.next_step)
         return outcome
@@ -109,11 +132,11 @@ class Trainer:
         before = self.towers.read(0)  # the next update leaves these tensors alone
         with self._explained(step, step + 1):
             self._read_from(step)
-            shards = Asked.of(todo, self.towers.topology)
-            given = tf.constant(step, tf.int64), shards, tf.constant(asked, tf.float32)
-            with self._placed():
+            with self.towers.on_host(), self._placed():
+                shards = Asked.of(todo, self.towers.topology)
+                given = tf.constant(step, tf.int64), shards, tf.constant(asked, tf.float32)
                 outcome, seen = self._rechecked(self._iterators, *given)
-            return self._reached_by(outcome), Evidence(before, *(value.numpy() for value in seen))
+            return self._reached_by(outcome.as_numpy()), Evidence(before, *(value.numpy() for value in seen))
 
     def fingerprints(self, tower: int, step: int, shard: int, evidence: Evidence) -> np.ndarray:
         """The fingerprints of a shard of a rechecked step, computed once more on a tower: [tensors] int64."""
@@ -123,7 +146,8 @@ class Trainer:
     def gradient(self, step: int) -> Gradient:
         """The averaged gradient that `step` would apply to the present parameters."""
         with self._explained(step, step + 1):
-            loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
+            with self.towers.on_host():
+                loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
         named = zip(self._trained, gradients, strict=True)
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
@@ -148,6 +172,10 @@ class Trainer:
         with self.towers.on_host():
             end = Progress(*tf.while_loop(more, body, self._begin(first), parallel_iterations=1))
             return Outcome.of(first, end, self._figures.read())
+
+    def _one_step_traced(self, batches: Sequence[Batch], step: tf.Tensor) -> None:
+        self._step_graph = self._step_graph or tf.compat.v1.get_default_graph()
+        self._step(batches, step)
 
     def _rechecked_traced(
         self, iterators: Sequence[tf.data.Iterator], step: tf.Tensor, shards: Asked, asked: tf.Tensor
