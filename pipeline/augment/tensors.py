@@ -49,6 +49,8 @@ def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tens
     if "elastic" in amounts:
         field = _field(amounts["elastic"], own["elastic"], *images.shape[1:3])
         images = _read_at(images, *_displaced(maps, field))
+    elif len(maps) == 1 and "flip" in amounts:
+        images = _mirrored(images, own["flip"])
     elif maps:
         images = warp(images, functools.reduce(Affine.after, maps))
     if "reflect_crop" in amounts:
@@ -64,6 +66,11 @@ def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tens
     if "erasing" in amounts:
         images = erasing.apply(images, amounts["erasing"], own["erasing"])
     return images
+
+
+def _mirrored(images: tf.Tensor, draws: list[tf.Tensor]) -> tf.Tensor:
+    """As `_flip` alone maps them, several times as fast."""
+    return tf.where((draws[0] < 0.5)[:, None, None, None], tf.reverse(images, [2]), images)
 
 
 def _shift(pixels: float, draws: list[tf.Tensor]) -> Affine:

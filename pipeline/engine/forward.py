@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
 from pipeline.models import folding, inputs, pooling
-from pipeline.models.variables import is_seed, seeds_of
+from pipeline.models.variables import is_seed, keep_seeds_on_host, seeds_of
 
 Tensors = Sequence[tf.Tensor]
 
@@ -93,6 +93,8 @@ def computing(
     asked = [id(variable) in chosen for variable in model.trainable_variables]
     compute = functools.partial(shard_sums, model, loss=loss, trained=asked, on_cpus=on_cpus)
     if not jit:
+        if not on_cpus:
+            keep_seeds_on_host(model)
         return compute
 
     def for_xla(*tensors: Any) -> ShardSums:

@@ -285,8 +285,11 @@ class Trainer:
             layers = len(seeds_of(self._model))
             seeds = [tf.unstack(s) for s in tf.unstack(self._plan.dropout_seeds(step, layers))] if layers else []
             factor = tf.constant(1 / self._plan.global_batch)
-            scale = self._updates.scale()
-            return seeds, factor if scale is None else factor * scale
+        scale = self._updates.scale()
+        if scale is None:
+            return seeds, factor
+        with self.towers.on(0):  # where the scale may lie; the host would wait for it
+            return seeds, factor * scale
 
     # --- around the call ---
 

@@ -42,8 +42,9 @@ class Updates:
             return self._optimizer.at(schedules.learning_rate(self._config, step), step)
 
     def scale(self) -> tf.Tensor | None:
-        """The present loss scale, [] float32; None for a precision without one."""
-        return loss_scale.read(self._towers.replicas[0].variables)
+        """The present loss scale, [] float32, on the first tower; None for a precision without one."""
+        with self._towers.on(0):
+            return loss_scale.read(self._towers.replicas[0].variables)
 
     def unscaled(self, sums: ShardSums) -> ShardSums:
         """The sums, divided by the loss scale, on the first tower."""
