@@ -1,12 +1,14 @@
 """Gradients of TensorFlow's operations that are faster, or that XLA takes. They compute the values of TensorFlow's."""
 
 import contextlib
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.models import pooling
 
-_MATMUL, _MAX_POOL = "PipelineMatMul", "PipelineMaxPool"
+_MATMUL, _MAX_POOL, _MAX, _MIN = "PipelineMatMul", "PipelineMaxPool", "PipelineMax", "PipelineMin"
 
 
 def faster_on_cpus() -> contextlib.AbstractContextManager[None]:
@@ -16,7 +18,8 @@ def faster_on_cpus() -> contextlib.AbstractContextManager[None]:
 
 def for_xla() -> contextlib.AbstractContextManager[None]:
     """Operations that are traced inside have gradients that XLA compiles to the same bits every time."""
-    return tf.compat.v1.get_default_graph().gradient_override_map({"MaxPool": _MAX_POOL})
+    own = {"MaxPool": _MAX_POOL, "Max": _MAX, "Min": _MIN}
+    return tf.compat.v1.get_default_graph().gradient_override_map(own)
 
 
 @tf.RegisterGradient(_MAX_POOL)
@@ -57,3 +60,30 @@ def _matmul_gradient(op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, 
 
 def _as_a_batch(left: tf.Tensor, right: tf.Tensor, **transposed: bool) -> tf.Tensor:
     return tf.squeeze(tf.matmul(left[tf.newaxis], right[tf.newaxis], **transposed), 0)
+
+
+@tf.RegisterGradient(_MAX)
+def _max_gradient(op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, None]:
+    return _extreme_gradient(op, gradient, tf.argmax), None
+
+
+@tf.RegisterGradient(_MIN)
+def _min_gradient(op: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, None]:
+    return _extreme_gradient(op, gradient, tf.argmin), None
+
+
+def _extreme_gradient(op: tf.Operation, gradient: tf.Tensor, arg: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """The first of equal extremes gets all of the gradient.
+
+    TensorFlow's own divides by the number of values that equal the extreme. XLA may compute the values anew and round
+    them in another way. Then none equals it, and the gradient is not a number.
+    """
+    values, axes = op.inputs[0], tf.get_static_value(op.inputs[1])
+    reduced = sorted({int(axis) % values.shape.rank for axis in np.ravel(axes)})
+    order = [axis for axis in range(values.shape.rank) if axis not in reduced] + reduced
+    moved = tf.transpose(values, order)
+    kept = tf.shape(moved)[: len(order) - len(reduced)]
+    flat = tf.reshape(moved, tf.concat([kept, [-1]], 0))
+    chosen = tf.one_hot(arg(flat, axis=-1), tf.shape(flat)[-1], dtype=gradient.dtype)
+    by_flat = chosen * tf.reshape(gradient, tf.concat([kept, [1]], 0))
+    return tf.transpose(tf.reshape(by_flat, tf.shape(moved)), np.argsort(order))

@@ -50,10 +50,13 @@ def written_out_gradient(
     full_height, full_width = padded.shape[1:3]
     spread_height, spread_width = (rows - 1) * stride + 1, (columns - 1) * stride + 1
     places = list(itertools.product(range(size), range(size)))
-    winners = tf.fill(tf.shape(pooled), tf.constant(len(places), tf.int8))  # the place of each window's largest pixel
-    for place, (row, column) in reversed(list(enumerate(places))):
-        pixels = padded[:, row : row + spread_height : stride, column : column + spread_width : stride]
-        winners = tf.where(pixels == pooled, tf.constant(place, tf.int8), winners)
+    pixels = [padded[:, y : y + spread_height : stride, x : x + spread_width : stride] for y, x in places]
+    # The place of each window's largest pixel. It isn't looked for by its value: XLA may compute that anew, and round
+    # it in another way.
+    largest, winners = pixels[0], tf.zeros(tf.shape(pooled), tf.int8)
+    for place in range(1, len(places)):
+        is_larger = pixels[place] > largest
+        largest, winners = tf.maximum(largest, pixels[place]), tf.where(is_larger, tf.constant(place, tf.int8), winners)
     if size > stride:
         # Several windows share a pixel. XLA would find their largest pixels anew for each of their pixels.
         winners = _computed_once(winners)

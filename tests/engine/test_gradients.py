@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from small_run import trainer
+
 from pipeline.engine import gradients
 
 SIZES = (3, 4, 5)
@@ -45,3 +47,29 @@ def test_those_of_a_matrix_product(dtype, left_transposed, right_transposed):
         np.testing.assert_allclose(one, other, rtol=1e-12)
     assert not any(kind.startswith("BatchMatMul") for kind in kinds)
     assert sum(kind.startswith("BatchMatMul") for kind in kinds_of_faster) == 1
+
+
+@pytest.mark.parametrize("reduce", [tf.reduce_max, tf.reduce_min])
+@pytest.mark.parametrize("axes", [[1, 2], [0], -1, None])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_those_of_extremes(reduce, axes, keepdims):
+    values = np.random.default_rng(2).permutation(60).reshape(SIZES).astype(np.float32)  # no two are equal
+
+    def of(context, values):
+        with context():
+            extremes = reduce(values, axes, keepdims=keepdims)
+        return tf.gradients(tf.reduce_sum(extremes * extremes), values)[0]
+
+    own = tf.function(lambda given: of(contextlib.nullcontext, given))(values)
+    compiled = tf.function(lambda given: of(gradients.for_xla, given), jit_compile=True)(values)
+    np.testing.assert_array_equal(compiled, own)
+
+
+def test_a_compiled_model_with_a_maximum_over_normalized_pixels_has_the_plain_gradient():
+    """XLA computes the pixels twice, and rounds them in two ways."""
+    fields = {"model": "whitened", "source": "fake:64", "image_size": "16", "global_batch": 8}
+    plain, compiled = (trainer(1, **fields, jit=jit).gradient(0) for jit in (False, True))
+    assert compiled.loss == pytest.approx(plain.loss, rel=1e-5)
+    for path, gradient in plain.by_parameter.items():
+        largest = np.abs(gradient).max()
+        np.testing.assert_allclose(compiled.by_parameter[path], gradient, rtol=0, atol=0.02 * largest, err_msg=path)
