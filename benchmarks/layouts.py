@@ -19,6 +19,7 @@ from tests.support.cluster.hosts import hosts
 
 OURS, FAST, MULTI_WORKER_MIRRORED = "ours", "ours, fast", "MultiWorkerMirroredStrategy"
 ALL_REDUCE = {OURS: "exact", FAST: "fast"}
+UNLIMITED = "unlimited"
 PHASES = ("compute", "reduction", "input")  # of pipeline.monitoring.clock
 
 
@@ -56,7 +57,7 @@ class Layout:
     def run(self, options: argparse.Namespace) -> Outcome:
         """Trains from step 0 to options.steps, and ends all workers."""
         program = _multi_worker_mirrored if self.program == MULTI_WORKER_MIRRORED else _ours
-        with _places(self.num_workers, options.link) as places:
+        with placed(self.num_workers, options.link) as places:
             return program(self, options, places)
 
 
@@ -68,14 +69,18 @@ class Place(NamedTuple):
 
 
 @contextlib.contextmanager
-def _places(count: int, link: str) -> Iterator[Sequence[Place]]:
-    """A place for each worker: all on the loopback, or each on a host of its own behind a link of this rate."""
+def placed(count: int, link: str) -> Iterator[Sequence[Place]]:
+    """A place for each worker: all on the loopback, or each on a host of its own behind a link of this rate.
+
+    link: as `benchmarks.scaling --link` takes it; UNLIMITED for a link that nothing slows.
+    """
     if count == 1 or not link:
         yield [Place(address) for address in addresses(count)]
         return
     [port] = ports.free(1)
     with hosts(count) as network:
-        network.limit(link)
+        if link != UNLIMITED:
+            network.limit(link)
         yield [Place(f"{address}:{port}", network[k]) for k, address in enumerate(network.addresses)]
 
 

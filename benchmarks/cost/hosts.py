@@ -71,6 +71,7 @@ H100 = Host(
     inside=Link(hop_s=2e-6, bytes_per_s=_NVLINK),
 )
 
+_PAYLOAD = 1448 / 1514  # the share of the vector in what a link carries: TCP with time stamps in frames of Ethernet
 _FILE = Path(__file__).with_name("measured.json")  # what `benchmarks.cost.measure` found last; docs/measurements
 
 
@@ -81,7 +82,11 @@ def measured(path: Path = _FILE) -> Mapping[str, Any]:
 
 def here(found: Mapping[str, Any], bytes_per_s: float = math.inf) -> Host:
     """This machine, all workers on its cores; bytes_per_s: of the links between them."""
-    link = Link(found["hop_s"], found["message_s"], found["byte_s"], bytes_per_s)
+    if math.isinf(bytes_per_s):
+        link = Link(found["hop_s"], found["message_s"], found["byte_s"])
+    else:
+        own = [found.get(f"packet_{name}", found[name]) for name in ("hop_s", "message_s", "byte_s")]
+        link = Link(*own, bytes_per_s * _PAYLOAD)
     crowding, handled_byte_s = found["crowding"], found["handled_byte_s"]
     return Host("this machine", link, cores=found["cores"], crowding=crowding, handled_byte_s=handled_byte_s)
 

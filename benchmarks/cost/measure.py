@@ -1,7 +1,7 @@
 """Measures what the model of cost is made of: python -m benchmarks.cost.measure [--json=FILE], in about a minute.
 
-Two workers with a core each time collectives over loopback; then one process times the passes, the handling of a
-gradient, datagrams, hashes and the disk. Seconds of the processor are used where they can be, since other work on the
+Two workers with a core each time collectives over loopback, and between two network namespaces, where they may be
+made; then one process times the passes, the handling of a gradient, datagrams, hashes and the disk. Seconds of the processor are used where they can be, since other work on the
 machine changes them less. Two workers are all that is measured of several: more of them are predicted.
 """
 
@@ -22,6 +22,7 @@ from benchmarks.cost.timing import line, processor_s
 from benchmarks.machine import describe
 from benchmarks.tables import columns
 from pipeline.process.startup import import_tensorflow
+from tests.support.cluster.hosts import missing
 
 MIB = 1 << 20
 WORKERS = 8  # of the sum whose handling is timed
@@ -30,14 +31,16 @@ NEWS = (64, 1024)  # workers of whom a word tells
 BATCHES = (64, 256)
 
 
-def of_two() -> tuple[dict[str, float], float]:
+def of_two(link: str = "") -> tuple[dict[str, float], float]:
     """hop_s, message_s and byte_s of hosts.Link, and example_s where both work at once.
 
-    A turn has 2 hops, 2 messages, and the bytes of its vector.
+    A turn has 2 hops, 2 messages, and the bytes of its vector. link: as `layouts.placed` takes it.
     """
-    addresses = ",".join(layouts.addresses(2))
-    commands = [[sys.executable, "-m", "benchmarks.cost.pair", str(index), addresses] for index in range(2)]
-    found = layouts.chiefs_last_line(commands, layouts.cores_of(1, 2), [{}, {}], stdin="")
+    with layouts.placed(2, link) as places:
+        addresses = ",".join(place.address for place in places)
+        pair = [sys.executable, "-m", "benchmarks.cost.pair"]
+        commands = [[*place.before, *pair, str(index), addresses] for index, place in enumerate(places)]
+        found = layouts.chiefs_last_line(commands, layouts.cores_of(1, 2), [{}, {}], stdin="")
     sizes, turns = zip(*found["turns"], strict=True)
     clock, processor = zip(*turns, strict=True)
     message_s = processor[0] / 2
@@ -150,6 +153,8 @@ def main() -> None:
     found: dict[str, Any] = describe(options)
     del found["options"]
     link, crowded_s = of_two()
+    if not missing():
+        link |= {f"packet_{name}": value for name, value in of_two(layouts.UNLIMITED)[0].items()}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # one core, as a worker of the comparison has
     import_tensorflow()
     alone = passes.measured()

@@ -12,11 +12,8 @@ from benchmarks.cost.step import Program
 WORKERS = tuple(1 << power for power in range(11))  # 1, 2, 4, ... 1,024
 BETWEEN_CORES = 10e9 / 8  # bytes/s of the links between hosts of one core
 
-# `keras:ResNet50` on an H200 beside other work, in bfloat16: docs/measurements/gpus.md.
-RESNET50_IMAGES_PER_S = 1560.0
-# Assumed, since it was not measured: a tenth of the 67 TFLOP/s in float32 of NVIDIA's data sheet of the H100, of 82.0
-# million operations an example (benchmarks.facts).
-CONVOLUTIONAL_IMAGES_PER_S = 0.1 * 67e12 / 82.0e6
+# With --jit on an H200, in bfloat16, with batches of 256 and 512: docs/measurements/gpus.md.
+RESNET50_IMAGES_PER_S, CONVOLUTIONAL_IMAGES_PER_S = 6063.0, 264_258.0
 # Adam reads and writes 28 bytes for each parameter; an H100's memory has 3.35 TB/s by the same data sheet.
 _UPDATED_BYTE_S = 28 / 3.35e12
 
