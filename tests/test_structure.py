@@ -35,7 +35,7 @@ LAYERS = [
 
 # effect -> (pattern, the files that may have it)
 HOMES = {
-    "devices are chosen": (r"\btf\.device\(", {"engine/towers.py"}),
+    "devices are chosen": (r"\btf\.device\(", {"engine/towers.py", "engine/places.py"}),
     "the collective runtime is touched": (
         r"Collective\w+\(|MultiWorkerMirroredStrategy|coordination_config",
         {"workers/cluster.py", "workers/collectives.py"},

@@ -85,8 +85,8 @@ def here(found: Mapping[str, Any], bytes_per_s: float = math.inf) -> Host:
     if math.isinf(bytes_per_s):
         link = Link(found["hop_s"], found["message_s"], found["byte_s"])
     else:
-        own = [found.get(f"packet_{name}", found[name]) for name in ("hop_s", "message_s", "byte_s")]
-        link = Link(*own, bytes_per_s * _PAYLOAD)
+        hop, message, byte = (found.get(f"packet_{name}", found[name]) for name in ("hop_s", "message_s", "byte_s"))
+        link = Link(hop, message, byte, bytes_per_s * _PAYLOAD)
     crowding, handled_byte_s = found["crowding"], found["handled_byte_s"]
     return Host("this machine", link, cores=found["cores"], crowding=crowding, handled_byte_s=handled_byte_s)
 

@@ -1,8 +1,9 @@
 """Measures what the model of cost is made of: python -m benchmarks.cost.measure [--json=FILE], in about a minute.
 
 Two workers with a core each time collectives over loopback, and between two network namespaces, where they may be
-made; then one process times the passes, the handling of a gradient, datagrams, hashes and the disk. Seconds of the processor are used where they can be, since other work on the
-machine changes them less. Two workers are all that is measured of several: more of them are predicted.
+made; then one process times the passes, the handling of a gradient, datagrams, hashes and the disk. Seconds of the
+processor are used where they can be, since other work on the machine changes them less. Two workers are all that is
+measured of several: more of them are predicted.
 """
 
 import argparse
@@ -45,8 +46,8 @@ def of_two(link: str = "") -> tuple[dict[str, float], float]:
     clock, processor = zip(*turns, strict=True)
     message_s = processor[0] / 2
     _, byte_s = line([4 * size for size in sizes], processor)
-    link = {"hop_s": max(0.0, clock[0] / 2 - message_s), "message_s": message_s, "byte_s": byte_s}
-    return link, found["example_s"]
+    between = {"hop_s": max(0.0, clock[0] / 2 - message_s), "message_s": message_s, "byte_s": byte_s}
+    return between, found["example_s"]
 
 
 class _Silent:

@@ -1,17 +1,17 @@
 """One shard through the model, forwards and backwards: plain functions that know no device."""
 
 import contextlib
-import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import keras
 import tensorflow as tf
 
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
+from pipeline.engine.places import keep_seeds_on_host, unplaced
 from pipeline.models import folding, inputs, pooling
-from pipeline.models.variables import is_seed, keep_seeds_on_host, seeds_of
+from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
 
@@ -91,18 +91,32 @@ def computing(
     """
     chosen = {id(variable) for variable in trained}
     asked = [id(variable) in chosen for variable in model.trainable_variables]
-    compute = functools.partial(shard_sums, model, loss=loss, trained=asked, on_cpus=on_cpus)
-    if not jit:
-        if not on_cpus:
-            keep_seeds_on_host(model)
-        return compute
+    if not on_cpus and not jit:
+        keep_seeds_on_host(model)
 
-    def for_xla(*tensors: Any) -> ShardSums:
+    def compute(*tensors: Any) -> ShardSums:
         # The scope is for layers whose names begin with _: a name at the root of a graph must not.
-        with tf.name_scope("shard"), pooling.written_out(), gradients.for_xla():
-            return compute(*tensors)
+        with tf.name_scope("model"), written_for_xla() if jit else contextlib.nullcontext():
+            return shard_sums(model, *tensors, loss=loss, trained=asked, on_cpus=on_cpus)
 
-    return tf.function(for_xla, jit_compile=True, autograph=False)
+    function = tf.function(compute, jit_compile=jit or None, autograph=False)
+
+    def called(*tensors: Any) -> ShardSums:
+        # Traced once for all shards of all towers, which takes most of a start: on no device, so that the operations
+        # lie where the function is called.
+        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), tensors)
+        with unplaced():
+            concrete = function.get_concrete_function(*specs)
+        return concrete(*tensors)
+
+    return cast(Compute, called)
+
+
+@contextlib.contextmanager
+def written_for_xla() -> Iterator[None]:
+    """Operations that are traced inside have gradients that XLA compiles to the same bits every time."""
+    with pooling.written_out(), gradients.for_xla():
+        yield
 
 
 def shard_sums(

@@ -1,4 +1,4 @@
-"""The towers and their replicas: the only file with tf.device."""
+"""The towers and their replicas, and where their operations lie."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

@@ -16,6 +16,7 @@ from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
 from pipeline.engine.checks import Check
 from pipeline.engine.exchange import AllReduce, Total
+from pipeline.engine.inlining import inlined
 from pipeline.engine.outcome import Gradient, Outcome
 from pipeline.engine.placement import Placement
 from pipeline.engine.progress import Figures, KeptFigures, Progress
@@ -39,7 +40,8 @@ class Trainer:
         self._config, self._assembly, self._model, self._all_reduce = config, assembly, assembly.model, all_reduce
         self._trained = [variable.path for variable in assembly.trained]
         self._updates = Updates(config, self.towers, self._trained)
-        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit, assembly.topology.all_on_cpu)
+        on_cpus = assembly.topology.all_on_cpu
+        self._compute = forward.computing(assembly.model, assembly.trained, assembly.loss, config.jit, on_cpus)
         self._steps = tf.function(self._steps_traced, autograph=False)
         self._one_step = tf.function(self._one_step_traced, autograph=False)
         with self.towers.on_host():
@@ -82,21 +84,18 @@ class Trainer:
         """
         with self._explained(step, last):
             self._read_from(step)
-            runs_ahead = self.towers.run_behind and self._all_reduce is exchange.alone
-            return self._reached_by((self._one_by_one if runs_ahead else self._in_a_loop)(step, last, asked))
-
-    def _in_a_loop(self, step: int, last: int, asked: float) -> Outcome:
-        """The steps in one call of TensorFlow, which takes the least time of the host."""
-        # What has no device of its own lies on the host: on the first GPU, the loop would wait for its own counter.
-        with self.towers.on_host(), self._placed():
-            steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
-            return self._steps(self._iterators, *steps, tf.constant(asked, tf.float32)).as_numpy()
+            if self.towers.run_behind and self._all_reduce is exchange.alone:
+                return self._reached_by(self._one_by_one(step, step + 1 if asked else last, asked))
+            # What has no device of its own lies on the host: on the first GPU, the loop would wait for its own counter.
+            with self.towers.on_host(), self._placed():
+                steps = tf.constant(step, tf.int64), tf.constant(last, tf.int64)
+                outcome = self._steps(self._iterators, *steps, tf.constant(asked, tf.float32))
+            return self._reached_by(outcome.as_numpy())
 
     def _one_by_one(self, step: int, last: int, asked: float) -> Outcome:
         """The steps in a call each, of which the host makes the next while GPUs compute. A loop would wait for them."""
         self._figures.clear()
         now, waited = step, 0.0
-        last = step + 1 if asked else last
         try:
             for now in range(step, last):
                 began = time.perf_counter()
@@ -145,16 +144,15 @@ class Trainer:
 
     def gradient(self, step: int) -> Gradient:
         """The averaged gradient that `step` would apply to the present parameters."""
-        with self._explained(step, step + 1):
-            with self.towers.on_host():
-                loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
+        with self._explained(step, step + 1), self.towers.on_host():
+            loss, gradients = self._gradient_alone(tf.constant(step, tf.int64))
         named = zip(self._trained, gradients, strict=True)
         return Gradient(float(loss), {name: gradient.numpy() for name, gradient in named})
 
     def graph(self) -> tf.compat.v1.GraphDef:
-        """The graph of one step, with devices and shapes, as the first call traced it."""
+        """The graph of one step, with devices and shapes, as the first call traced it, without calls of functions."""
         assert self._step_graph is not None, "there has been no step"
-        return self._step_graph.as_graph_def(add_shapes=True)
+        return inlined(self._step_graph.as_graph_def(add_shapes=True))
 
     # --- one call of TensorFlow: steps first, first + 1, ... last - 1 ---
 

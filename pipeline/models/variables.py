@@ -1,12 +1,8 @@
 """A model's non-trainable variables: the states of seed generators, and running statistics."""
 
-import functools
 import re
-from typing import Any
 
 import keras
-import tensorflow as tf
-from keras.random import SeedGenerator
 
 from pipeline.errors import UsageError
 
@@ -43,20 +39,3 @@ def trained_of(model: keras.Model, frozen: re.Pattern[str] | None) -> list[keras
 def seeds_of(model: keras.Model) -> list[keras.Variable]:
     """The model's seed states, one for every random layer."""
     return [v for v in model.non_trainable_variables if is_seed(v)]
-
-
-def keep_seeds_on_host(model: keras.Model) -> None:
-    """Lets the model's random layers make their seeds on the host, where TensorFlow's kernels for GPUs want them.
-
-    Keras makes them on the layer's device, from which they would come back while all kernels wait.
-    """
-    for layer in model._flatten_layers():
-        for generator in filter(lambda value: isinstance(value, SeedGenerator), vars(layer).values()):
-            generator.next = functools.partial(_next_on_host, generator)
-
-
-def _next_on_host(generator: SeedGenerator, **options: Any) -> tf.Tensor:
-    """The generator's next seed, [2] int32, as Keras makes one of it."""
-    with tf.device("/device:CPU:0"), tf.name_scope("seeds/"):  # the scope of no tower
-        seed = SeedGenerator.next(generator, **options)
-        return tf.cast(tf.math.floormod(seed, tf.int32.max - 1), tf.int32)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 # The first rule that matches a name renames it.
 _RULES = [
-    (re.compile(r"(tower_\d+/shard_\d+)/gradients/(?:\1/)?"), r"\1/gradient/"),
+    (re.compile(r"(tower_\d+/shard_\d+)/(?:Stateful)?PartitionedCall/model/gradients/(?:model/)?"), r"\1/gradient/"),
+    (re.compile(r"(tower_\d+/shard_\d+)/(?:Stateful)?PartitionedCall/model/"), r"\1/model/"),
     (re.compile(r"(tower_\d+|shared)/((?:Read|Identity)[^/]*)"), r"\1/parameters/\2"),
     (re.compile(r"(?=tower_\d+/|shared/)"), ""),
     (re.compile(r"(?:while/)?"), "host/"),

@@ -5,7 +5,6 @@ import contextlib
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from small_run import trainer
 
 from pipeline.engine import gradients
