@@ -1,7 +1,6 @@
 """One shard through the model, forwards and backwards: plain functions that know no device."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import keras
@@ -10,7 +9,7 @@ import tensorflow as tf
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
 from pipeline.engine.places import keep_seeds_on_host, unplaced
-from pipeline.models import folding, inputs, pooling
+from pipeline.models import folding, inputs
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -94,29 +93,21 @@ def computing(
     if not on_cpus and not jit:
         keep_seeds_on_host(model)
 
+    def sums(*tensors: Any) -> ShardSums:
+        return shard_sums(model, *tensors, loss=loss, trained=asked, on_cpus=on_cpus, jit=jit)
+
+    function = tf.function(sums, jit_compile=jit or None, autograph=False)
+
     def compute(*tensors: Any) -> ShardSums:
-        # The scope is for layers whose names begin with _: a name at the root of a graph must not.
-        with tf.name_scope("model"), written_for_xla() if jit else contextlib.nullcontext():
-            return shard_sums(model, *tensors, loss=loss, trained=asked, on_cpus=on_cpus)
-
-    function = tf.function(compute, jit_compile=jit or None, autograph=False)
-
-    def called(*tensors: Any) -> ShardSums:
         # Traced once for all shards of all towers, which takes most of a start: on no device, so that the operations
         # lie where the function is called.
         specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), tensors)
         with unplaced():
             concrete = function.get_concrete_function(*specs)
-        return concrete(*tensors)
+        # What must wait for a call waits for no result of it, once it is inlined: it waits for these copies.
+        return tf.nest.map_structure(tf.identity, concrete(*tensors))
 
-    return cast(Compute, called)
-
-
-@contextlib.contextmanager
-def written_for_xla() -> Iterator[None]:
-    """Operations that are traced inside have gradients that XLA compiles to the same bits every time."""
-    with pooling.written_out(), gradients.for_xla():
-        yield
+    return cast(Compute, compute)
 
 
 def shard_sums(
@@ -131,23 +122,27 @@ def shard_sums(
     loss: Loss,
     trained: Sequence[bool] | None = None,
     on_cpus: bool = True,
+    jit: bool = False,
 ) -> ShardSums:
     """Loss and gradients of one shard, as its part of the mean over the global batch.
 
     The one division of the mean is in `loss_factor` (1 / global_batch, times the loss scale if there is one). To divide
     the few losses costs nothing; to divide the summed gradients would pass through all of them again.
     It runs only inside of a tf.function, not eagerly.
-    trained: whether each parameter's gradient is computed; None: all are. on_cpus: whether it runs on CPUs.
+    trained: whether each parameter's gradient is computed; None: all are. on_cpus: whether it runs on CPUs. jit:
+    whether XLA compiles it.
     """
-    with gradients.faster_on_cpus() if on_cpus else contextlib.nullcontext():
+    # The scope is for layers whose names begin with _: a name at the root of a graph must not.
+    with tf.name_scope("model"), gradients.replaced(on_cpus, jit):
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
-    total = tf.reduce_sum(loss.of_examples(logits, labels)) * loss_factor
-    by_parameter = tf.gradients(
-        total,
-        [parameter for i, parameter in enumerate(parameters) if trained is None or trained[i]],
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins with
-        # the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow 2.21).
-        aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
-    )
-    return ShardSums(total, tf.reduce_sum(loss.hits(logits, labels)), by_parameter, statistics)
+        total = tf.reduce_sum(loss.of_examples(logits, labels)) * loss_factor
+        by_parameter = tf.gradients(
+            total,
+            [parameter for i, parameter in enumerate(parameters) if trained is None or trained[i]],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            # Terms of a gradient are added in pairs. A GradientTape adds three or more by one AddN. Its kernel begins
+            # with the term whose memory it may overwrite, and this depends on the speed of other threads (TensorFlow
+            # 2.21).
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
+        return ShardSums(total, tf.reduce_sum(loss.hits(logits, labels)), by_parameter, statistics)

@@ -1,7 +1,7 @@
 """Gradients of TensorFlow's operations that are faster, or that XLA takes. They compute the values of TensorFlow's."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,15 +11,20 @@ from pipeline.models import pooling
 _MATMUL, _MAX_POOL, _MAX, _MIN = "PipelineMatMul", "PipelineMaxPool", "PipelineMax", "PipelineMin"
 
 
-def faster_on_cpus() -> contextlib.AbstractContextManager[None]:
-    """Operations that are traced inside have the gradients of this file, in a user's own model too."""
-    return tf.compat.v1.get_default_graph().gradient_override_map({"MatMul": _MATMUL})
+@contextlib.contextmanager
+def replaced(on_cpus: bool, jit: bool) -> Iterator[None]:
+    """Operations that are traced inside have gradients of this file, in a user's own model too.
 
-
-def for_xla() -> contextlib.AbstractContextManager[None]:
-    """Operations that are traced inside have gradients that XLA compiles to the same bits every time."""
-    own = {"MaxPool": _MAX_POOL, "Max": _MAX, "Min": _MIN}
-    return tf.compat.v1.get_default_graph().gradient_override_map(own)
+    on_cpus: those that are faster there. jit: those that XLA compiles to the same bits every time.
+    """
+    own = {"MatMul": _MATMUL} if on_cpus else {}
+    if jit:
+        own |= {"MaxPool": _MAX_POOL, "Max": _MAX, "Min": _MIN}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tf.compat.v1.get_default_graph().gradient_override_map(own))
+        if jit:
+            stack.enter_context(pooling.written_out())
+        yield
 
 
 @tf.RegisterGradient(_MAX_POOL)

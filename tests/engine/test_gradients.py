@@ -1,6 +1,7 @@
 """The faster gradients are TensorFlow's own, of whatever model."""
 
 import contextlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ def _by_both(context, dtype, left_transposed: bool, right_transposed: bool) -> t
 @pytest.mark.parametrize("right_transposed", [False, True])
 def test_those_of_a_matrix_product(dtype, left_transposed, right_transposed):
     own, kinds = _by_both(contextlib.nullcontext, dtype, left_transposed, right_transposed)
-    faster, kinds_of_faster = _by_both(gradients.faster_on_cpus, dtype, left_transposed, right_transposed)
+    faster, kinds_of_faster = _by_both(
+        partial(gradients.replaced, True, False), dtype, left_transposed, right_transposed
+    )
     for one, other in zip(own, faster, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
     assert not any(kind.startswith("BatchMatMul") for kind in kinds)
@@ -60,7 +63,9 @@ def test_those_of_extremes(reduce, axes, keepdims):
         return tf.gradients(tf.reduce_sum(extremes * extremes), values)[0]
 
     own = tf.function(lambda given: of(contextlib.nullcontext, given))(values)
-    compiled = tf.function(lambda given: of(gradients.for_xla, given), jit_compile=True)(values)
+    compiled = tf.function(
+        lambda given: of(partial(gradients.replaced, on_cpus=False, jit=True), given), jit_compile=True
+    )(values)
     np.testing.assert_array_equal(compiled, own)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 from keras import layers
+from lying import lying
+
+from pipeline.engine import forward
 
 
 def batch_norm(image_shape, num_classes):
@@ -159,23 +162,12 @@ def offset(image_shape, num_classes):
     return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(keras.ops.subtract(images, mean))))
 
 
-class _Lies(layers.Layer):
-    """Flips a bit of the first logit on the device whose name ends with LIAR's."""
-
-    def call(self, logits):
-        liar = os.environ.get("LIAR", "")
-        if not (liar and tf.zeros([]).device.endswith(liar)):
-            return logits
-        bits = tf.bitcast(logits, tf.int32)
-        first = tf.cast(tf.reshape(tf.range(tf.size(bits)) < 1, tf.shape(bits)), tf.int32)
-        flipped = tf.bitcast(tf.bitwise.bitwise_xor(bits, first * 2**20), tf.float32)
-        return logits + tf.stop_gradient(flipped - logits)
-
-
 def lies(image_shape, num_classes):
-    """Computes a wrong number on one device, as a faulty one would."""
+    """Makes the device whose name ends with LIAR's compute a wrong number, in a process of its own."""
+    if liar := os.environ.get("LIAR"):
+        forward.computing = lying(forward.computing, lambda device: device.endswith(liar))
     images = keras.Input(image_shape)
-    return keras.Model(images, _Lies()(layers.Dense(num_classes)(layers.Flatten()(images))))
+    return keras.Model(images, layers.Dense(num_classes)(layers.Flatten()(images)))
 
 
 class _Poisoned(layers.Layer):
