@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import tensorflow as tf
 from tensorflow.python.eager import context  # as in tf.summary.trace_on: no public function returns these graphs
 
+from pipeline.engine.places import ON_HOST
 from pipeline.errors import UsageError
 from pipeline.text.tables import aligned
 
@@ -34,7 +35,7 @@ _HEADING = """\
 The variables and operations of each device, from the graphs as placed. The operations of the host belong to no tower,
 and neither do those that only carry values: constants, transfers between devices, reads, loops and branches.
 """
-_TOWER = re.compile(r"(?:^|/)tower_(\d+)(?:_\d+)?(?:/|$)")
+_TOWER = re.compile(rf"(?:^|/)tower_(\d+)(?:_\d+)?(?:/|$)(?!.*/?{ON_HOST}/)")
 
 
 @dataclasses.dataclass(frozen=True)

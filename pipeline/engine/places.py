@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras.random import SeedGenerator
 
+ON_HOST = "on_host"  # the scope of operations that belong to no tower, though the name of one stands before it
+
 
 @contextlib.contextmanager
 def unplaced() -> Iterator[None]:
@@ -29,6 +31,6 @@ def keep_seeds_on_host(model: keras.Model) -> None:
 
 def _next_on_host(generator: SeedGenerator, **options: Any) -> tf.Tensor:
     """The generator's next seed, [2] int32, as Keras makes one of it."""
-    with tf.device("/device:CPU:0"), tf.name_scope("seeds/"):  # the scope of no tower
+    with tf.device("/device:CPU:0"), tf.name_scope(f"{ON_HOST}/"):
         seed = SeedGenerator.next(generator, **options)
         return tf.cast(tf.math.floormod(seed, tf.int32.max - 1), tf.int32)

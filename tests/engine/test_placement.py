@@ -170,6 +170,7 @@ def graph(*nodes: tuple[str, str, str]) -> tf.compat.v1.GraphDef:
     [
         ("tower_3/conv1/Conv2D", 3),
         ("while/body/_12/while/tower_3/shard_0/conv1/Conv2D", 3),
+        ("while/body/_12/tower_0/shard_0/PartitionedCall/on_host/FloorMod", None),
         ("while/body/_12/gradient_tape/while/tower_3/shard_0/conv1/Conv2D/Conv2DBackpropFilter", 3),
         ("while/tower_3/gradient_tape/conv1/ReluGrad", 3),
         ("while/tower_3_1/apply/ResourceApplyAdam", 3),
