@@ -1,11 +1,10 @@
 """What one worker sends in the sum of a vector over all workers, by algorithm. PURE."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmarks.cost.hosts import Host
-from benchmarks.cost.networks import BUCKET, ELEMENT, LARGE_BUCKET, MANY
+from benchmarks.cost.networks import ELEMENT
 from pipeline.engine import reduce
 
 
@@ -40,14 +39,24 @@ Algorithm = Callable[[int, int], Traffic]  # (elements, workers)
 
 
 def exact(elements: int, workers: int) -> Traffic:
-    """The exact all-reduce as it is: an all-to-all, in which all pairs speak at once, and a gather in a ring.
+    """The exact all-reduce as it is: in each stage a group exchanges parts, and in the end gathers sums in a ring.
 
     Two workers use the ring, since two numbers can be added in one order only.
     """
     if workers <= 2:
         return ring(elements, workers)
-    others, part = workers - 1, ELEMENT * reduce.part_size(elements, workers)
-    return Traffic(1 + others, 2 * others, 2 * others * part, ELEMENT * elements)
+    return _in_stages(elements, workers, reduce.stages(workers))
+
+
+def at_once(elements: int, workers: int) -> Traffic:
+    """One stage of all workers: what the exact sum is for an odd number of them."""
+    return ring(elements, workers) if workers <= 2 else _in_stages(elements, workers, [workers])
+
+
+def _in_stages(elements: int, workers: int, stages: Sequence[int]) -> Traffic:
+    messages = 2 * sum(size - 1 for size in stages)
+    sent = 2 * (workers - 1) * ELEMENT * reduce.part_size(elements, workers)
+    return Traffic(sum(stages), messages, sent, ELEMENT * elements)
 
 
 def ring(elements: int, workers: int) -> Traffic:
@@ -56,30 +65,7 @@ def ring(elements: int, workers: int) -> Traffic:
     return Traffic(2 * others, 2 * others, 2 * others / workers * ELEMENT * elements, 0.0)
 
 
-def halving(elements: int, workers: int) -> Traffic:
-    """Recursive halving and doubling (Thakur, Rabenseifner & Gropp 2005): adds along the same tree. Not built.
-
-    For a power of two of workers; others need one exchange more on each side.
-    """
-    rounds, others = math.ceil(math.log2(workers)), workers - 1
-    extra = 2 * (workers != 1 << rounds)
-    sent = 2 * others / workers * ELEMENT * elements
-    return Traffic(2 * rounds + extra, 2 * rounds + extra, sent, ELEMENT * elements if workers > 1 else 0.0)
-
-
-class Way(NamedTuple):
-    """A way to sum a gradient."""
-
-    algorithm: Algorithm
-    many: int = BUCKET  # elements in a bucket at most, from MANY workers on
-
-    def bucket_size(self, workers: int) -> int:
-        """Elements in a bucket at most."""
-        return self.many if workers >= MANY else BUCKET
-
-
-EXACT, RING = Way(exact, LARGE_BUCKET), Way(ring)
-WAYS = {"exact": EXACT, "exact, 4 MiB": Way(exact), "ring": RING, "halving": Way(halving)}
+WAYS: dict[str, Algorithm] = {"exact": exact, "all at once": at_once, "ring": ring}
 
 
 def seconds(traffic: Traffic, host: Host, sharing: float) -> Seconds:

@@ -19,7 +19,6 @@ MEMBER_BYTES = 150  # of a device, where TensorFlow names the members of a group
 SILENT_S, RESTART_S = 2.5, 1.0  # until a silent worker counts as gone; a supervisor's first pause
 
 _BY_GROUPS = "groups of workers, of which one speaks for all"
-_BY_HALVING = "recursive halving and doubling: 2 log2 W messages"
 
 
 class Item(NamedTuple):
@@ -107,12 +106,11 @@ def _of_start(size: Size) -> Iterator[Item]:
 
 
 def _of_steps(size: Size) -> Iterator[Item]:
-    buckets = size.network.buckets(collectives.EXACT.bucket_size(size.workers))
-    traffic = [collectives.exact(bucket.elements, size.workers) for bucket in buckets]
+    traffic = [collectives.exact(bucket.elements, size.workers) for bucket in size.network.buckets()]
     hops, messages = sum(one.hops for one in traffic), sum(one.messages for one in traffic)
-    found = step(size.program, size.host, size.workers, collectives.EXACT)
+    found = step(size.program, size.host, size.workers, collectives.exact)
     what = f"the sum: {messages:,} messages, {hops:,} hops"
-    yield Item("step", what, sum(found.waiting), "W^2", _BY_HALVING)
+    yield Item("step", what, sum(found.waiting), "W log W")
     pulses = size.neighbours * size.word_s / PULSE_S
     yield Item("second", "pulses with neighbours", pulses, "W^2 log W", _BY_GROUPS, beside=True)
     told = fingers.TO_CHIEF_A_PULSE * size.word_s / PULSE_S if fingers.hops(size.workers) > 1 else 0.0

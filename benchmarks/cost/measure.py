@@ -53,10 +53,14 @@ def of_two(link: str = "") -> tuple[dict[str, float], float]:
 class _Silent:
     """Stands for collectives.Group: it gives back what it is given, so that only the worker's own work is left."""
 
-    size = WORKERS
+    def __init__(self, size: int = WORKERS):
+        self.size = size
+
+    def subgroup(self, key: int, size: int) -> "_Silent":
+        return _Silent(size)
 
     def ranked(self, index: int, instance: int) -> list[int]:
-        return list(range(WORKERS))
+        return list(range(self.size))
 
     def exchange(self, parts, instance: int):
         return parts
@@ -64,7 +68,7 @@ class _Silent:
     def gather(self, value, instance: int):
         import tensorflow as tf
 
-        return tf.tile(value, [WORKERS])
+        return tf.tile(value, [self.size])
 
 
 def handled_byte_s() -> float:

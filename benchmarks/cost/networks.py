@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from pipeline.engine import reduce
 
-# Elements, and workers from whom on buckets are large, as in pipeline.workers.gradient_sum.
-BUCKET, LARGE_BUCKET, MANY = 1 << 20, 1 << 23, 64
+BUCKET = 1 << 20  # elements, as in pipeline.workers.gradient_sum
 ELEMENT = 4  # bytes
 _BLOCKS_OF_50 = (3, 4, 6, 3)
 _NORMALIZED = 3  # tensors of a convolution without bias that is normalized
@@ -45,8 +44,8 @@ class Network:
         """The size of a checkpoint with Adam's two slots."""
         return ELEMENT * (3 * self.elements + self.statistics)
 
-    def buckets(self, most: int = BUCKET) -> list[Bucket]:
-        """The buckets, of so many elements at most, in the order in which they travel.
+    def buckets(self) -> list[Bucket]:
+        """The buckets in the order in which they travel.
 
         A third of a layer's products is in the forward pass, two thirds are in the backward pass.
         """
@@ -56,7 +55,7 @@ class Network:
             done += 2 * layer.products
             sizes += reversed(layer.tensors)
             ready += [done / total] * len(layer.tensors)
-        packed = reduce.buckets(sizes, most)
+        packed = reduce.buckets(sizes, BUCKET)
         return [Bucket(sum(sizes[i] for i in members), ready[members[-1]]) for members in packed]
 
 

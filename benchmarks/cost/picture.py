@@ -10,11 +10,11 @@ from pipeline.reporting.scales import Scale
 
 WIDTH, HEIGHT, ACROSS = 430, 250, 2  # pixels of a panel; panels in a row
 LEFT, RIGHT, TOP, BOTTOM, LINE = 44, 100, 46, 40, 14  # LINE: between two lines of text
-KINDS = {"exact": "exact", "exact, 4 MiB": "small", "ring": "ring", "halving": "halving"}
+KINDS = {"exact": "exact", "all at once": "at-once", "ring": "ring"}
 LINES = """
   .line { fill: none; stroke-width: 2; } .grid { stroke: #8884; stroke-width: 1; }
-  .exact { stroke: #2a78d6; } .small { stroke: #2a78d6; stroke-dasharray: 6 4; }
-  .ring { stroke: #d9622b; } .halving { stroke: #1a9a6c; stroke-dasharray: 6 4; }
+  .exact { stroke: #2a78d6; } .at-once { stroke: #2a78d6; stroke-dasharray: 6 4; }
+  .ring { stroke: #d9622b; }
   .left { text-anchor: end; } .middle { text-anchor: middle; }
 """
 
@@ -45,8 +45,8 @@ def panel(scenario: Scenario) -> str:
     for workers in WORKERS[::2]:
         parts.append(text(across.at(workers), HEIGHT - BOTTOM + 20, f"{workers:,}", "soft middle"))
     ends = []
-    for name, way in WAYS.items():
-        shares = [efficiency(scenario.program, scenario.host, workers, way) for workers in WORKERS]
+    for name, algorithm in WAYS.items():
+        shares = [efficiency(scenario.program, scenario.host, workers, algorithm) for workers in WORKERS]
         places = [f"{across.at(w):.1f} {upwards.at(share):.1f}" for w, share in zip(WORKERS, shares, strict=True)]
         parts.append(f'<path d="M{"L".join(places)}" class="line {KINDS[name]}"/>')
         ends.append((upwards.at(shares[-1]), name))

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from benchmarks.cost import collectives
-from benchmarks.cost.collectives import NO_TIME, Seconds, Way
+from benchmarks.cost.collectives import NO_TIME, Algorithm, Seconds
 from benchmarks.cost.hosts import Host
 from benchmarks.cost.networks import ELEMENT, Network
 
@@ -43,7 +43,7 @@ class Step:
         return self.examples / self.seconds
 
 
-def step(program: Program, host: Host, workers: int, way: Way) -> Step:
+def step(program: Program, host: Host, workers: int, algorithm: Algorithm) -> Step:
     """One step of all workers, in which each does the same at the same time.
 
     Buckets travel one after the other, each once its last gradient is there. What a sum takes of the processor delays
@@ -53,11 +53,11 @@ def step(program: Program, host: Host, workers: int, way: Way) -> Step:
     passes = program.computing(sharing)
     free = delayed = 0.0  # when the last sum was done; what sums have taken from the passes until then
     whole = NO_TIME
-    for bucket in program.network.buckets(way.bucket_size(workers)):
+    for bucket in program.network.buckets():
         tree = _tree_s(bucket.elements, host)
         began = max(free, passes * bucket.ready + delayed + tree)
         if workers > 1:
-            traffic = way.algorithm(bucket.elements, workers)
+            traffic = algorithm(bucket.elements, workers)
             took = collectives.seconds(traffic, host, sharing)
             left = max(0.0, passes + delayed - began)
             delayed += min(left, collectives.processor_seconds(traffic, host, sharing))
@@ -69,10 +69,10 @@ def step(program: Program, host: Host, workers: int, way: Way) -> Step:
     return Step(passes + program.update_s * sharing, inside, waiting, examples)
 
 
-def efficiency(program: Program, host: Host, workers: int, way: Way) -> float:
+def efficiency(program: Program, host: Host, workers: int, algorithm: Algorithm) -> float:
     """The speed beside as many times that of one worker with the same towers."""
-    alone = step(program, host, 1, way).images_per_s
-    return step(program, host, workers, way).images_per_s / (workers * alone)
+    alone = step(program, host, 1, algorithm).images_per_s
+    return step(program, host, workers, algorithm).images_per_s / (workers * alone)
 
 
 def _tree_s(elements: int, host: Host) -> float:

@@ -11,7 +11,7 @@ from benchmarks.cost.scenarios import WORKERS, Scenario
 from benchmarks.cost.step import Program, efficiency, step
 from benchmarks.tables import columns, figure
 
-PROGRAMS = {"ours": collectives.EXACT, "ours, fast": collectives.RING}  # of benchmarks.layouts
+PROGRAMS = {"ours": collectives.exact, "ours, fast": collectives.ring}  # of benchmarks.layouts
 BITS_PER_S = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 PAYLOAD = (
     1448 / 1514
@@ -26,8 +26,8 @@ def steps(scenario: Scenario) -> str:
 
 
 def _row(scenario: Scenario, workers: int) -> list[str]:
-    found = step(scenario.program, scenario.host, workers, collectives.EXACT)
-    linear = [efficiency(scenario.program, scenario.host, workers, way) for way in WAYS.values()]
+    found = step(scenario.program, scenario.host, workers, collectives.exact)
+    linear = [efficiency(scenario.program, scenario.host, workers, algorithm) for algorithm in WAYS.values()]
     shares = [part / found.seconds for part in (found.computing, found.towers, *found.waiting)]
     return [f"{workers:,}", f"{found.images_per_s:,.0f}", *(f"{one:.0%}" for one in [*linear, *shares])]
 

@@ -21,12 +21,21 @@ def tree(leaves: Sequence[Node], add: Callable[[Node, Node], Node]) -> Node:
     return level[0]
 
 
-def part_size(elements: int, workers: int) -> int:
-    """Elements in the part of a vector that each of the workers adds: equal ones, which hold all of it together.
+def stages(count: int) -> list[int]:
+    """The sizes of the groups in which so many members add along `tree`, stage by stage: [2, 2, 3] for 12.
 
-    Each worker gets the others' values of its part, adds them along `tree`, and sends the sums to the others. So it
-    sends 2 (workers - 1) parts in all, as in a ring (reduce-scatter and all-gather, Thakur, Rabenseifner & Gropp 2005),
-    for any number of workers. Parts are multiples of ALIGNED, for the price of some zeros at the end.
+    In the first stage pairs of neighbours add, in the next one pairs of pairs, for as long as there are only pairs; in
+    the last stage the groups that are left, an odd number, add along the tree of their own.
+    """
+    pairs = (count & -count).bit_length() - 1
+    rest = count >> pairs
+    return [2] * pairs + [rest] * (rest > 1)
+
+
+def part_size(elements: int, workers: int) -> int:
+    """Elements in the part of a vector that each of the workers adds in the end: equal ones, which hold all of it.
+
+    Parts are multiples of ALIGNED, for the price of some zeros at the end.
     """
     return -(-elements // (workers * ALIGNED)) * ALIGNED
 

@@ -1,5 +1,6 @@
 """TensorFlow's collectives over all workers: the only file that calls them."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,13 @@ class Group:
         self.size = size
         # It puts the device's collectives into one order: two at a time can wait for each other.
         self._token = tf.Variable(0.0, name="ordering_token")
+
+    def subgroup(self, key: int, size: int) -> "Group":
+        """Some of these members, as a group of its own; its collectives and this one's keep one order."""
+        among = copy.copy(self)
+        among._group = {**self._group, "group_key": key, "group_size": size}
+        among.size = size
+        return among
 
     def sum(self, value: tf.Tensor, instance: int) -> tf.Tensor:
         """The sum of all members' values, in an order that depends on their number."""

@@ -34,8 +34,7 @@ def test_the_tensors_are_those_of_the_network(network, model):
     real = sorted(math.prod(variable.shape) for variable in made.trainable_variables)
     assert sorted(size for layer in network.layers for size in layer.tensors) == real
     assert network.statistics == sum(math.prod(variable.shape) for variable in statistics_of(made))
-    ours = (networks.BUCKET, networks.LARGE_BUCKET, networks.MANY)
-    assert ours == (gradient_sum.BUCKET, gradient_sum.LARGE_BUCKET, gradient_sum.MANY)
+    assert networks.BUCKET == gradient_sum.BUCKET
 
 
 @pytest.mark.parametrize("network", [CONVOLUTIONAL, RESNET50])
@@ -47,11 +46,13 @@ def test_buckets_hold_all_elements_in_the_order_of_the_backward_pass(network):
 
 
 def test_what_a_worker_sends_by_hand():
-    assert collectives.exact(1280, 4) == Traffic(hops=1 + 3, messages=6, sent=6 * 4 * 320, handled=4 * 1280)
+    assert collectives.exact(1280, 4) == Traffic(hops=4, messages=4, sent=6 * 4 * 320, handled=4 * 1280)
+    assert collectives.exact(1152, 12) == Traffic(hops=2 + 2 + 3, messages=8, sent=22 * 4 * 96, handled=4 * 1152)
+    assert collectives.at_once(1280, 4) == Traffic(hops=1 + 3, messages=6, sent=6 * 4 * 320, handled=4 * 1280)
+    assert collectives.at_once(1440, 3) == collectives.exact(1440, 3)
     assert collectives.ring(1280, 4) == Traffic(hops=6, messages=6, sent=6 * 4 * 320, handled=0)
-    assert collectives.halving(1280, 4) == Traffic(hops=4, messages=4, sent=6 * 4 * 320, handled=4 * 1280)
     assert collectives.exact(1280, 2) == collectives.ring(1280, 2)
-    assert {algorithm(1280, 1).sent for algorithm in (collectives.exact, collectives.ring, collectives.halving)} == {0}
+    assert {algorithm(1280, 1).sent for algorithm in collectives.WAYS.values()} == {0}
 
 
 # Two tensors of 2^20 elements: that of the second layer is there after 2/3 of the passes, the first layer's at the end.
@@ -65,24 +66,24 @@ def program(passes_s: float, update_s: float = 0.0) -> Program:
 
 def test_a_step_of_two_workers_by_hand():
     host = Host("", Link(hop_s=0.0, bytes_per_s=SENT))  # a second for each tensor
-    found = step(program(6.0, update_s=0.5), host, 2, collectives.RING)
+    found = step(program(6.0, update_s=0.5), host, 2, collectives.ring)
     assert found.seconds == pytest.approx(6 + 1 + 0.5, rel=1e-3)  # the first one's second passes behind the passes
     assert found.waiting.sent == pytest.approx(1.0, rel=1e-3) and sum(found.waiting) == found.waiting.sent
     assert found.images_per_s == 20 / found.seconds
-    late = step(program(1.5), host, 2, collectives.RING)  # there after 1 s; its second ends after the passes
+    late = step(program(1.5), host, 2, collectives.ring)  # there after 1 s; its second ends after the passes
     assert late.seconds == pytest.approx(1.0 + 1 + 1, rel=1e-3)
 
 
 def test_a_sum_that_takes_the_processor_hides_behind_nothing():
     host = Host("", Link(hop_s=0.0, byte_s=1 / SENT))
-    assert step(program(6.0), host, 2, collectives.RING).seconds == pytest.approx(6 + 2, rel=1e-3)
+    assert step(program(6.0), host, 2, collectives.ring).seconds == pytest.approx(6 + 2, rel=1e-3)
     shared = dataclasses.replace(host, cores=1, crowding=1.5)  # two workers on one core
-    assert step(program(6.0), shared, 2, collectives.RING).seconds == pytest.approx(2 * 1.5 * (6 + 2), rel=1e-3)
+    assert step(program(6.0), shared, 2, collectives.ring).seconds == pytest.approx(2 * 1.5 * (6 + 2), rel=1e-3)
 
 
 def test_towers_add_in_a_tree_and_get_copies():
     host = Host("", Link(hop_s=0.0), towers=8, inside=Link(hop_s=0.0, bytes_per_s=SENT))
-    found = step(program(6.0), host, 1, collectives.EXACT)
+    found = step(program(6.0), host, 1, collectives.exact)
     assert found.towers == pytest.approx(3 + 7 * 2, rel=1e-3)  # the last tensor's tree; seven copies of both tensors
     assert found.examples == 80
 
@@ -99,6 +100,7 @@ def size(workers: int, **flags) -> Size:
 
 def test_growth_is_as_it_is_said_and_what_grows_faster_than_w_log_w_has_a_proposal():
     few, many = (job.items(size(workers)) for workers in (1 << 20, 1 << 21))
+    few, many = ([item for item in items if item.event != "step"] for items in (few, many))
     logarithm = math.log2(21 / 20)
     growths = {"1": 0, "W": 1, "W log W": 1 + logarithm, "W log^2 W": 1 + 2 * logarithm, "W^2": 2}
     growths |= {"W^2 log W": 2 + logarithm, "W^2 log^2 W": 2 + 2 * logarithm}
@@ -106,6 +108,13 @@ def test_growth_is_as_it_is_said_and_what_grows_faster_than_w_log_w_has_a_propos
         doublings = math.log2(after.seconds / before.seconds)  # of one worker's work
         assert doublings == pytest.approx(max(0, growths[after.growth] - (not after.by_one)), abs=0.05), after
         assert bool(after.proposal) == (growths[after.growth] >= 2), after
+
+
+def test_a_worker_sends_two_messages_more_for_twice_as_many_workers_and_waits_for_as_many():
+    few, many = collectives.exact(1 << 20, 512), collectives.exact(1 << 20, 1024)
+    assert (many.messages - few.messages, many.hops - few.hops) == (2, 2)
+    [item] = [item for item in job.items(size(1024)) if item.event == "step"]
+    assert item.growth == "W log W" and f"{20 * len(RESNET50.buckets())} messages" in item.what
 
 
 def test_events_are_the_sums_of_what_the_training_waits_for():
@@ -130,7 +139,7 @@ def test_measured_layouts_stand_beside_what_is_predicted_of_their_own_one_worker
     passes_s = 64 / 1000 - FOUND["update_s"]
     alone = Program(CONVOLUTIONAL, passes_s / 64, FOUND["update_s"], 64)
     here = hosts.here(FOUND, 1e6 * tables.PAYLOAD)
-    expected = [step(alone, here, 4, way).images_per_s for way in (collectives.EXACT, collectives.RING)]
+    expected = [step(alone, here, 4, way).images_per_s for way in (collectives.exact, collectives.ring)]
     names = ["ours, 4 workers, 8mbit", "ours, fast, 4 workers, 8mbit"]
     assert tables.beside(FOUND, told) == list(zip(names, (10.0, 9.0), map(pytest.approx, expected), strict=True))
 

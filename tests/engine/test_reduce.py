@@ -36,27 +36,25 @@ def test_the_order_shows_in_the_bits():
 # --- over workers ---
 
 
-def over_workers(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """What every worker has in the end, and the elements that each has sent, if each adds its own part."""
-    workers, elements = values.shape
-    part = reduce.part_size(elements, workers)
-    parts = np.pad(values, ((0, 0), (0, part * workers - elements))).reshape(workers, workers, part)
-    sums = [reduce.tree(list(parts[:, own]), np.add) for own in range(workers)]
-    return np.concatenate(sums)[:elements], 2 * (workers - 1) * part
+def bracketed_in_stages(count: int) -> str:
+    """What each member has after all stages, if in each it adds with the members beside it at the stage's stride."""
+    nodes, stride = [str(i) for i in range(count)], 1
+    for size in reduce.stages(count):
+        firsts = [i - i // stride % size * stride for i in range(count)]
+        groups = [[nodes[first + place * stride] for place in range(size)] for first in firsts]
+        nodes, stride = [reduce.tree(group, lambda a, b: f"({a}+{b})") for group in groups], stride * size
+    assert len(set(nodes)) == 1
+    return nodes[0]
 
 
-@pytest.mark.parametrize("workers", range(1, 65))
-def test_parts_have_the_bits_of_the_tree_and_cost_what_a_ring_does(workers):
-    elements = 5000 * workers + 1
-    draws = np.random.default_rng(workers)
-    values = np.float32(draws.normal(size=(workers, elements)) * 10.0 ** draws.integers(-6, 7, (workers, elements)))
-    tree = reduce.tree(list(values), np.add)
-    total, sent = over_workers(values)
-    assert total.tobytes() == tree.tobytes()
-    ring = 2 * (workers - 1) / workers * elements
-    assert ring <= sent <= 1.01 * ring
-    if workers > 2:
-        assert tree.tobytes() != sum(values[::-1]).tobytes(), "any order would do: the test shows nothing"
+@pytest.mark.parametrize("workers", [*range(1, 65), 96, 1000, 1023, 1024])
+def test_stages_add_along_the_tree(workers):
+    assert bracketed_in_stages(workers) == bracketed(workers)
+
+
+def test_stages_are_pairs_as_long_as_there_are_only_pairs():
+    found = {count: reduce.stages(count) for count in (1, 2, 3, 8, 12, 1000, 1024)}
+    assert found == {1: [], 2: [2], 3: [3], 8: [2] * 3, 12: [2, 2, 3], 1000: [2, 2, 2, 125], 1024: [2] * 10}
 
 
 @pytest.mark.parametrize("workers", (1, 2, 3, 8))
