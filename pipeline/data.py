@@ -75,6 +75,8 @@ def convert(config: Config, directory: Path) -> None:
     from pipeline.datasets import converting
 
     splits = sources.open_splits(config)
+    if splits.train.weights is not None:
+        raise UsageError(f"{config.source} has weights, which shards do not hold; leave out its column weight")
     with _progress(sum(map(len, vars(splits).values()))) as done:
         converting.convert(splits, directory, flags.value("shard_examples"), done)
     print("\n".join(converting.flags_of(directory, config.multi_label)))

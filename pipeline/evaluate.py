@@ -63,8 +63,8 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     assert tally is not None  # no stop can be asked for here
     step, class_names = restored.manifest.step, assembly.spec.class_names
     print("\n".join(scorecard.lines(split, step, tally, class_names)))
-    if assembly.config.class_weights:
-        print("the loss is without the class weights of the training")
+    if assembly.weighs:
+        print(f"the loss is without the training's weights of {assembly.weighs}")
     print(json.dumps(plain({"event": split, "step": step, **scorecard.as_dict(tally, class_names)})))
 
 

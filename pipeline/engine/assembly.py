@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from pipeline import models, sources
 from pipeline.config import Config
-from pipeline.engine import class_weights, optimizers, state
+from pipeline.engine import class_weights, example_weights, optimizers, state
 from pipeline.engine.evaluation import Evaluator, Gather
 from pipeline.engine.hardware import conditions
-from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy
+from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from pipeline.engine.plan import Plan, Rollback
 from pipeline.engine.sampling import Balanced
 from pipeline.engine.topology import Topology
@@ -24,6 +24,7 @@ from pipeline.metrics.names import Names
 from pipeline.models.variables import trained_of
 from pipeline.sources import fingerprints
 from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
+from pipeline.sources.labels import Weights
 
 
 class Assembly:
@@ -60,12 +61,25 @@ class Assembly:
         return dataclasses.replace(spec, fingerprint=f"{spec.fingerprint}; train class weights={digest}")
 
     @cached_property
-    def loss(self) -> BinaryCrossEntropy | CrossEntropy:
-        """The loss of training. Raises BadDataError for class weights that do not fit the examples."""
+    def loss(self) -> Loss:
+        """The loss of training. Raises BadDataError for weights that do not fit the examples."""
         smoothing, weights = self.config.label_smoothing, self._class_weights
+        loss: Loss = CrossEntropy(smoothing, weights, dense=not self.topology.all_on_cpu)
         if self.config.multi_label:
-            return BinaryCrossEntropy(smoothing, weights)
-        return CrossEntropy(smoothing, weights, dense=not self.topology.all_on_cpu)
+            loss = BinaryCrossEntropy(smoothing, weights)
+        return loss if self.example_weights is None else example_weights.Weighted(loss)
+
+    @cached_property
+    def example_weights(self) -> Weights | None:
+        """The weights of the training examples, whose mean is 1; None: there are none. Raises BadDataError."""
+        return example_weights.of(self.splits.train)
+
+    @property
+    def weighs(self) -> str:
+        """Whose weights the training's loss has, for people; "" if it has none."""
+        of_classes = "classes" if self.config.class_weights else ""
+        of_examples = "examples" if self.splits.train.weights is not None else ""
+        return " and ".join(filter(None, (of_classes, of_examples)))
 
     @cached_property
     def _class_weights(self) -> npt.NDArray[np.float32] | None:

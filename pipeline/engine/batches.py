@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from pipeline import augment
 from pipeline.config import MOST_WHOLE
-from pipeline.engine import chunked_map
+from pipeline.engine import chunked_map, example_weights
 from pipeline.engine.plan import Plan
 from pipeline.sources.base import Source
 from pipeline.sources.decoding import find_broken
+from pipeline.sources.labels import Weights
 
 
 class Batches:
@@ -25,17 +26,22 @@ class Batches:
         augmentation: Sequence[augment.Operation] = (),
         augmented_steps: int = 0,
         multi_label: bool = False,
+        weights: Weights | None = None,
     ):
         """augmented_steps: augmentation ends before this step; 0: it never ends.
 
-        multi_label: whether the source's examples have any number of labels.
+        multi_label: whether the source's examples have any number of labels. weights: of its examples; with them, a
+        label is a row as `example_weights.rows` gives it.
 
         Raises UsageError for an augmentation that does nothing to the source's images.
         """
         self._plan, self._source = plan, source
         self._augmentation, self._augmented_steps = augmentation, augmented_steps
         self._mixes = augment.mixes(augmentation)
-        self._shares = self._mixes or multi_label  # whether a label is a row of shares, one a class
+        # An eager tensor, which a tf.data function captures; an array would become a constant of every graph.
+        self._weights = None if weights is None else tf.constant(weights)
+        self._shares = self._mixes or multi_label or weights is not None  # whether a label is a row
+        self._label_width = len(source.class_names) + (weights is not None)
         augment.check_colours(augmentation, source.image_shape[-1])
 
     def at(self, step: tf.Tensor | int, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
@@ -43,7 +49,7 @@ class Batches:
 
         Returns images [len(shards), shard_batch, height, width, channels] uint8 and labels
         [len(shards), shard_batch] int64; of multi-label data, and with mixup or cutmix,
-        [len(shards), shard_batch, classes] float32.
+        [len(shards), shard_batch, classes] float32; with weights, one number more.
         """
         return self._by_shard(len(shards), *self._examples(step, self._plan.positions(step, shards)))
 
@@ -55,12 +61,15 @@ class Batches:
     def none_of_shard(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Zeros in the place of what `of_shard` gives."""
         size = self._plan.shard_batch
-        labels = tf.zeros([size, len(self._source.class_names)]) if self._shares else tf.zeros([size], tf.int64)
+        labels = tf.zeros([size, self._label_width]) if self._shares else tf.zeros([size], tf.int64)
         return tf.zeros([size, *self._source.image_shape], tf.uint8), labels
 
     def _examples(self, step: tf.Tensor | int, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The examples at positions [n] of a step: images [n, height, width, channels], labels [n] or [n, classes]."""
-        raw, labels = self._source.fetch(self._plan.indices(positions))
+        """The examples at positions [n] of a step: images [n, height, width, channels], labels [n] or rows."""
+        indices = self._plan.indices(positions)
+        raw, labels = self._source.fetch(indices)
+        if self._weights is not None:
+            labels = example_weights.rows(labels, len(self._source.class_names), tf.gather(self._weights, indices))
         augmented, plain = (partial(self._changed, raw, labels, positions, how) for how in (self._augmentation, ()))
         if not self._augmented_steps:
             return augmented()

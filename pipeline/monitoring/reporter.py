@@ -51,13 +51,19 @@ class Reporter:
             + "  ".join(f"{phase} {share:.0%}" for phase, share in shares.items())
         )
 
-    def ending(self, step: int, tally: Tally, peaks_mib: Mapping[str, int], where: Mapping[str, str]) -> str:
-        """The table at the end of a run. peaks_mib: of memory, by device. where: further rows, as its files' paths."""
+    def ending(
+        self, step: int, tally: Tally, peaks_mib: Mapping[str, int], where: Mapping[str, str], weighs: str = ""
+    ) -> str:
+        """The table at the end of a run.
+
+        peaks_mib: of memory, by device. where: further rows, as its files' paths. weighs: whose weights the training's
+        loss has, which the scores' has not.
+        """
         history, metric = self._journal.history, self._config.best_by
         scores = history.validation(metric)
         best = history.best_step(scores, metric)
         scored = tally.scores
-        unweighted = ", without the class weights" if self._config.class_weights else ""
+        unweighted = f", without the weights of {weighs}" if weighs else ""
         rows = {
             "test accuracy": f"{scored.accuracy:.2%} ({tally.wrong:,} of {scored.examples:,} wrong)",
             "test loss": f"{scored.loss:.4f}{unweighted}",

@@ -160,7 +160,7 @@ class Loop:
         run, clock = self._run, self._run.clock
         run.journal.whole_run(step, [hparams.end()])
         peaks, where = devices.peak_mib(run.topology), {**slowest, **run.directory.where()}
-        run.journal.progress(self._reporter.ending(step, tally, peaks, where))
+        run.journal.progress(self._reporter.ending(step, tally, peaks, where, run.assembly.weighs))
         run.journal.result(
             step,
             test_accuracy=tally.scores.accuracy,

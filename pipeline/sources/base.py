@@ -10,7 +10,7 @@ from absl import logging
 from pipeline.errors import UsageError
 from pipeline.sources import fingerprints, images
 from pipeline.sources.fingerprints import Fingerprint
-from pipeline.sources.labels import Labels, of_example
+from pipeline.sources.labels import Labels, Weights, of_example
 
 
 class Original(NamedTuple):
@@ -39,6 +39,11 @@ class Source(Protocol):
     @property
     def labels(self) -> Labels:
         """The classes of all examples: [n], or of multi-label data [n, most], rows filled up with NO_CLASS."""
+        ...
+
+    @property
+    def weights(self) -> Weights | None:
+        """The weights of the examples' losses, as they are given: [n]. None: all weigh as much."""
         ...
 
     def __len__(self) -> int:
@@ -109,6 +114,11 @@ class Slice:
     def labels(self) -> Labels:
         return self._source.labels[self._start : self._start + self._length]
 
+    @property
+    def weights(self) -> Weights | None:
+        weights = self._source.weights
+        return None if weights is None else weights[self._start : self._start + self._length]
+
     def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
         return self._source.fetch(indices + self._start)
 
@@ -140,6 +150,10 @@ class _SamePictures:
     @property
     def labels(self) -> Labels:
         return self._source.labels
+
+    @property
+    def weights(self) -> Weights | None:
+        return self._source.weights
 
 
 class Resized(_SamePictures):

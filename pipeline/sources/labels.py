@@ -10,6 +10,7 @@ NO_CLASS = -1  # fills the rows of examples with fewer labels than others
 
 # The class of each example, [n]; or the classes of each, [n, most], rows filled up with NO_CLASS.
 Labels = npt.NDArray[np.int32]
+Weights = npt.NDArray[np.float32]  # of the losses of the examples, [n], each 0 or more
 
 
 def by_example(numbers: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]) -> Labels:

@@ -24,6 +24,8 @@ SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes de
 class PackedFiles:
     """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
 
+    weights = None  # all examples weigh as much
+
     def __init__(
         self,
         files: ShardFiles,

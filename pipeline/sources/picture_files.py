@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipeline.errors import BadDataError
 from pipeline.sources import fingerprints, images, listing
 from pipeline.sources.base import Original
-from pipeline.sources.labels import Labels, Lookup, by_example, of_example
+from pipeline.sources.labels import Labels, Lookup, Weights, by_example, of_example
 from pipeline.storage.reading import open_regular
 
 
@@ -23,6 +23,7 @@ class Example(NamedTuple):
     path: str
     label: int | tuple[int, ...]  # of multi-label data, any number
     listed: str = ""  # where a file lists it, as it stands before the path in a message
+    weight: float | None = None  # of its loss; all examples of a split have one, or none has
 
 
 def _short(path: str) -> str:
@@ -37,6 +38,11 @@ def _table(labels: Sequence[int | tuple[int, ...]]) -> Labels:
     several = [label if isinstance(label, tuple) else (label,) for label in labels]
     numbers = np.array(list(itertools.chain(*several)), np.int32)
     return by_example(numbers, np.array(list(map(len, several)), np.int64))
+
+
+def _weights(weights: Sequence[float | None]) -> Weights | None:
+    known = [weight for weight in weights if weight is not None]
+    return np.array(known, np.float32) if known else None
 
 
 class PictureFiles:
@@ -62,6 +68,9 @@ class PictureFiles:
             "labels": fingerprints.digest(labels, *class_names),
             "file sizes": fingerprints.digest(np.array(sizes, np.int64)),
         }
+        self.weights = _weights([example.weight for example in examples])
+        if self.weights is not None:
+            self.fingerprint["weights"] = fingerprints.digest(self.weights)
 
     def __len__(self) -> int:
         return len(self._paths)

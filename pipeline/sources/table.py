@@ -1,4 +1,4 @@
-"""csv:FILE: a table of picture files, with the columns path, label (or labels) and split, as .csv, .tsv or .jsonl.
+"""csv:FILE: a table of picture files, with the columns path, label (or labels), split, weight, as .csv, .tsv or .jsonl.
 
 Paths are relative to the table. A split is train, test or val (valid, validation); rows of a table without that column
 are all for training.
@@ -54,6 +54,8 @@ def _by_split(path: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
             raise BadDataError(f"{place}: line {row.line} has the split {row.split}; give train, val or test")
         if row.path.lower().endswith(UNREADABLE):
             raise BadDataError(f"{place}: line {row.line}: {row.path} cannot be decoded; convert it to PNG or JPEG")
+        if (row.weight is None) != (rows[0].weight is None):  # only in JSON lines
+            raise BadDataError(f"{place}: line {row.line} and line {rows[0].line}: one has a weight; give all or none")
         found.setdefault(SPLIT_OF.get(row.split.lower(), ""), []).append(row)
     if list(found) == [""]:
         return {"train": list(rows)}
@@ -77,7 +79,7 @@ def _examples(path: str, rows: Sequence[Row], table: Labels, class_names: Sequen
     names = order.names([row.path for row in rows], words, lambda: [f"{row.line}/{row.path}" for row in rows])
     listed = [f"{printable(path)}: line {row.line}: " for row in rows]
     return [
-        Example(names[i], os.path.join(directory, rows[i].path), _label(table, i), listed[i])
+        Example(names[i], os.path.join(directory, rows[i].path), _label(table, i), listed[i], rows[i].weight)
         for i in order.by_hash(names)
     ]
 

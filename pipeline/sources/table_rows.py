@@ -1,13 +1,16 @@
-"""The rows of a table of pictures: a CSV, TSV or JSONL file with the columns path, label or labels, and split."""
+"""The rows of a table of pictures: a CSV, TSV or JSONL file with the columns path, label or labels, split, weight."""
 
+import contextlib
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from absl import logging
 
+from pipeline.config import LARGEST_FLOAT32
 from pipeline.errors import BadDataError
 from pipeline.sources import classes
 from pipeline.sources.listing import printable
@@ -16,18 +19,19 @@ from pipeline.storage.reading import open_regular, parse_json
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl")
 SEPARATOR = "|"  # of several labels in one cell
-_OPTIONAL = ("split",)
+_OPTIONAL = ("split", "weight")
 _NAME_THEM = "name its columns in its first line"
 _SHOWN = 60  # characters of a value in a message
 
 
 class Row(NamedTuple):
-    """One row: a picture, its labels, and its split as it is written ("" without one)."""
+    """One row: a picture, its labels, its split as it is written ("" without one), and its weight, if it has one."""
 
     line: int  # of the file, from 1
     path: str
     labels: tuple[int | str, ...]  # one, but for multi-label data
     split: str
+    weight: float | None = None
 
 
 class _Unusable(Exception):
@@ -105,8 +109,6 @@ def _check_columns(path: str, columns: list[str], column: str, tell: bool) -> No
         raise BadDataError(
             f"{place} has a column labels, and an example has one label; give --multi_label, or remove or rename it"
         )
-    if "weight" in columns:
-        raise BadDataError(f"{place} has a column weight, and examples have no weights; remove or rename it")
     read = ("path", column, *_OPTIONAL)
     if missing := [name for name in ("path", column) if name not in columns]:
         found = ", ".join(columns)[:_SHOWN] or "nothing"
@@ -128,7 +130,17 @@ def _row(line: int, values: dict[str, Any], column: str) -> Row:
     labels = _several(values[column]) if column == "labels" else _one(values[column])
     if not isinstance(split, str):
         raise _Unusable(f"has the split {_shown(split)}; give train, val or test")
-    return Row(line, path, labels, split.strip())
+    return Row(line, path, labels, split.strip(), _weight(values["weight"]) if "weight" in values else None)
+
+
+def _weight(value: Any) -> float:
+    weight = math.nan
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            weight = float(value)
+    if not 0 <= weight <= LARGEST_FLOAT32:
+        raise _Unusable(f"has the weight {_shown(value)}; give a number of 0 or more")
+    return weight
 
 
 def _one(value: Any) -> tuple[int | str]:

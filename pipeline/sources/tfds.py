@@ -50,6 +50,8 @@ class Features(NamedTuple):
 class Records:
     """A split whose records, serialized tf.train.Example messages, are read by number and decoded in the graph."""
 
+    weights = None  # all examples weigh as much
+
     def __init__(
         self,
         read: Callable[[Sequence[int]], Sequence[bytes]],

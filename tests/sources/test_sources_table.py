@@ -9,6 +9,7 @@ from picture_folders import fill, picture, write
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
+from pipeline.sources import fingerprints
 
 
 @pytest.fixture
@@ -49,6 +50,20 @@ def test_numbers_names_and_splits_that_are_carved_off(root):
         assert all(label == int(level >= 200) for some in found for level, label in some.items())
 
 
+def test_weights_follow_their_pictures_into_the_splits_and_are_part_of_the_data(root):
+    listed = rows(root)
+    of_path = {path: 0.5 * number for number, path in enumerate(listed)}
+    text = "path,label,weight\n" + "".join(f"{p},{'bee' in p},{weight}\n" for p, weight in of_path.items())
+    splits = open_splits(root, text, image_size="8x8")
+    for split in vars(splits).values():
+        places = [split.where(i).removeprefix(f"{root}/") for i in range(len(split))]
+        assert split.weights.tolist() == [of_path[place] for place in places]
+    plain = open_splits(root, "path,label\n" + "".join(f"{p},{'bee' in p}\n" for p in listed))
+    assert plain.train.weights is None and "weights" not in plain.spec.fingerprint
+    others = open_splits(root, text.replace(",5.5\n", ",6\n"), image_size="8x8")
+    assert "weights in train" in fingerprints.differences(splits.spec.fingerprint, others.spec.fingerprint)
+
+
 def test_one_file_name_twice_and_columns_that_are_not_read(root, caplog):
     write(root / "more" / "ant" / "0.png", picture(77))
     paths = [*rows(root), "more/ant/0.png"]
@@ -63,7 +78,13 @@ BAD = {
     "nothing": ("", "ROOT/list.csv has no column path, but nothing; name its columns in its first line"),
     "no rows": ("path,label\n", "ROOT/list.csv has no rows; give each picture one"),
     "two columns": ("path,label,path\n", "ROOT/list.csv has two columns path; remove or rename one"),
-    "weights": ("path,label,weight\n", "ROOT/list.csv has a column weight, and examples have no weights; remove or"),
+    **{
+        f"the weight {weight}": (
+            f"path,label,weight\na,1,{weight}\n",
+            f'ROOT/list.csv: line 2 has the weight "{weight}"; give a number of 0 or more',
+        )
+        for weight in ("", "-1", "nan", "inf", "1e39", "heavy")
+    },
     "several labels": (
         "path,label,labels\n",
         "has a column labels, and an example has one label; give --multi_lab",
@@ -123,6 +144,15 @@ BAD_LINES = {
     "a zero byte": ('{"path": "a\\u0000", "label": 1}\n', 'line 1 has the path "a\\u0000"; give the path'),
     "half a character": ('{"path": "a\\ud800", "label": 1}\n', 'line 1 has the path "a\\ud800"; give the path'),
     "a split": ('{"path": "a", "label": 1, "split": 1}\n', "line 1 has the split 1; give train, val or test"),
+    "a weight": (
+        '{"path": "a", "label": 1, "weight": true}\n',
+        "line 1 has the weight true; give a number of 0 or more",
+    ),
+    "a large weight": (f'{{"path": "a", "label": 1, "weight": 1{"0" * 400}}}\n', "line 1 has the weight 1000000"),
+    "a row without a weight": (
+        '{"path": "a", "label": 1, "weight": 1}\n{"path": "b", "label": 1}\n',
+        "list.jsonl: line 2 and line 1: one has a weight; give all or none",
+    ),
     "another row without a label": ('{"path": "a", "label": 1}\n{"path": "a"}\n', "has no column label, but path;"),
 }
 
