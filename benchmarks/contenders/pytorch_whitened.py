@@ -11,7 +11,7 @@ _WIDTHS = (64, 256, 256)
 
 
 class Whitened(nn.Module):
-    """A fixed convolution, then three stages of convolution, pool, normalization, ReLU and one more convolution."""
+    """A fixed convolution, then three stages of convolution, pool, normalization, GELU and one more convolution."""
 
     def __init__(self, channels: int, num_classes: int):
         super().__init__()
@@ -25,14 +25,14 @@ class Whitened(nn.Module):
         return self._seen(x) if self.training else (self._seen(x) + self._seen(x.flip(-1))) / 2
 
     def _seen(self, x: torch.Tensor) -> torch.Tensor:
-        x = nn.functional.relu(nn.functional.conv2d(x - 0.5, self.filters.to(x.dtype)))
+        x = nn.functional.gelu(nn.functional.conv2d(x - 0.5, self.filters.to(x.dtype)))
         return self.logits(self.stages(x).amax((2, 3))) / 9
 
 
 def _stages(channels: int) -> Iterator[nn.Module]:
     for filters in _WIDTHS:
-        yield from (_convolution(channels, filters), nn.MaxPool2d(2), *_rectified(filters))
-        yield from (_convolution(filters, filters), *_rectified(filters))
+        yield from (_convolution(channels, filters), nn.MaxPool2d(2), *_normalized(filters))
+        yield from (_convolution(filters, filters), *_normalized(filters))
         channels = filters
 
 
@@ -43,5 +43,5 @@ def _convolution(channels: int, filters: int) -> nn.Module:
     return convolution
 
 
-def _rectified(filters: int) -> tuple[nn.Module, nn.Module]:
-    return nn.BatchNorm2d(filters, momentum=0.4), nn.ReLU(inplace=True)
+def _normalized(filters: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(filters, momentum=0.4), nn.GELU()
