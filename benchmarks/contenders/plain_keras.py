@@ -97,16 +97,16 @@ def _window(x: keras.KerasTensor, filters: int, size: int, stride: int) -> keras
 
 
 def _whitened(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """A fixed convolution, then six trained ones; a stage is convolution, pool, normalization, ReLU, and one more."""
+    """A fixed convolution, then six trained ones; a stage is convolution, pool, normalization, GELU, and one more."""
     images, channels = keras.Input(image_shape), image_shape[-1]
     fixed = {"kernel_initializer": keras.initializers.Constant(whitening.filters(channels)), "trainable": False}
     x = layers.Rescaling(1.0, offset=-0.5)(images)
-    x = layers.ReLU()(layers.Conv2D(8 * channels, 2, use_bias=False, **fixed)(x))
+    x = layers.Activation("gelu")(layers.Conv2D(8 * channels, 2, use_bias=False, **fixed)(x))
     for filters in (64, 256, 256):
         for pooled in (True, False):
             x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
             x = layers.MaxPooling2D(2)(x) if pooled else x
-            x = layers.ReLU()(layers.BatchNormalization(epsilon=1e-5, momentum=0.6)(x))
+            x = layers.Activation("gelu")(layers.BatchNormalization(epsilon=1e-5, momentum=0.6)(x))
     x = layers.Dense(num_classes, use_bias=False, dtype="float32")(layers.GlobalMaxPooling2D()(x))
     return keras.Model(images, layers.Rescaling(1 / 9, dtype="float32")(x))
 
