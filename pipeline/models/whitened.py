@@ -106,7 +106,7 @@ def _network(
 
 
 def _stage(x: keras.KerasTensor, filters: int, convolutions: int, name: str) -> keras.KerasTensor:
-    """The convolutions, each normalized before its GELU, the first one pooled; of three, the last two have a shortcut."""
+    """The convolutions, each normalized before its GELU, the first pooled; of three, the last two have a shortcut."""
     x = layers.MaxPooling2D(2, name=f"{name}pool")(_convolution(x, filters, f"{name}conv1"))
     x = shortcut = layers.Activation("gelu", name=f"{name}gelu1")(_normalized(x, f"{name}norm1"))
     for number in range(2, convolutions + 1):
