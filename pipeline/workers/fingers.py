@@ -6,6 +6,8 @@ Few send them to all others. Many send them to those at distances of 1, 2, 4, ..
 
 from collections.abc import Collection
 
+from pipeline.workers import doubling
+
 PULSE_S = 1.0  # between two words of a worker, once all have met
 ALL_TO_ALL = 32  # workers at most that send their words to all others
 TO_CHIEF_A_PULSE = 32  # of many workers, so many send a pulse to the chief as well, in turn
@@ -17,6 +19,12 @@ def neighbours(index: int, count: int) -> tuple[int, ...]:
         return tuple(worker for worker in range(count) if worker != index)
     distances = [1 << bit for bit in range((count // 2).bit_length())]
     return tuple(sorted({(index + way * distance) % count for distance in distances for way in (1, -1)}))
+
+
+def contacts(index: int, count: int) -> tuple[int, ...]:
+    """The workers with whom this one exchanges anything by itself: neighbours, the chief, and partners in exchanges."""
+    others = {0, *neighbours(index, count), *doubling.partners(index, count)}
+    return tuple(sorted(others - {index}))
 
 
 def hops(count: int) -> int:
