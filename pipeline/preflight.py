@@ -19,13 +19,15 @@ from pipeline.engine.topology import Workers
 from pipeline.errors import ExitCode, UsageError, error_line, most_telling
 from pipeline.process.environment import job_secret, visible_gpus
 from pipeline.process.exits import pass_on
+from pipeline.process.startup import allow_open_files
 from pipeline.text.addresses import host_and_port
 from pipeline.workers import discovery, ports
 from pipeline.workers.connectivity import RollCall
-from pipeline.workers.readiness import Facts, Problem, Report, problems, read, remarks, table, unreached
+from pipeline.workers.readiness import Facts, Problem, Report, listed, problems, read, remarks, table, unreached
 from pipeline.workers.versions import versions
 
 LONGEST_WAIT_S = 30  # for workers that are not there yet, where --start_timeout is longer
+OPEN_FILES = 256  # besides a connection from every worker, which waits for the chief's verdict
 SHARED_FILES_S = 3.0  # until a file that one host made is seen by another
 
 
@@ -48,9 +50,10 @@ def main() -> None:
 
 def _together(config: Config, workers: Workers, facts: Facts, mark: str) -> int:
     """Meets the other workers; returns the chief's verdict, which the chief prints with its reasons."""
+    allow_open_files(OPEN_FILES + workers.count if workers.is_chief else 0)
     call = RollCall(workers, {"mark": mark}, min(config.start_timeout, LONGEST_WAIT_S))
     with contextlib.nullcontext() if _taken(workers) else call.listening():
-        answers = call.ask_all()
+        answers = call.ask()
         ways = {k: way for k, (way, _) in answers.items()}
         clocks = {k: answer["ahead"] for k, (_, answer) in answers.items() if answer}
         sees = workers.is_chief or _sees(config, answers[0][1].get("mark", ""))
@@ -94,7 +97,7 @@ def _facts(config: Config, workers: Workers, found: Sequence[Problem]) -> Facts:
     exposed = ports.exposed(host_and_port(workers.addresses[workers.index])[1]) if workers.addresses else []
     return Facts(
         host=socket.gethostname(),
-        addresses=workers.addresses,
+        addresses=listed(workers.addresses),
         versions=versions(),
         gpus=len(visible_gpus()),
         flags=shared,

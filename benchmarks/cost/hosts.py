@@ -47,7 +47,10 @@ class Around:
     word_written_s: float = 60e-6  # one datagram of a worker, made and sealed
     word_read_s: float = 60e-6  # the same, opened and judged
     hello_compared_s: float = 20e-6  # one worker's hello beside one's own
-    news_s: float = 75e-6  # more for a word of many workers, written and read: what it passes on
+    pulse_news_s: float = (
+        60e-6  # more for a word of many workers, written and read: what it passes on while all is well
+    )
+    news_s: float = 75e-6  # the same until all have met
     news_of_worker_s: float = 70e-9  # and for each worker of whom that tells
     hashed_bytes_per_s: float = 1.5e9  # SHA-256
     disk_bytes_per_s: float = 1e9  # of the one writer, with fsync

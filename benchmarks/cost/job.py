@@ -12,7 +12,6 @@ from benchmarks.cost.step import Program, step
 from pipeline.workers import doubling, fingers
 
 MEETING_ROUNDS = 3  # of words: until one is heard, knows that it is, and knows that all know
-PULSE_S = 1.0  # as in pipeline.workers.peers
 DIGEST_BYTES, CHUNK_BYTES = 36, 4 << 20  # of a hash that is compared; of a state, that are sent at once
 VERDICT_BYTES = 12  # of an example in an evaluation: its label, its class, the class's probability
 MEMBER_BYTES = 150  # of a device, where TensorFlow names the members of a group
@@ -79,10 +78,20 @@ class Size(NamedTuple):
 
     @property
     def word_s(self) -> float:
-        """A word written and read, with what it tells of all workers, if there are many."""
-        around, tells = self.around, self.neighbours < self.workers - 1
-        news_s = around.news_s + around.news_of_worker_s * self.workers if tells else 0.0
+        """A word of the meeting written and read, with what it tells of all workers, if there are many."""
+        around = self.around
+        news_s = around.news_s + around.news_of_worker_s * self.workers if self._are_many else 0.0
         return around.word_written_s + around.word_read_s + news_s
+
+    @property
+    def pulse_s(self) -> float:
+        """A word after the meeting, while all is well."""
+        around = self.around
+        return around.word_written_s + around.word_read_s + (around.pulse_news_s if self._are_many else 0.0)
+
+    @property
+    def _are_many(self) -> bool:
+        return self.neighbours < self.workers - 1
 
 
 def items(size: Size) -> list[Item]:
@@ -111,10 +120,10 @@ def _of_steps(size: Size) -> Iterator[Item]:
     found = step(size.program, size.host, size.workers, collectives.exact)
     what = f"the sum: {messages:,} messages, {hops:,} hops"
     yield Item("step", what, sum(found.waiting), "W log W")
-    pulses = size.neighbours * size.word_s / PULSE_S
-    yield Item("second", "pulses with neighbours", pulses, "W^2 log W", _BY_GROUPS, beside=True)
-    told = fingers.TO_CHIEF_A_PULSE * size.word_s / PULSE_S if fingers.hops(size.workers) > 1 else 0.0
-    yield Item("second", "pulses to the chief, in turn", told, "W", beside=True, by_one=True)
+    pulses = size.neighbours * size.pulse_s / fingers.PULSE_S
+    yield Item("second", "pulses with neighbours", pulses, "W log W", beside=True)
+    told = fingers.TO_CHIEF_A_PULSE * size.pulse_s / fingers.PULSE_S if fingers.hops(size.workers) > 1 else 0.0
+    yield Item("second", "pulses to the chief, in turn", told, "1", beside=True, by_one=True)
 
 
 def _of_save(size: Size) -> Iterator[Item]:

@@ -91,7 +91,8 @@ def handled_byte_s() -> float:
 def words() -> dict[str, float]:
     """word_written_s and word_read_s: a datagram of a worker in training, with the seal. hello_compared_s. news_s."""
     from pipeline.config import Config
-    from pipeline.workers.hearsay import Hearsay, News
+    from pipeline.workers.hearsay import Hearsay
+    from pipeline.workers.news import News
     from pipeline.workers.versions import versions
     from pipeline.workers.words import Word, opened, shaped_like, value_of
 
@@ -110,10 +111,15 @@ def words() -> dict[str, float]:
     def compare() -> None:  # as a worker does with what others say of themselves
         assert shaped_like(hello, own) and all(shaped_like(hello[part], own[part]) for part in own)
 
-    def told(workers: int) -> float:  # by a word of so many workers
+    def told(workers: int, met: bool = False) -> float:  # by a word of so many workers
         hearsay = Hearsay(0, workers, "0" * 32)
+        for other in range(1, workers if met else 1):
+            hearsay.hear(other, f"{other}", 0, status)
+        if met:
+            hearsay.settle()
+            hearsay.take(dataclasses.replace(hearsay.news(999, status), met=(1 << workers) - 1))
         news = hearsay.news(1000, status)
-        saying = dataclasses.replace(word, news=news.value())
+        saying = dataclasses.replace(word, news=news.value(workers))
         said = saying.datagram(secret)
 
         def hear() -> None:
@@ -127,6 +133,7 @@ def words() -> dict[str, float]:
     written_s, read_s = processor_s(lambda: word.datagram(secret), times=1000), processor_s(read, times=1000)
     news_s, news_of_worker_s = line(NEWS, [told(workers) for workers in NEWS])
     return {
+        "pulse_news_s": max(0.0, told(NEWS[0], met=True) - written_s - read_s),
         "news_s": max(0.0, news_s - written_s - read_s),
         "news_of_worker_s": news_of_worker_s,
         "hello_compared_s": processor_s(compare, times=1000),

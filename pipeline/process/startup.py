@@ -86,6 +86,14 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def allow_open_files(count: int) -> None:
+    """Lets this process open so many files, or as many as it may be allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _check_surroundings() -> None:
     """Raises UsageError for surroundings in which TensorFlow would end the process, or hide its devices."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)

@@ -1,7 +1,7 @@
 """Workers answer each other over the addresses that they will train over, by TCP and by UDP.
 
-Every worker listens on its port and asks every other one, and all tell the chief what they found. A question and its
-answer are a line of JSON each, sealed with the job's secret if there is one.
+Every worker listens on its port and asks every other one, of many its contacts (see fingers.py), and all tell the chief
+what they found. A question and its answer are a line of JSON each, sealed with the job's secret if there is one.
 """
 
 import concurrent.futures
@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.engine.topology import Workers
 from pipeline.process.environment import job_secret
 from pipeline.text.addresses import Endpoint, host_and_port
-from pipeline.workers import ports
+from pipeline.workers import fingers, ports
 from pipeline.workers.readiness import OK
 from pipeline.workers.words import opened, sealed, value_of
 
@@ -63,9 +63,9 @@ class RollCall:
                 return make(endpoint._replace(port=port))
         return make(last._replace(port=port))
 
-    def ask_all(self) -> dict[int, tuple[str, Answer]]:
-        """Every other worker's way (OK, or a key of readiness.WAYS) and its answer, by index."""
-        others = [k for k in range(len(self._addresses)) if k != self._index]
+    def ask(self) -> dict[int, tuple[str, Answer]]:
+        """The way (OK, or a key of readiness.WAYS) to every worker that this one asks, and its answer, by index."""
+        others = fingers.contacts(self._index, len(self._addresses))
         with concurrent.futures.ThreadPoolExecutor(len(others)) as pool:
             return dict(zip(others, pool.map(self._ask, others), strict=True))
 
@@ -117,7 +117,7 @@ class RollCall:
 
 class _TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True  # past connections do not count
-    request_queue_size = 128
+    request_queue_size = 1024  # all workers call the chief at once
     daemon_threads = True
 
     def __init__(self, own: Endpoint, answer: Callable[[Answer], Answer]):

@@ -4,6 +4,11 @@ Few send them to all others. Many send them to those at distances of 1, 2, 4, ..
 (Stoica et al. 2001), and pass on what they hear: see hearsay.py.
 """
 
+from collections.abc import Collection
+
+from pipeline.workers import doubling
+
+PULSE_S = 1.0  # between two words of a worker, once all have met
 ALL_TO_ALL = 32  # workers at most that send their words to all others
 TO_CHIEF_A_PULSE = 32  # of many workers, so many send a pulse to the chief as well, in turn
 
@@ -16,9 +21,31 @@ def neighbours(index: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({(index + way * distance) % count for distance in distances for way in (1, -1)}))
 
 
+def contacts(index: int, count: int) -> tuple[int, ...]:
+    """The workers with whom this one exchanges anything by itself: neighbours, the chief, and partners in exchanges."""
+    others = {0, *neighbours(index, count), *doubling.partners(index, count)}
+    return tuple(sorted(others - {index}))
+
+
 def hops(count: int) -> int:
     """The pulses after which news has reached all workers, at most, while all live."""
     return 1 if count <= ALL_TO_ALL else (count - 1).bit_length()
+
+
+def delay_s(count: int) -> float:
+    """Seconds after which news has reached all workers, and two more pulses."""
+    return PULSE_S * (hops(count) + 2)
+
+
+def cut_off(index: int, count: int, lost: Collection[int]) -> set[int]:
+    """The workers that this one cannot reach since others are lost; these are not among them."""
+    if 3 * len(lost) < 2 * len(neighbours(index, count)):
+        return set()  # it takes as many, where all workers have equal places (Watkins 1970)
+    reached, edge = {index, *lost}, [index]
+    while edge:
+        edge = list({near for one in edge for near in neighbours(one, count)} - reached)
+        reached |= {*edge}
+    return {*range(count)} - reached
 
 
 def tells_chief(index: int, count: int, number: int) -> bool:

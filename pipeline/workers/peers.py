@@ -5,7 +5,6 @@ them a job meets before TensorFlow's collective runtime starts, which would wait
 Afterwards they show a worker that is stopped, stuck, or behind a cut link, which that runtime does not notice.
 """
 
-import collections
 import contextlib
 import dataclasses
 import itertools
@@ -22,15 +21,17 @@ from pipeline.process.threads import start_vital
 from pipeline.workers import fingers
 from pipeline.workers.calls import Call
 from pipeline.workers.datagrams import LARGEST_DATAGRAM, Sender, bound, send
-from pipeline.workers.hearsay import STARTED_ANEW, Hearsay, News
+from pipeline.workers.fingers import PULSE_S
+from pipeline.workers.heard import Heard
+from pipeline.workers.hearsay import Hearsay
 from pipeline.workers.hellos import Hellos, same_parts
 from pipeline.workers.newcomers import Newcomers
+from pipeline.workers.news import News
 from pipeline.workers.words import LONGEST_MESSAGE, Word, opened, shaped_like, value_of
 
-PULSE_S, MEETING_PULSE_S = 1.0, 0.2
+MEETING_PULSE_S = 0.2
 REPEATS = 5  # of a datagram that may be the last: any of them may be lost
 LATECOMERS_S = 10.0  # in which workers come that were started at the same time
-PAST_LIVES = 1000  # of processes that others replaced, which are remembered so that nothing of them is taken again
 
 
 class Peers:
@@ -51,10 +52,9 @@ class Peers:
         self._neighbours = fingers.neighbours(workers.index, workers.count)
         knows_all = len(self._neighbours) == workers.count - 1
         self._hearsay = None if knows_all else Hearsay(workers.index, workers.count, self._life)
-        self._words: dict[int, Word] = {}
+        self._heard = Heard(self._life)
+        self._words = self._heard.words
         self._hellos = Hellos()
-        self._past: collections.deque[str] = collections.deque(maxlen=PAST_LIVES)
-        self._heard: dict[int, float] = {}  # when, on this process's monotonic clock
         self._changed = threading.Condition()
         self._closed, self._hurry = threading.Event(), threading.Event()  # hurry: there is something to tell at once
         self._socket = bound(workers)
@@ -159,14 +159,13 @@ class Peers:
     @property
     def delay_s(self) -> float:
         """Seconds for which what this worker hears of others may be behind, more than a pulse; 0 where it hears all."""
-        return PULSE_S * (fingers.hops(self._workers.count) + 2) if self._hearsay else 0.0
+        return fingers.delay_s(self._workers.count) if self._hearsay else 0.0
 
     def silent(self) -> dict[int, float]:
         """For every worker that was heard, the seconds since it last was; `delay_s` less, if it is by others' words."""
-        now = time.monotonic()
         with self._changed:
             if self._hearsay is None:
-                return {index: now - heard for index, heard in sorted(self._heard.items())}
+                return self._heard.silent()
             allowed = dict.fromkeys(self._neighbours, 0.0)
             heard = self._hearsay.silent()
             return {index: max(0.0, s - allowed.get(index, self.delay_s)) for index, s in heard.items()}
@@ -240,7 +239,7 @@ class Peers:
             return None
         if self._workers.is_chief and self._hello is not None:
             self._hearsay.chief = {"life": self._life, "hello": self._hello}
-        return self._hearsay.news(number, status).value()
+        return self._hearsay.news(number, status).value(self._workers.count)
 
     def _listen(self) -> None:
         with self._socket:
@@ -268,9 +267,7 @@ class Peers:
             return
         if member is not None and newcomers.is_started_anew(call):
             with self._changed:
-                before = self._words.get(member, Word(member, "", 0, self._life, None, False, {}, None))
-                told = before.farewell or STARTED_ANEW
-                self._words[member] = dataclasses.replace(before, hears=self._life, farewell=told)
+                told = self._heard.end(member)
                 if self._hearsay:
                     self._hearsay.note_farewell(member, told)
                 self._changed.notify_all()
@@ -280,28 +277,12 @@ class Peers:
     def _take_word(self, word: Word) -> None:
         """Notes a word; of many workers, the first farewell is passed on at once."""
         with self._changed:
-            if self._note(word) and (hearsay := self._hearsay):
+            if self._heard.note(word, self._met) and (hearsay := self._hearsay):
                 knew = hearsay.farewell
                 self._note_hearsay(word, hearsay)
                 if hearsay.farewell and not knew:
                     self._hurry.set()
             self._changed.notify_all()
-
-    def _note(self, word: Word) -> bool:
-        """Notes a word; returns whether it counts."""
-        before = self._words.get(word.worker)
-        if self._met and word.hears != self._life:
-            return False  # it means the process before this one: a cut link may have kept an earlier life from its end
-        if word.life in self._past or (before and before.life == word.life and word.number <= before.number):
-            return False  # it was overtaken, or someone says once more what was said before
-        if before and before.life != word.life:
-            if self._met:
-                word = dataclasses.replace(before, farewell=before.farewell or STARTED_ANEW)
-            else:
-                self._past.append(before.life)
-        self._words[word.worker] = word
-        self._heard[word.worker] = time.monotonic()
-        return True
 
     def _note_hearsay(self, word: Word, hearsay: Hearsay) -> None:
         hearsay.hear(word.worker, word.life, word.number, word.status)

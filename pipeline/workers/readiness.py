@@ -1,11 +1,13 @@
 """Whether workers may train together, judged by the report of each. PURE."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import ExitCode
 from pipeline.text.tables import aligned
+from pipeline.workers import fingers
 from pipeline.workers.versions import REMEDIES
 
 CLOCKS_S = 2.0  # by which clocks may differ
@@ -28,7 +30,7 @@ class Facts:
     """A worker's account of itself."""
 
     host: str
-    addresses: Sequence[str]
+    addresses: Sequence[str]  # as `listed` gives them
     versions: Mapping[str, str]  # of Python, the libraries and this project
     gpus: int
     flags: Mapping[str, Any]  # those that all workers must share
@@ -58,13 +60,18 @@ def problems(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Pr
     for k in sorted(set(reports) - {0}):
         name, facts = _name(k, reports[k].facts), reports[k].facts
         found += _differences(name, facts, chief.facts)
-        ahead = chief.clocks.get(k, 0.0)
+        ahead = _ahead(k, reports)
         if abs(ahead) > CLOCKS_S:
             text = (
                 f"the clock of {name} is {ahead:+.1f} s from the chief's, more than {CLOCKS_S:g} s; set it, as by NTP"
             )
             found.append((ExitCode.USAGE, text))
     return found
+
+
+def _ahead(k: int, reports: Mapping[int, Report]) -> float:
+    """Seconds by which a worker's clock is ahead of the chief's, as the chief found, or as it found itself."""
+    return reports[0].clocks.get(k, 0.0 - reports[k].clocks.get(0, 0.0))
 
 
 def unreached(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
@@ -81,16 +88,19 @@ def unreached(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[P
 
 
 def _silent(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[Problem]:
-    """The workers that can be reached, and yet told the chief nothing."""
-    reached = [k for k in range(len(addresses)) if k not in reports and reports[0].ways.get(k) == OK]
-    return [
-        (
-            ExitCode.PEER_LOST,
-            f"worker {k} at {addresses[k]} answers, but does not reach the chief at {addresses[0]}; see what it says "
-            "itself, and let TCP through to the chief too",
-        )
-        for k in reached
-    ]
+    """The workers that told the chief nothing, and that can be reached or that nobody asked who told something."""
+    ways = {k: way for report in (*reports.values(), reports[0]) for k, way in report.ways.items()}
+    silent = [k for k in range(len(addresses)) if k not in reports and ways.get(k, OK) == OK]
+    return [(ExitCode.PEER_LOST, f"worker {k} at {addresses[k]} {_silence(k in ways, addresses)}") for k in silent]
+
+
+def _silence(is_reached: bool, addresses: Sequence[str]) -> str:
+    if not is_reached:
+        return "told the chief nothing, nor did those that ask it; start it, and see what it says itself"
+    return (
+        f"answers, but does not reach the chief at {addresses[0]}; see what it says itself, and let TCP through to the "
+        "chief too"
+    )
 
 
 def _differences(name: str, facts: Facts, chief: Facts) -> list[Problem]:
@@ -110,6 +120,13 @@ def _differences(name: str, facts: Facts, chief: Facts) -> list[Problem]:
         for what, (its, chiefs) in pairs.items()
         if its != chiefs
     ]
+
+
+def listed(addresses: Sequence[str]) -> Sequence[str]:
+    """The addresses of few workers; of many their number and a hash, so that a report is no longer for more of them."""
+    if len(addresses) <= fingers.ALL_TO_ALL:
+        return addresses
+    return [f"{len(addresses)} of SHA-256 {hashlib.sha256(','.join(addresses).encode()).hexdigest()[:16]}"]
 
 
 def _version(key: str) -> str:
@@ -155,13 +172,14 @@ def _exposures(reports: Mapping[int, Report]) -> list[str]:
 
 def table(addresses: Sequence[str], reports: Mapping[int, Report]) -> list[str]:
     """One row a worker, for people."""
+    by_all = "by all" if len(addresses) <= fingers.ALL_TO_ALL else "by all who ask"
     rows = [("worker", "address", "host", "reached", "clock", "run directory", "GPUs")]
     for k, address in enumerate(addresses or ["-"]):
         ways = {report.ways[k] for report in reports.values() if k in report.ways} - {OK}
-        reached = ", ".join(sorted(ways)) or "by all"
+        reached = ", ".join(sorted(ways)) or by_all
         if k in reports:
             report, facts = reports[k], reports[k].facts
-            clock = f"{reports[0].clocks.get(k, 0.0):+.2f} s"
+            clock = f"{_ahead(k, reports):+.2f} s"
             directory = "the chief's" if report.sees_run_dir else "its own"
             rows.append((str(k), address, facts.host, reached, clock, directory, str(facts.gpus)))
         else:

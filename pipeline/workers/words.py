@@ -15,6 +15,8 @@ MOST_DEPTH = 6  # of brackets in brackets
 MOST_NUMBER = 1 << 64
 LONGEST_NAME, LONGEST_MESSAGE = 64, 4000  # characters
 
+Farewell = Mapping[str, Any]  # the code and the message with which a worker leaves
+
 
 def sealed(payload: bytes, secret: bytes) -> bytes:
     """The payload behind its seal; the bare payload where there is no secret."""
@@ -80,7 +82,7 @@ class Word:
     hello: Mapping[str, Any] | None  # what it tells of itself, until all have met
     met: bool
     status: Mapping[str, Any]  # where it is
-    farewell: Mapping[str, Any] | None  # the code and the message with which it leaves
+    farewell: Farewell | None
     news: Mapping[str, Any] | None = None  # of many workers: what it passes on of all, see hearsay.py
 
     def datagram(self, secret: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.engine.topology import Workers
 from pipeline.process.environment import JOB_SECRET
-from pipeline.workers import ports
+from pipeline.workers import fingers, ports
 from pipeline.workers.connectivity import RollCall
 from pipeline.workers.words import sealed
 
@@ -41,7 +41,7 @@ def say(address: str, line: bytes) -> bytes:
 
 def assert_they_agree(chief: RollCall, other: RollCall) -> None:
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        answers = [found.result() for found in [pool.submit(call.ask_all) for call in (chief, other)]]
+        answers = [found.result() for found in [pool.submit(call.ask) for call in (chief, other)]]
         assert [(k, way, said["mark"]) for answer in answers for k, (way, said) in answer.items()] == [
             (1, "ok", "of 1"),
             (0, "ok", "of 0"),
@@ -73,3 +73,21 @@ def test_without_the_secret_nothing_is_told_and_nothing_is_taken(addresses, monk
         assert [say(addresses[0], line) for line in (b"{}", question, sealed(question, b"another"))] == [b""] * 3
         assert say(addresses[0], sealed(b"{}", b"of this job")) != b""
         assert_they_agree(chief, other)
+
+
+def test_of_many_each_asks_its_contacts_alone(monkeypatch):
+    """Twelve that count as many; together they make W log W connections, and all report to the chief."""
+    monkeypatch.setattr(fingers, "ALL_TO_ALL", 4)
+    addresses = tuple(f"127.0.0.1:{port}" for port in ports.free(12))
+    crew = [RollCall(Workers(addresses, index), {"mark": f"of {index}"}, timeout_s=30) for index in range(12)]
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        for call in crew:
+            stack.enter_context(call.listening())
+        for index, answers in enumerate(pool.map(RollCall.ask, crew)):
+            assert {k: (way, said["mark"]) for k, (way, said) in answers.items()} == {
+                k: ("ok", f"of {k}") for k in fingers.contacts(index, 12)
+            }
+        verdicts = [pool.submit(call.verdict_on, REPORT) for call in crew[1:]]
+        assert crew[0].reports() == dict.fromkeys(range(1, 12), REPORT)
+        crew[0].conclude(0)
+        assert [verdict.result() for verdict in verdicts] == [0] * 11

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pipeline.workers import fingers
+from pipeline.workers import doubling, fingers
 
 MANY = [33, 40, 64, 100, 127, 128, 1000, 1024]
 
@@ -52,3 +52,28 @@ def test_each_worker_tells_the_chief_in_its_turn_and_no_turn_is_crowded(count):
     told = [[index for index in range(count) if fingers.tells_chief(index, count, 7 + turn)] for turn in range(turns)]
     assert sorted(index for turn in told for index in turn) == sorted(set(range(count)) - near)
     assert max(map(len, told)) <= fingers.TO_CHIEF_A_PULSE
+
+
+def test_those_whom_the_lost_cut_off_are_all_others_that_are_not_reached():
+    assert fingers.cut_off(0, 40, {5, 6, 7}) == set()
+    for lost in ({*fingers.neighbours(20, 40)}, {*range(1, 40, 2)}, {*random.Random(1).sample(range(1, 40), 30)}):
+        reached = set().union(*hops_from(0, 40, frozenset(lost)))
+        assert fingers.cut_off(0, 40, lost) == set(range(40)) - reached - lost
+    assert fingers.cut_off(0, 40, {*fingers.neighbours(20, 40)}) == {20}
+
+
+@pytest.mark.parametrize("count", MANY[:-2])
+def test_as_few_as_are_taken_to_cut_off_none_do_not(count):
+    draws, most = random.Random(count), -(-2 * len(fingers.neighbours(0, count)) // 3) - 1
+    for _ in range(20):
+        lost = frozenset(draws.sample(range(1, count), most))
+        assert set().union(*hops_from(0, count, lost)) == set(range(count)) - lost
+
+
+@pytest.mark.parametrize("count", MANY)
+def test_the_contacts_of_many_are_some_and_all_with_whom_one_exchanges_anything(count):
+    for index in (0, 1, count // 2, count - 1):
+        contacts = fingers.contacts(index, count)
+        assert {*contacts} == {0, *fingers.neighbours(index, count), *doubling.partners(index, count)} - {index}
+        assert len(contacts) <= 4 * count.bit_length() and list(contacts) == sorted(contacts)
+    assert fingers.contacts(3, 32) == fingers.neighbours(3, 32)

@@ -1,78 +1,28 @@
 """What a worker of many passes on, and what it takes from others; no sockets."""
 
-import json
-
 import numpy as np
 import pytest
+from ring import Ring
 
 from pipeline.workers import fingers, hearsay
-from pipeline.workers.hearsay import Hearsay, News
+from pipeline.workers.hearsay import Hearsay
+from pipeline.workers.news import MOST_RUMOURS, News, Rumour
 
 COUNT = 40
 
 
-class Clock:
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(hearsay, "time", clock)
-    return clock
+def ring(monkeypatch) -> Ring:
+    return Ring(monkeypatch, COUNT)
 
 
-class Ring:
-    """Workers that pass news on, pulse by pulse; in each pulse all speak before anyone listens."""
-
-    def __init__(self, clock: Clock, count: int = COUNT):
-        self.clock, self.count = clock, count
-        self.lives = [f"life {index}" for index in range(count)]
-        self.all = {index: Hearsay(index, count, life) for index, life in enumerate(self.lives)}
-        self.statuses = {index: {"arrived": 100, "late": False} for index in range(count)}
-        self.all[0].chief = {"life": "life 0", "hello": {}}
-        self.number = 0
-
-    def pulse(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.number += 1
-            said = {k: self.wire(one.news(self.number, self.statuses[k])) for k, one in self.all.items()}
-            for index, one in self.all.items():
-                for other in set(fingers.neighbours(index, self.count)) & said.keys():
-                    one.hear(other, self.lives[other], self.number, self.statuses[other])
-                    one.take(said[other])
-            self.clock.now += 1
-
-    def wire(self, news: News) -> News:
-        read = News.read(json.loads(json.dumps(news.value())), self.count)
-        assert read is not None
-        return read
-
-    def meet(self) -> None:
-        self.pulse(fingers.hops(self.count) + 2)
-        assert all(one.is_complete for one in self.all.values())
-        for one in self.all.values():
-            one.settle()
-        self.pulse(fingers.hops(self.count))
-        assert all(one.all_met for one in self.all.values())
-
-    def kill(self, *workers: int) -> None:
-        for worker in workers:
-            del self.all[worker]
-
-
-def test_all_are_known_to_all_after_so_many_pulses_and_none_is_silent(clock):
-    ring = Ring(clock)
+def test_all_are_known_to_all_after_so_many_pulses_and_none_is_silent(ring):
     ring.meet()
     assert all(one.silent().keys() == set(range(COUNT)) - {k} for k, one in ring.all.items())
-    assert {silent for one in ring.all.values() for silent in one.silent().values()} == {1.0}
+    assert {silent for one in ring.all.values() for silent in one.silent().values()} == {0.0, 1.0}
 
 
-def test_the_lost_are_silent_for_all_as_long_but_for_the_way_of_their_last_word(clock):
-    ring = Ring(clock)
+def test_the_lost_are_silent_for_all_as_long_but_for_the_way_of_their_last_word(ring):
     ring.meet()
     ring.kill(3, 4, 17)
     ring.pulse(15)
@@ -82,8 +32,7 @@ def test_the_lost_are_silent_for_all_as_long_but_for_the_way_of_their_last_word(
         assert all(15 - fingers.hops(COUNT) <= silent[worker] <= 16 for worker in (3, 4, 17))
 
 
-def test_a_farewell_reaches_all_as_the_first_who_leaves_said_it(clock):
-    ring = Ring(clock)
+def test_a_farewell_reaches_all_as_the_first_who_leaves_said_it(ring):
     ring.meet()
     ring.all[21].note_farewell(20, {"code": 70, "message": "nan"})
     ring.pulse(fingers.hops(COUNT))
@@ -92,8 +41,7 @@ def test_a_farewell_reaches_all_as_the_first_who_leaves_said_it(clock):
     assert ring.all[20].farewell is None
 
 
-def test_whoever_is_furthest_behind_is_known_to_all_and_no_longer_once_it_goes_on(clock):
-    ring = Ring(clock)
+def test_whoever_is_furthest_behind_is_known_to_all_and_no_longer_once_it_goes_on(ring):
     ring.meet()
     ring.statuses[9] = {"arrived": 98, "late": False}
     ring.statuses[30] = {"arrived": 99, "late": True}
@@ -104,8 +52,7 @@ def test_whoever_is_furthest_behind_is_known_to_all_and_no_longer_once_it_goes_o
     assert {(one.behind["worker"], one.behind["status"]["late"]) for one in ring.all.values()} == {(30, True)}
 
 
-def test_the_status_of_one_who_falls_silent_stays(clock):
-    ring = Ring(clock)
+def test_the_status_of_one_who_falls_silent_stays(ring):
     ring.meet()
     ring.statuses[9] = {"arrived": 99, "late": False}
     ring.pulse(fingers.hops(COUNT) + 1)
@@ -114,8 +61,7 @@ def test_the_status_of_one_who_falls_silent_stays(clock):
     assert {one.behind["worker"] for one in ring.all.values()} == {9}
 
 
-def test_nobody_has_met_all_before_each_has_said_so_of_the_same_processes(clock):
-    ring = Ring(clock)
+def test_nobody_has_met_all_before_each_has_said_so_of_the_same_processes(ring):
     ring.pulse(fingers.hops(COUNT))
     for index in range(1, COUNT):
         ring.all[index].settle()
@@ -124,22 +70,17 @@ def test_nobody_has_met_all_before_each_has_said_so_of_the_same_processes(clock)
     assert all(one.missing() == {0} for one in ring.all.values())
 
 
-def test_who_has_met_other_processes_does_not_count(clock):
-    ring = Ring(clock)
+def test_who_has_met_other_processes_does_not_count(ring):
     ring.pulse(fingers.hops(COUNT) + 2)
-    one, other = ring.all[20], ring.all[21]
-    lives = other._lives.copy()
-    other._lives[5] ^= 1
-    other.settle()
-    one.take(ring.wire(other.news(99, ring.statuses[21])))
-    assert not one._met
-    other._lives = lives
-    one.take(ring.wire(other.news(99, ring.statuses[21])))
-    assert one._met == 1 << 21
+    one = ring.all[20]
+    ring.all[21]._lives[5] ^= 1
+    for other, met in ((21, 0), (22, 1 << 22)):
+        ring.all[other].settle()
+        one.take(ring.wire(ring.all[other].news(99, ring.statuses[other])))
+        assert one._met == met
 
 
-def test_nobody_is_complete_with_one_who_is_silent(clock):
-    ring = Ring(clock)
+def test_nobody_is_complete_with_one_who_is_silent(ring):
     ring.pulse(fingers.hops(COUNT) + 2)
     assert ring.all[20].is_complete
     ring.kill(5)
@@ -147,8 +88,7 @@ def test_nobody_is_complete_with_one_who_is_silent(clock):
     assert not any(one.is_complete for one in ring.all.values())
 
 
-def test_who_comes_late_does_not_take_the_dead_for_the_living(clock):
-    ring = Ring(clock)
+def test_who_comes_late_does_not_take_the_dead_for_the_living(ring):
     ring.pulse(fingers.hops(COUNT) + 2)
     ring.kill(5)
     ring.pulse(fingers.hops(COUNT))  # until its last word is known to all
@@ -161,8 +101,7 @@ def test_who_comes_late_does_not_take_the_dead_for_the_living(clock):
         ring.pulse(fingers.hops(COUNT) + 2)
 
 
-def test_one_who_is_started_again_in_the_meeting_counts_as_the_new_one(clock):
-    ring = Ring(clock)
+def test_one_who_is_started_again_in_the_meeting_counts_as_the_new_one(ring):
     ring.pulse(fingers.hops(COUNT))
     before = int(ring.all[20]._lives[5])
     ring.lives[5] = "life 5 b"
@@ -171,30 +110,29 @@ def test_one_who_is_started_again_in_the_meeting_counts_as_the_new_one(clock):
     assert {int(one._lives[5]) for one in ring.all.values()} == {int(again._lives[5])} != {before}
 
 
-def test_after_the_meeting_a_new_process_is_the_end_of_the_one_that_was_met(clock):
-    ring = Ring(clock)
+def test_after_the_meeting_a_new_process_is_the_end_of_the_one_that_was_met(ring):
     ring.pulse(fingers.hops(COUNT))
     one = ring.all[20]
     one.settle()
     told = ring.all[21].news(99, ring.statuses[21])
     lives = told.lives.copy()
     lives[5] ^= 1
-    clock.now += hearsay.SUPPOSED_GONE_S + 1
+    ring.clock.now += hearsay.SUPPOSED_GONE_S + 1
     one.take(News(**{**vars(told), "lives": lives}))
     assert one.farewell == {"worker": 5, **hearsay.STARTED_ANEW}
 
 
-def test_the_news_of_a_thousand_fit_a_small_datagram(clock):
-    one = Hearsay(0, 1024, "life")
-    one.chief = {"life": "life", "hello": {}}
-    everyone = Hearsay(1, 1024, "other")
-    everyone._lives[:] = one._lives[:] = 7
-    one._met = (1 << 1024) - 1
-    assert len(json.dumps(one.news(10**6, {"arrived": 10**6}).value())) < 8000
-    assert len(json.dumps(everyone.news(10**6, {"arrived": 10**6}).value())) < 12000
+GOOD = Hearsay(0, COUNT, "life").news(3, {"arrived": 1}).value(COUNT)
+RUMOURS = (Rumour(1, 7, 3.5, 0.0), Rumour(COUNT - 1, 2**32 - 2, 0.0, 1.25))
 
 
-GOOD = Hearsay(0, COUNT, "life").news(3, {"arrived": 1}).value()
+def told_of(*rumours: Rumour) -> str:
+    return News(**{**vars(News.read(GOOD, COUNT)), "rumours": rumours}).value(COUNT)["rumours"]
+
+
+def test_rumours_are_read_as_they_were_told():
+    assert News.read(GOOD | {"rumours": told_of(*RUMOURS)}, COUNT).rumours == RUMOURS
+    assert News.read(GOOD | {"met": "all"}, COUNT).met == (1 << COUNT) - 1
 
 
 @pytest.mark.parametrize(
@@ -210,6 +148,9 @@ GOOD = Hearsay(0, COUNT, "life").news(3, {"arrived": 1}).value()
         *({"farewell": {"worker": 1, "code": code, "message": "nan"}} for code in (256, -1, "70")),
         *({"behind": value} for value in (5, {}, {"worker": COUNT, "number": 1, "status": {}})),
         *({"behind": {"worker": 1, "number": number, "status": {}}} for number in (-1, 1.5, "1")),
+        *({"behind": {"worker": 1, "number": 1, "status": {}, "told_s": told}} for told in (-1, "1", None, True)),
+        *({"rumours": value} for value in (None, 5, "!", "AAAA", told_of(Rumour(COUNT, 1, 0, 0)), [])),
+        {"rumours": told_of(*[Rumour(1, 1, 3.0, 0.0)] * (MOST_RUMOURS + 1))},
         {"more": 1},
     ],
 )
@@ -219,7 +160,7 @@ def test_what_is_no_news_is_not_taken(changes):
     assert News.read([GOOD], COUNT) is None
 
 
-def test_nobody_tells_a_worker_of_itself(clock):
+def test_nobody_tells_a_worker_of_itself(ring):
     one = Hearsay(0, COUNT, "life")
     told = Hearsay(1, COUNT, "other").news(5, {"arrived": 1})
     told.numbers[0], told.lives[0] = 10**9, 77

@@ -8,11 +8,13 @@ from company import eventually, meet
 
 from pipeline.engine.topology import Workers
 from pipeline.errors import DivergedError, PeerLostError, UsageError
-from pipeline.workers import fingers
+from pipeline.workers import datagrams, fingers
+from pipeline.workers import peers as peers_module
 from pipeline.workers.hearsay import SUPPOSED_GONE_S
 from pipeline.workers.peers import PULSE_S, Peers
 
 COUNT = 40
+LARGEST_WORD = 600  # bytes, of any number of workers
 PATIENCE_S = 60.0  # for forty workers in one process, on a busy machine
 
 
@@ -35,8 +37,15 @@ def crowd(job):
     return company, workers
 
 
-def test_all_hear_of_all_and_the_first_farewell_ends_them_all_by_name(crowd):
+def test_all_hear_of_all_and_the_first_farewell_ends_them_all_by_name(crowd, monkeypatch):
     company, workers = crowd
+    sizes: list[int] = []
+
+    def send(own, where, datagram):
+        sizes.append(len(datagram))
+        datagrams.send(own, where, datagram)
+
+    monkeypatch.setattr(peers_module, "send", send)
     others = [set(range(COUNT)) - {index} for index in range(COUNT)]
     assert [peers.silent().keys() for peers in workers] == others
     assert [peers.farewell() for peers in workers] == [None] * COUNT
@@ -44,6 +53,7 @@ def test_all_hear_of_all_and_the_first_farewell_ends_them_all_by_name(crowd):
     assert workers[20].fresh_statuses().keys() >= {20, *fingers.neighbours(20, COUNT)}
     assert at_length(lambda: workers[0].statuses() == {k: {"step": 10 * k} for k in range(COUNT)})
     assert workers[0].fresh_statuses().keys() != set(range(COUNT))
+    assert at_length(lambda: sizes and max(sizes[-COUNT:]) < LARGEST_WORD), "once all have met, nobody is told of"
 
     company.leave_without_a_word(workers[7], 7)
     living = [peers for index, peers in enumerate(workers) if index != 7]

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from pipeline.errors import ExitCode
-from pipeline.workers.readiness import Facts, Report, problems, read, remarks, table
+from pipeline.workers import fingers
+from pipeline.workers.readiness import Facts, Report, listed, problems, read, remarks, table
 
 ADDRESSES = ("h0:9000", "h1:9000", "h2:9000")
 
@@ -90,6 +91,58 @@ def test_who_is_reached_and_says_nothing_is_told():
     del reports[2]
     code, text = the_problem(reports)
     assert code == ExitCode.PEER_LOST and "worker 2 at h2:9000 answers, but does not reach the chief" in text
+
+
+def crowd(*silent: int, **changes) -> tuple[tuple[str, ...], dict[int, Report]]:
+    """The addresses of forty workers that ask their contacts, and the reports of those that are there."""
+    addresses, reports = tuple(f"h{k}:9000" for k in range(40)), {}
+    for k in set(range(40)) - set(silent):
+        asked = fingers.contacts(k, 40)
+        ways = {j: "refused" if j in silent else "ok" for j in asked}
+        one = report(k, addresses=listed(addresses), ways=ways, clocks=dict.fromkeys(asked, 0.0))
+        reports[k] = dataclasses.replace(one, **changes.get(f"h{k}", {}))
+    return addresses, reports
+
+
+def test_of_many_the_contacts_of_one_who_is_not_there_name_it_and_a_report_has_one_size():
+    assert problems(*crowd()) == []
+    addresses, reports = crowd(21)
+    [(code, text)] = problems(addresses, reports)
+    askers = ", ".join(f"worker {k} (h{k})" for k in fingers.neighbours(21, 40))
+    assert code == ExitCode.PEER_LOST and text.startswith(f"worker 21 at h21:9000 cannot be reached from {askers}: TCP")
+    assert table(addresses, reports)[22].split()[:4] == ["21", "h21:9000", "?", "refused"]
+    assert " by all who ask " in table(addresses, reports)[1]
+    sizes = [len(json.dumps(dataclasses.asdict(one))) for one in reports.values()]
+    assert max(sizes) < 1200 and listed(addresses * 25)[0].startswith("1000 of SHA-256 ")
+
+
+def test_one_worker_alone_is_judged_without_addresses():
+    assert problems((), {0: report(0, ways={}, clocks={})}) == []
+
+
+def test_of_many_one_whose_contacts_are_all_silent_is_told_of_too():
+    asks_21 = [k for k in range(1, 40) if 21 in fingers.contacts(k, 40)]
+    addresses, reports = crowd(21, *asks_21)
+    told = [text for _, text in problems(addresses, reports) if text.startswith("worker 21 ")]
+    assert told == [
+        "worker 21 at h21:9000 told the chief nothing, nor did those that ask it; start it, and see what it says itself"
+    ]
+
+
+def test_of_many_lists_that_differ_are_told_by_their_hashes():
+    addresses, reports = crowd()
+    other = listed((*addresses[:-1], "h40:9000"))
+    reports[7] = dataclasses.replace(reports[7], facts=dataclasses.replace(reports[7].facts, addresses=other))
+    [(_, text)] = problems(addresses, reports)
+    assert f"its list of workers is {other[0]}, the chief's {listed(addresses)[0]}; make them equal" in text
+
+
+@pytest.mark.parametrize("ahead, told", [(-1.9, 0), (2.1, 1), (-2.1, 1)])
+def test_of_many_a_clock_is_compared_by_the_worker_where_the_chief_does_not_ask_it(ahead, told):
+    assert 21 not in fingers.contacts(0, 40)
+    addresses, reports = crowd(h21={"clocks": {0: -ahead}})
+    texts = [text for _, text in problems(addresses, reports)]
+    assert len(texts) == told and all(f"the clock of worker 21 (h21) is {ahead:+.1f} s" in text for text in texts)
 
 
 def test_problems_on_a_workers_own_host_come_first():
