@@ -86,7 +86,13 @@ install() {
 pip_install() {
     # A new pip first: an old one can spend half an hour on finding versions that go together.
     "$venv/bin/python" -m pip install --upgrade pip &&
-        "$venv/bin/python" -m pip install --editable "$project${1:+[$1]}"
+        "$venv/bin/python" -m pip install --no-compile --editable "$project${1:+[$1]}" &&
+        compile_packages
+}
+
+# What pip would do on one core. Templates of some packages are no Python, and stay as they are.
+compile_packages() {
+    "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true
 }
 
 make_venv() {
