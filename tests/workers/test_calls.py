@@ -38,6 +38,7 @@ def test_a_call_to_one_of_most_fits_a_datagram_and_one_that_names_a_job_is_small
     assert proposer.does_hear(LIVES[1]) and not proposer.does_hear(LIVES[2])
     assert len(proposer.datagram(b"x")) < 0.6 * LARGEST_DATAGRAM
     assert len(member.datagram(b"x")) < 2500
+    assert read(proposer.datagram(b"")).membership == membership(MOST_CANDIDATES)
     assert read(member.datagram(b"")).membership == membership(MOST_CANDIDATES).named
     assert len(call(1024).to_one_of_many(LIVES[:2]).datagram(b"x")) < 11_000
 
