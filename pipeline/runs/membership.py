@@ -136,7 +136,7 @@ def _signs(sign: bytes) -> None:
 
 
 class _RunSeen:
-    """What a candidate sees of the run; see `gathering.Surroundings`."""
+    """What a candidate sees of the run; see `surroundings.Surroundings`."""
 
     def __init__(
         self,

@@ -1,63 +1,36 @@
 """How the candidates of a job that shrinks and grows find out which of them are its workers.
 
-Each calls all others, over UDP on the workers' port. The lowest proposes a membership, its members accept it, and with
-the last of these words it is final. See docs/design/workers.md. What is final is told to a member that missed it by
-those that have begun to work: `newcomers.py`.
+Each calls others (see circle.py), over UDP on the workers' port. The lowest proposes a membership, its members accept
+it, and with the last of these words it is final. See docs/design/workers.md. What is final is told to a member that
+missed it by those that have begun to work: `newcomers.py`.
 """
 
 import contextlib
 import dataclasses
+import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, UsageError, kind_of
 from pipeline.process.environment import job_secret
-from pipeline.workers import datagrams
+from pipeline.workers import circle, datagrams
 from pipeline.workers.agreement import Terms
-from pipeline.workers.calls import FRESH_S, Answer, Call, Membership
+from pipeline.workers.calls import FRESH_S, MOST_CANDIDATES, Answer, Call, Membership, mark
 from pipeline.workers.datagrams import Sender
 from pipeline.workers.proposals import Rules, alike, proposal
+from pipeline.workers.surroundings import Surroundings
 from pipeline.workers.waiting import Wait
 from pipeline.workers.words import Word, opened, value_of
 
-CALL_S = 0.2  # between calls
-TURN_S = 0.05
+CALL_S, CALL_OF_MANY_S = 0.2, 1.0  # between calls
+TURN_S, TURN_OF_MANY_S = 0.05, 0.25
+MOST_WAITING = 64  # datagrams that are taken between two that are sent
+MOST_STRANGERS = 64  # processes of a running job that this one hears, and calls
 LOOK_S = 1.0  # between looks at the run directory, and pulses
 REPEATS = 5  # of a call that may be the last
-
-
-class Surroundings(Protocol):
-    """What a candidate sees of the run. Called once a second; none of it may take long."""
-
-    def look(self) -> None:
-        """Gives a pulse. Raises PreemptedError if a stop was asked for."""
-
-    def addresses(self, before: tuple[str, ...]) -> tuple[str, ...]:
-        """The candidates' addresses, of which some were known before; '' for one that is not known yet."""
-
-    def is_finished(self) -> bool:
-        """Whether the run is finished, and nothing is left to do."""
-
-    def expected(self) -> set[int]:
-        """The candidates that the run waits for, as `is_finished` last found it."""
-
-    def has_record(self) -> bool:
-        """Whether the run directory holds the run."""
-
-    def owner(self) -> str:
-        """The mark of the run directory's owner; '' if there is none."""
-
-    def patience(self) -> float:
-        """Seconds for which it waits for those that are missing, as `is_finished` last found it."""
-
-    def obstacle(self) -> str:
-        """Why this process cannot own the run directory now; '' if it can."""
-
-    def claim(self) -> str:
-        """Makes this process the owner of the run directory; why it cannot be, or ''. May take some seconds."""
 
 
 class Gathering:
@@ -72,13 +45,21 @@ class Gathering:
         run: Surroundings,
         say: Callable[[str], None],
     ):
-        """Begins to listen. Raises UsageError if its port is in use."""
+        """Begins to listen. Raises UsageError if its port is in use, or if there are too many."""
+        if candidates.count > MOST_CANDIDATES:
+            raise UsageError(
+                f"there are {candidates.count} candidates, and with --min_workers at most {MOST_CANDIDATES} fit into a "
+                "datagram; start fewer, or leave --min_workers out"
+            )
+        self._are_many = candidates.count > circle.FEW
+        self._call_s, self._turn_s = (CALL_OF_MANY_S, TURN_OF_MANY_S) if self._are_many else (CALL_S, TURN_S)
         self._candidates, self._rules, self._run, self._say = candidates, rules, run, say
         self._start_timeout_s, self._secret = start_timeout_s, job_secret()
-        self._own = Call(candidates.index, uuid.uuid4().hex, 0, (), terms, "", 0, None, False)
+        self._own = Call(candidates.index, uuid.uuid4().hex, 0, frozenset(), terms, "", 0, None, False)
         self._others: dict[int, Call] = {}
         self._senders: dict[int, Sender] = {}  # where each was when it last called
         self._heard: dict[str, float] = {}  # when each life was, on this process's clock
+        self._strangers: dict[str, Sender] = {}  # of many, the lives of a running job, and where each is
         self._since = time.monotonic()  # when the wait for others began
         self._running_at = -FRESH_S  # when a running job last answered
         self._expected: set[int] = set()
@@ -117,7 +98,7 @@ class Gathering:
                     self._look_up()
                     datagrams.target.cache_clear()  # a name may have come to mean another address while this one waited
                     return self._own.membership
-                if self._time_for("_next_call", CALL_S):
+                if self._time_for("_next_call", self._call_s * (random.uniform(0.7, 1) if self._are_many else 1)):
                     self._call()
                 self._check_patience()
 
@@ -157,20 +138,37 @@ class Gathering:
 
     def _listen(self) -> None:
         """Takes what came, for a turn."""
-        end = time.monotonic() + TURN_S
+        end = time.monotonic() + self._turn_s
         while time.monotonic() < end:
             with contextlib.suppress(OSError):  # nothing came, or the answer of a port where nobody listens
-                datagram, sender = self._socket.recvfrom(datagrams.LARGEST_DATAGRAM)
-                if (payload := opened(datagram, self._secret)) is not None:
-                    self._take(value_of(payload), sender)
+                self._take_next()
+
+    def _take_next(self) -> None:
+        datagram, sender = self._socket.recvfrom(datagrams.LARGEST_DATAGRAM)
+        if (payload := opened(datagram, self._secret)) is not None:
+            self._take(value_of(payload), sender)
+
+    def _take_waiting(self) -> None:
+        """Takes what has come: a socket holds some fifty calls, and loses more."""
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            for _ in range(MOST_WAITING):
+                self._take_next()
+        self._socket.settimeout(TURN_S)
 
     def _take(self, value: Any, sender: Sender) -> None:
         if call := Call.read(value):
             self._note(call, sender)
         elif answer := Answer.read(value):
-            self._follow(answer)
+            self._follow(answer, sender)
         elif word := Word.read(value):  # of a running job, which is to know that it is heard
-            self._heard[word.life] = time.monotonic()
+            self._hear(word.life, sender)
+
+    def _hear(self, life: str, sender: Sender) -> None:
+        """Notes a process of a running job."""
+        self._heard[life] = time.monotonic()
+        if self._are_many and (life in self._strangers or len(self._strangers) < MOST_STRANGERS):
+            self._strangers[life] = sender
 
     def _note(self, call: Call, sender: Sender) -> None:
         if call.candidate == self._own.candidate or call.candidate >= self._candidates.count:
@@ -183,15 +181,15 @@ class Gathering:
         if not self._candidates.addresses[call.candidate]:
             return  # the others could not reach it
         self._others[call.candidate], self._senders[call.candidate] = call, sender
-        if call.membership and not self._offers(call):  # they may be about to train: for a start they cannot answer
+        if call.membership and not self._accepts(call):  # they may be about to train: for a start they cannot answer
             self._since = time.monotonic()
         self._heard[call.life] = time.monotonic()
 
-    def _follow(self, answer: Answer) -> None:
+    def _follow(self, answer: Answer, sender: Sender) -> None:
         """Does as a running job says. Raises the error with which it sends this process away."""
         if answer.to != self.life:
             return
-        self._heard[answer.life] = time.monotonic()
+        self._hear(answer.life, sender)
         if answer.code:
             raise (kind_of(answer.code) or PeerLostError)(answer.reason)
         if answer.membership and answer.membership.has(self._own.candidate, self.life):
@@ -209,6 +207,7 @@ class Gathering:
         self._heard = {life: when for life, when in self._heard.items() if when > oldest}
         self._others = {index: call for index, call in self._others.items() if call.life in self._heard}
         self._senders = {index: sender for index, sender in self._senders.items() if index in self._others}
+        self._strangers = {life: sender for life, sender in self._strangers.items() if life in self._heard}
 
     # --- deciding ---
 
@@ -217,7 +216,7 @@ class Gathering:
         own = self._own
         if own.final or self._is_spare:
             return
-        self._own = own = dataclasses.replace(own, waited=int(self._waited), hears=tuple(sorted(self._heard)))
+        self._own = own = dataclasses.replace(own, waited=int(self._waited), hears=self._hears())
         offers = [call for _, call in sorted(self._others.items()) if self._offers(call)]
         if final := next((call for call in offers if call.final), None):
             self._accept(final.membership, final=True)
@@ -232,6 +231,14 @@ class Gathering:
         """Whether a call has a membership with this process in it."""
         return call.membership is not None and call.membership.has(self._own.candidate, self.life)
 
+    def _accepts(self, call: Call) -> bool:
+        """Whether a call has a membership with this process in it, or names the one that this one has accepted."""
+        own, told = self._own.membership, call.membership
+        return self._offers(call) or (own is not None and told is not None and told.name == own.name)
+
+    def _hears(self) -> frozenset[str]:
+        return frozenset(map(mark, self._heard))
+
     def _proposed(self) -> list[int]:
         if self._obstacle:
             return []
@@ -239,12 +246,12 @@ class Gathering:
 
     def _propose(self, members: list[int]) -> None:
         calls = {**self._others, self._own.candidate: self._own}
-        wanted = tuple(members), tuple(calls[member].life for member in members)
+        wanted = tuple(members), tuple(mark(calls[member].life) for member in members)
         before = self._own.membership
-        if before is None or (before.members, before.lives) != wanted:
+        if before is None or (before.members, before.marks) != wanted:
             before = Membership(uuid.uuid4().hex, *wanted)
         self._accept(before)
-        accepted = [call.membership and call.membership.name for m, call in calls.items() if m in members[1:]]
+        accepted = [call.membership and call.membership.name for m, call in calls.items() if m in {*members[1:]}]
         if accepted == [before.name] * len(accepted):
             self._obstacle = self._run.claim()
             self._accept(before, final=not self._obstacle)
@@ -257,11 +264,20 @@ class Gathering:
     # --- telling ---
 
     def _call(self) -> None:
-        self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=tuple(sorted(self._heard)))
-        datagram = own.datagram(self._secret)
-        for index, address in enumerate(self._candidates.addresses):
-            if index != own.candidate:
-                datagrams.send(self._socket, self._senders.get(index) or address, datagram)
+        self._own = own = dataclasses.replace(self._own, number=self._own.number + 1, hears=self._hears())
+        to_all = None if self._are_many else own.datagram(self._secret)
+        for index in sorted(circle.called(own.candidate, self._candidates.count, self._others, own.number)):
+            if self._are_many:
+                self._take_waiting()
+            address = self._senders.get(index) or self._candidates.addresses[index]
+            datagrams.send(self._socket, address, to_all or self._to(self._others.get(index)))
+        for sender in self._strangers.values():
+            datagrams.send(self._socket, sender, self._to(None))
+
+    def _to(self, other: Call | None) -> bytes:
+        """This process's call to one of many, from whom it may have heard."""
+        lives = [*self._strangers, *([other.life] if other else [])]
+        return self._own.to_one_of_many(lives).datagram(self._secret)
 
     def _repeat(self, every_s: float) -> None:
         """Says once more what may be this process's last call."""
@@ -282,7 +298,7 @@ class Gathering:
         wait = Wait(self._candidates, *seen, self._waited, self._start_timeout_s)
         failure = wait.failure()
         if isinstance(failure, UsageError):
-            self._repeat(CALL_S)  # so that the others see the difference too
+            self._repeat(self._call_s)  # so that the others see the difference too
         if failure:
             raise failure
         if line := wait.line():

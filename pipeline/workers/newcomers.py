@@ -46,7 +46,7 @@ class Newcomers:
     def is_started_anew(self, call: Call) -> bool:
         """Whether the caller is a process of a member that came after the one of this job."""
         is_other = self.member(call) is not None and not self.membership.has(call.candidate, call.life)
-        return is_other and self.life in call.hears
+        return is_other and call.does_hear(self.life)
 
     def answer(self, call: Call) -> Answer | None:
         """What to tell a candidate; None for nothing."""
@@ -65,7 +65,7 @@ class Newcomers:
         with self._guard:
             now, before = time.monotonic(), self._seen.get(call.candidate)
             since = before.since if before and before.life == call.life else now
-            is_fit = self.life in call.hears and bool(self.owner) and call.owner == self.owner
+            is_fit = call.does_hear(self.life) and bool(self.owner) and call.owner == self.owner
             at = now if is_fit else before.at if before and before.life == call.life else -FRESH_S
             self._seen[call.candidate] = Newcomer(call.life, since, at)
             if self._ended[0]:

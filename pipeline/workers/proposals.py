@@ -2,9 +2,9 @@
 
 import dataclasses
 import itertools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from pipeline.workers import circle
 from pipeline.workers.calls import Call
 
 Calls = Mapping[int, Call]  # the fresh calls of other candidates, by their index
@@ -26,21 +26,29 @@ class Rules:
 
 def hear_each_other(one: Call, other: Call) -> bool:
     """Whether each of two candidates hears the other."""
-    return other.life in one.hears and one.life in other.hears
+    return one.does_hear(other.life) and other.does_hear(one.life)
 
 
-def are_complete(calls: Sequence[Call], count: int) -> bool:
-    """Whether these are the calls of so many candidates that all hear each other."""
-    return len(calls) == count and all(hear_each_other(*pair) for pair in itertools.combinations(calls, 2))
+def are_complete(own: Call, others: Calls, count: int) -> bool:
+    """Whether so many candidates all hear each other, or if they are many, each hears this one."""
+    if count > circle.FEW:
+        return len(others) == count - 1 and all(hear_each_other(own, call) for call in others.values())
+    pairs = itertools.combinations([own, *others.values()], 2)
+    return len(others) == count - 1 and all(hear_each_other(*pair) for pair in pairs)
 
 
 def alike(own: Call, others: Calls) -> dict[int, Call]:
     """The others that have the terms of this one, and hear and are heard by it."""
-    return {k: call for k, call in others.items() if call.terms == own.terms and hear_each_other(own, call)}
+    return {k: call for k, call in others.items() if call.terms_text == own.terms_text and hear_each_other(own, call)}
 
 
-def company(own: Call, others: Calls) -> list[int]:
-    """The candidates of these terms that all hear each other, this one among them; rising."""
+def company(own: Call, others: Calls, count: int) -> list[int]:
+    """The candidates of these terms that all hear each other, this one among them; rising.
+
+    Of many, those that hear this one and are heard: they do not call each other.
+    """
+    if count > circle.FEW:
+        return sorted([own.candidate, *alike(own, others)])
     chosen = {own.candidate: own}
     for index, call in sorted(alike(own, others).items()):
         if all(hear_each_other(call, member) for member in chosen.values()):
@@ -55,7 +63,7 @@ def differing(own: Call, others: Calls) -> int | None:
     """
     groups: dict[str, list[int]] = {}
     for call in sorted([own, *others.values()], key=lambda call: call.candidate):
-        groups.setdefault(json.dumps(call.terms, sort_keys=True), []).append(call.candidate)
+        groups.setdefault(call.terms_text, []).append(call.candidate)
     prevailing = max(groups.values(), key=lambda group: (len(group), -group[0]))
     return None if own.candidate in prevailing else prevailing[0]
 
@@ -69,7 +77,7 @@ def proposal(own: Call, others: Calls, rules: Rules, expected: set[int], has_rec
     near = alike(own, others)
     if differing(own, others) is not None or min([own.candidate, *near]) < own.candidate:
         return []
-    present = company(own, others)
+    present = company(own, others, rules.candidates)
     waited = max(call.waited for call in (own, *near.values()))
     if not expected <= set(present) and waited < rules.rejoin_s:
         return []

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 
 from pipeline.engine.topology import Workers
 from pipeline.errors import PeerLostError, PipelineError, StorageError, UsageError
+from pipeline.workers import circle
 from pipeline.workers.agreement import difference
 from pipeline.workers.calls import Call
-from pipeline.workers.proposals import Rules, are_complete, company, differing
+from pipeline.workers.proposals import Rules, alike, are_complete, company, differing
 
+MOST_NAMED = 32  # candidates in a line
 FEW_S = 5.0  # after which a candidate says for whom it waits
 
 
@@ -32,13 +34,7 @@ class Wait:
             return UsageError(f"workers {self.own.candidate} and {other} {self._difference(other)}")
         if is_over and self.obstacle and self._are_enough:
             return StorageError(self.obstacle)
-        if is_over:
-            return PeerLostError(
-                f"{self._absent or 'none'} did not come within {self.limit_s:.0f} s, and {self._here}; see that the "
-                "same command runs there and that the hosts reach each other, or give a larger --start_timeout or a "
-                "smaller --min_workers"
-            )
-        return None
+        return PeerLostError(self._nobody_came) if is_over else None
 
     def line(self) -> str:
         """The line that says what the process waits for; '' for a wait that is short."""
@@ -46,11 +42,33 @@ class Wait:
             return ""
         if self.obstacle and self._are_enough:
             return f"waits: {self.obstacle}"
+        if self._gatherer:
+            return f"waits for {self._gatherer}, which gathers all others"
         return f"waits for {self._absent}; {self._here}" if self._absent else ""
+
+    @property
+    def _gatherer(self) -> str:
+        """Of many, the lowest candidate that hears and is heard by this one; '' if that is this one itself."""
+        lowest = min(alike(self.own, self.others), default=self.own.candidate)
+        return (
+            self.candidates.name(lowest) if self.candidates.count > circle.FEW and lowest < self.own.candidate else ""
+        )
+
+    @property
+    def _nobody_came(self) -> str:
+        remedy = "or give a larger --start_timeout or a smaller --min_workers"
+        if self._gatherer:
+            return (
+                f"{self._gatherer} gathers all others, and had no job within {self.limit_s:.0f} s; see there, {remedy}"
+            )
+        return (
+            f"{self._absent or 'none'} did not come within {self.limit_s:.0f} s, and {self._here}; see that the "
+            f"same command runs there and that the hosts reach each other, {remedy}"
+        )
 
     def _other_terms(self, is_over: bool) -> int | None:
         """A candidate whose flags or versions keep the job from coming about."""
-        all_are_here = are_complete([self.own, *self.others.values()], self.candidates.count)
+        all_are_here = are_complete(self.own, self.others, self.candidates.count)
         other = differing(self.own, self.others)
         if other is not None and (is_over or all_are_here or self.others[other].membership):
             return other
@@ -62,7 +80,7 @@ class Wait:
 
     @property
     def _present(self) -> list[int]:
-        return company(self.own, self.others)
+        return company(self.own, self.others, self.candidates.count)
 
     @property
     def _are_enough(self) -> bool:
@@ -71,8 +89,10 @@ class Wait:
 
     @property
     def _absent(self) -> str:
-        present = self._present
-        return ", ".join(self.candidates.name(k) for k in range(self.candidates.count) if k not in present)
+        present = {*self._present}
+        absent = [self.candidates.name(k) for k in range(self.candidates.count) if k not in present]
+        more = f", and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
+        return ", ".join(absent[:MOST_NAMED]) + more
 
     @property
     def _here(self) -> str:

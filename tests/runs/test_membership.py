@@ -18,7 +18,8 @@ from pipeline.runs import membership
 from pipeline.runs.membership import Place
 from pipeline.runs.ownership import Ownership
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.workers import datagrams, ports
+from pipeline.workers import circle, datagrams, ports
+from pipeline.workers.gathering import Gathering
 from pipeline.workers.peers import Peers
 
 NEVER = 30  # seconds: longer than a test waits
@@ -288,3 +289,64 @@ def test_a_worker_that_sees_another_directory_is_no_member(tmp_path, candidates,
 )
 def test_more_workers_than_there_can_be_are_refused(candidates, fields, why):
     assert why in str(error_of(candidates(2, **fields).come(0)))
+
+
+# --- many candidates ---
+
+
+@pytest.fixture
+def many(candidates, monkeypatch):
+    """Sixteen that count as many: the first two are called by all."""
+    monkeypatch.setattr(circle, "FEW", 2)
+    monkeypatch.setattr("pipeline.workers.gathering.CALL_OF_MANY_S", 0.3)
+    monkeypatch.setattr("pipeline.workers.gathering.TURN_OF_MANY_S", 0.05)
+    return candidates(16, rejoin_timeout=NEVER, grad_shards=16, global_batch=96)
+
+
+def test_many_that_come_are_the_job(many):
+    places = [coming.result(NEVER) for coming in [many.come(index) for index in range(16)]]
+    assert [(many.members(place), place.workers.index) for place in places] == [([*range(16)], k) for k in range(16)]
+
+
+def test_many_without_the_first_ones_gather_around_the_lowest_which_hears_who_comes_back(many):
+    many.record(*range(5, 13))
+    places = [coming.result(NEVER) for coming in [many.come(index) for index in range(5, 13)]]
+    assert [many.members(place) for place in places] == [[*range(5, 13)]] * 8
+    chief = places[0]
+    many.work(chief)
+    for back in (0, 15, *range(1, 5), 13, 14):
+        many.come(back)
+    assert eventually(lambda: len(chief.newcomers.to_take_in(())) == 8), "then sixteen are a larger job"
+
+
+def test_of_many_one_that_was_started_anew_and_one_that_missed_the_last_word_are_noticed(many, monkeypatch):
+    repeat = Gathering._repeat
+    monkeypatch.setattr(Gathering, "_repeat", lambda self, every_s: None)
+    many.record(*range(8))
+    coming = [many.come(index) for index in range(8)]
+    first = many.work(coming[0].result(NEVER))
+    places = [one.result(NEVER) for one in coming]
+    assert [many.members(place) for place in places] == [[*range(8)]] * 8
+    monkeypatch.setattr(Gathering, "_repeat", repeat)
+    seventh = many.work(places[7])
+    assert eventually(lambda: 7 in first.silent() and 0 in seventh.silent())
+    seventh.close()
+    assert eventually(lambda: not ports.taken(int(many.addresses[7].rpartition(":")[2])))
+    many.come(7)
+    assert eventually(lambda: "was started anew" in str(first.farewell()))
+
+
+def test_of_many_the_gatherer_says_who_is_missing_and_the_others_who_gathers(candidates, monkeypatch):
+    monkeypatch.setattr(circle, "FEW", 2)
+    monkeypatch.setattr("pipeline.workers.waiting.MOST_NAMED", 2)
+    job = candidates(6, start_timeout=4)
+    gatherer, other = (error_of(coming) for coming in [job.come(1), job.come(5)])
+    assert "and 2 more did not come within 4 s, and 2 of at least 4 workers are here" in str(gatherer)
+    assert str(other).startswith(f"worker 1 ({job.addresses[1]}) gathers all others, and had no job within 4 s;")
+
+
+def test_more_candidates_than_a_datagram_holds_are_refused(candidates, monkeypatch):
+    monkeypatch.setattr("pipeline.workers.gathering.MOST_CANDIDATES", 2)
+    error = error_of(candidates(3).come(0))
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("there are 3 candidates, and with --min_workers at most 2 fit into a datagram; start")
