@@ -1,5 +1,6 @@
 """What every test process needs: eight CPU towers, quiet, and the trainer's own pinned surroundings."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(config, items):
 
     if hasattr(config, "workerinput"):
         items.sort(key=rank)
+
+
+def pytest_collection_finish():
+    """All modules and tests stay: the garbage collector would look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,6 +53,16 @@ def test_in_a_process_of_the_user_keras_knows_what_is_installed():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize(("argument", "frozen"), [("", True), ("for_user=True", False)])
+def test_what_stays_is_out_of_the_collectors_sight_but_not_what_is_the_users(argument, frozen):
+    program = (
+        "import gc; from pipeline.process.startup import import_tensorflow; "
+        f"import_tensorflow({argument}); first = gc.get_freeze_count(); kept = [[] for _ in range(1000)]; "
+        f"import_tensorflow({argument}); assert gc.get_freeze_count() == first; assert (first > 100_000) == {frozen}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_what_is_imported_inside_is_not_collected_and_afterwards_all_is_as_before():
     for was_enabled in (True, False):
         (gc.enable if was_enabled else gc.disable)()
