@@ -23,6 +23,6 @@ def test_the_convolutional_model_has_the_same_bits_on_every_number_of_towers_and
         assert run.advance(0, STEPS).next_step == STEPS
         return state.parameters_sha256(run.towers.check_equal(STEPS))
 
-    combinations = [*((towers, "replicated") for towers in (1, 2, 4, 8)), (4, "cpu"), (2, "first")]
+    combinations = [(1, "replicated"), (2, "first"), (4, "cpu"), (8, "replicated")]
     found = {combination: parameters_sha256(*combination) for combination in combinations}
-    assert len(found) == 6 and len(set(found.values())) == 1, found
+    assert len(found) == 4 and len(set(found.values())) == 1, found
