@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 
 import commands
 import jobs
@@ -17,11 +15,11 @@ from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_directory import RunDirectory
 
 ALL_STEPS = f"--steps={STEPS}"
+RARELY = ("--eval_every=0", "--summary_every=0", "--checkpoint_every=0")
 
 
-@pytest.mark.parametrize(("workers", "towers"), [(2, 2), (4, 1)])
-def test_four_towers_are_one_workers_or_several_ones(straight, tmp_path, workers, towers):
-    jobs.train(tmp_path / "run", f"--towers={towers}", ALL_STEPS, workers=workers)
+def test_four_workers_are_two_towers_of_one(straight, tmp_path):
+    jobs.train(tmp_path / "run", ALL_STEPS, workers=4)
     assert_equal_runs(tmp_path / "run", straight)
 
 
@@ -38,21 +36,22 @@ def test_three_workers_add_as_one_does_whenever_they_save(tmp_path):
 
 def test_real_digits_and_the_real_model_end_on_the_same_bits(mnist_directory, tmp_path):
     """Its gradient is larger than a packet."""
-    flags = (f"--source=idx:{mnist_directory}", "--model=convolutional", "--steps=4", "--global_batch=64")
-    rarely = ("--eval_every=0", "--checkpoint_every=0", "--summary_every=0", "--eval_batch=500")
+    flags = (f"--source=idx:{mnist_directory}", "--model=convolutional", "--steps=4", "--global_batch=64", *RARELY)
+    flags += ("--eval_batch=500",)
     results = [
-        jobs.train(tmp_path / str(workers), f"--towers={4 // workers}", *flags, *rarely, workers=workers)
+        jobs.train(tmp_path / str(workers), f"--towers={4 // workers}", *flags, workers=workers)
         if workers > 1
-        else train(tmp_path / str(workers), "--towers=4", *flags, *rarely)
-        for workers in (1, 4)
+        else train(tmp_path / str(workers), "--towers=4", *flags)
+        for workers in (1, 2)
     ]
     assert len({result["parameters_sha256"] for result in results}) == 1
     assert len({(result["test_loss"], result["test_accuracy"]) for result in results}) == 1
 
 
 def test_only_the_chief_tells_of_the_run_and_all_lie_in_its_directory(straight, tmp_path):
+    """Of two workers with two towers each."""
     own = {index: [f"--run_dir={tmp_path / str(index)}"] for index in range(2)}
-    jobs.train(tmp_path / "0", ALL_STEPS, own=own)
+    jobs.train(tmp_path / "0", "--towers=2", ALL_STEPS, own=own)
     assert_equal_runs(tmp_path / "0", straight)
     assert [path.name for path in (tmp_path / "1").rglob("*")] == ["logs", "worker-1.log"]
     told = (tmp_path / "1" / "logs" / "worker-1.log").read_text()
@@ -71,13 +70,8 @@ def gradients(*flags, workers: int) -> list[dict]:
     """What every worker has as the gradient of one step."""
     place = [f"--worker_addresses={','.join(jobs.local_addresses(workers))}"] if workers > 1 else []
     given = (*FLAGS, "--decay_steps=9", "--run_dir=nowhere", *place, *flags)
-    script = str(commands.TESTS / "support" / "gradient.py")
     started = [
-        subprocess.Popen(
-            [sys.executable, script, *given, *([f"--worker_index={index}"] if workers > 1 else [])],
-            env=commands.environment(),
-            stdout=subprocess.PIPE,
-        )
+        commands.start_module("gradient", *given, *([f"--worker_index={index}"] if workers > 1 else []))
         for index in range(workers)
     ]
     return [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in started]
@@ -106,7 +100,7 @@ def test_another_way_to_travel_gives_other_bits_and_nearly_the_same_numbers(grad
 
 @pytest.mark.parametrize(("flag", "workers"), [("--all_reduce=fast", 3), ("--wire=bfloat16", 2)])
 def test_another_way_to_travel_is_as_repeatable(tmp_path, flag, workers):
-    flags = (flag, f"--grad_shards={workers}", "--steps=20", "--eval_every=0", "--summary_every=0")
+    flags = (flag, f"--grad_shards={workers}", "--model=hidden", "--steps=20", *RARELY)
     results = [jobs.train(tmp_path / str(k), *flags, workers=workers)["parameters_sha256"] for k in range(2)]
     assert results[0] == results[1]
 
@@ -114,7 +108,7 @@ def test_another_way_to_travel_is_as_repeatable(tmp_path, flag, workers):
 # --- the network ---
 
 
-BRIEF = ("--steps=8", "--eval_every=0", "--summary_every=0")
+BRIEF = ("--steps=8", *RARELY)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +137,7 @@ def stopped_at(run: RunDirectory) -> int:
 
 def test_a_job_goes_on_with_other_numbers_of_workers(straight, tmp_path):
     run = RunDirectory(tmp_path / "run")
-    for step, (workers, towers) in {6: (4, 1), 18: (1, 2), 32: (2, 2)}.items():
+    for step, (workers, towers) in {6: (2, 2), 18: (1, 2)}.items():
         with jobs.job(run.path, ALL_STEPS, f"--towers={towers}", workers=workers) as live:
             assert live.until_step(step)
             live[workers - 1].send(signal.SIGTERM)

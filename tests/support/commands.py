@@ -44,12 +44,18 @@ def start(entry_point: str, *arguments, prefix=(), fresh=False, **options) -> su
     prefix: words before those of the command. fresh: whether a Python must be started for it, also where it could be
     forked from one that has TensorFlow (fork_server.py).
     """
+    is_forked = entry_point in FORKED and not prefix and not fresh
+    return start_module(f"pipeline.{entry_point}", *arguments, prefix=prefix, fresh=not is_forked, **options)
+
+
+def start_module(module: str, *arguments, prefix=(), fresh=False, **options) -> subprocess.Popen:
+    """`python -m MODULE ARGUMENTS`, one that imports TensorFlow, perhaps of tests/support; as `start`."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | options
-    words = command(entry_point, *arguments)
-    forkable = entry_point in FORKED and not prefix and not options.keys() - {"stdin", "stdout", "stderr", "env", "cwd"}
-    if fresh or not forkable or not _fork_server().suits(options["env"]):
-        return subprocess.Popen([*prefix, *words], text=True, **options)
-    return Forked(_fork_server(), words[2:], text=True, **options)
+    words = [module, *map(str, arguments)]
+    forkable = not fresh and not options.keys() - {"stdin", "stdout", "stderr", "env", "cwd"}
+    if forkable and _fork_server().suits(options["env"]):
+        return Forked(_fork_server(), words, text=True, **options)
+    return subprocess.Popen([*prefix, sys.executable, "-m", *words], text=True, **options)
 
 
 @functools.cache
