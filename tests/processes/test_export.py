@@ -92,17 +92,35 @@ def answer(program: str, path, images: Path, tmp_path: Path) -> np.ndarray:
     return np.load(output)
 
 
+@pytest.fixture(scope="module")
+def expected(run, images):
+    """What predict says."""
+    return predicted(run, images)[0]
+
+
+@pytest.fixture(scope="module")
+def savedmodel(run, tmp_path_factory) -> Path:
+    """The path of an export."""
+    output = tmp_path_factory.mktemp("savedmodel") / "out"
+    told = exported(run, "savedmodel", f"--output={output}")
+    assert Path(told["path"]).is_relative_to(output / "1") and told["step"] == 4
+    return Path(told["path"])
+
+
 @pytest.mark.parametrize("format_name", PROGRAMS)
-def test_another_program_says_what_predict_says(format_name, run, images, tmp_path):
-    told = exported(run, format_name, f"--output={tmp_path}/out")
-    assert Path(told["path"]).is_relative_to(tmp_path / "out" / "1") and told["step"] == 4
-    said, (expected, _) = answer(PROGRAMS[format_name], told["path"], images, tmp_path), predicted(run, images)
+def test_another_program_says_what_predict_says(format_name, run, savedmodel, images, expected, tmp_path):
+    path = savedmodel
+    if format_name != "savedmodel":
+        told = exported(run, format_name, f"--output={tmp_path}/out")
+        path = Path(told["path"])
+        assert path.is_relative_to(tmp_path / "out" / "1") and told["step"] == 4
+    said = answer(PROGRAMS[format_name], path, images, tmp_path)
     if format_name == "savedmodel":  # the same operations, in a batch of the same size, on as many threads
         np.testing.assert_array_equal(said, expected)
     np.testing.assert_allclose(said, expected, atol=2e-6, rtol=0)
 
 
-def test_a_savedmodel_takes_the_bytes_of_files(run, tmp_path):
+def test_a_savedmodel_takes_the_bytes_of_files(run, savedmodel, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 31, 3), dtype=np.uint8)
     files = [
         write(tmp_path / "a.png", pixels),
@@ -118,8 +136,7 @@ def test_a_savedmodel_takes_the_bytes_of_files(run, tmp_path):
         answers = loaded.signatures["serving_bytes"](image_bytes=contents)
         answer = answers["probabilities"].numpy()
     """
-    told = exported(run, "savedmodel", f"--output={tmp_path}/out")
-    said, (expected, _) = answer(program, told["path"], tmp_path / "files.npy", tmp_path), predicted(run, *files)
+    said, (expected, _) = answer(program, savedmodel, tmp_path / "files.npy", tmp_path), predicted(run, *files)
     np.testing.assert_allclose(said, expected, atol=2e-6, rtol=0)
     assert np.abs(said[0] - said[1]).max() > 1e-4  # it did look at them
 

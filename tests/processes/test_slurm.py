@@ -98,10 +98,6 @@ def state_of(run: RunDirectory, step: int) -> str:
     return json.loads((run.checkpoints / f"ckpt-{step}.manifest.json").read_text())["state_sha256"]
 
 
-def test_a_job_trains_on_all_its_nodes(cluster, tmp_path, undisturbed):
-    Job(cluster, tmp_path, 2, *FLAGS).assert_ended_as(undisturbed, restarts=0)
-
-
 def test_a_dry_run_says_what_would_run_where(cluster, tmp_path):
     job = Job(cluster, tmp_path, 2, "--dry_run", *FLAGS)
     assert job.end() == 0
@@ -164,12 +160,14 @@ def test_an_array_that_is_no_job_of_workers_is_refused(cluster, tmp_path):
 
 
 def test_preempted_by_a_job_of_higher_priority_it_saves_and_goes_on(cluster, tmp_path, undisturbed):
+    """Both its lives train on all its nodes."""
     job = Job(cluster, tmp_path, 2, *FLAGS, *PATIENT)
     job.until_step(40)
     cluster.run("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
     job.hold_until_a_signal()
     cluster.until("preempted", lambda: job.restarts == 1)
     job.assert_ended_as(undisturbed, restarts=1)
+    assert [event["workers"] for event in job.run.history().events if event["event"] == "start"] == [2, 2]
     [preempted] = [event for event in job.run.history().events if event["event"] == "preempted"]
     assert [event["step"] for event in job.run.history().events if event["event"] == "resume"] == [preempted["step"]]
 

@@ -112,16 +112,8 @@ def test_a_wrong_flag_ends_it_at_once_with_its_code(network, client, tmp_path):
     assert out.count("usage: model=convolutionl") == 2
 
 
-def test_it_trains_on_all_hosts_with_their_names_before_their_lines(network, client, tmp_path, undisturbed):
-    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
-        code, out, err = live.end()
-        assert (code, err) == (0, "")
-        assert {line.partition(" | ")[0] for line in out.splitlines()} == set(network.addresses[:2])
-        assert live.run.history().result["parameters_sha256"] == undisturbed
-        assert live.workers() == []
-
-
 def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client, tmp_path, undisturbed):
+    """To its end, with the hosts' names before their lines."""
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
         live.until_step(40)
         with live.held():
@@ -130,8 +122,11 @@ def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client,
         assert code == ExitCode.PREEMPTED, out
         assert live.workers() == []
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
-        assert live.end()[0] == 0
+        code, out, err = live.end()
+        assert (code, err) == (0, "")
+        assert {line.partition(" | ")[0] for line in out.splitlines()} == set(network.addresses[:2])
         assert live.run.history().result["parameters_sha256"] == undisturbed
+        assert live.workers() == []
 
 
 def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, client, tmp_path):

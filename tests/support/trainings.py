@@ -1,6 +1,7 @@
 """Trainings in processes of their own, to be stopped in the middle; and what they told, to be compared."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -38,6 +39,8 @@ class Training:
 
     def __init__(self, process: subprocess.Popen, run_dir: Path):
         self._process, self._run = process, RunDirectory(run_dir)
+        self._read: tuple[int, int] | None = None  # what was last read of the log: its size, and its time of change
+        self._steps: list[int] = []
 
     def until(self, condition: Callable[[], bool]) -> bool:
         """Waits; True when the condition holds, False if the training ended before."""
@@ -50,8 +53,15 @@ class Training:
         return True
 
     def logged(self, step: int) -> bool:
-        """Whether this step, or a later one, was logged."""
-        return any(event["event"] == "train" and event["step"] >= step for event in self._run.history().events)
+        """Whether this step, or a later one, was logged. Reads the log only when it has changed."""
+        try:
+            found = os.stat(self._run.path / "metrics.jsonl")
+        except FileNotFoundError:
+            return False
+        if (found.st_size, found.st_mtime_ns) != self._read:
+            self._read = found.st_size, found.st_mtime_ns
+            self._steps = [event["step"] for event in self._run.history().events if event["event"] == "train"]
+        return max(self._steps, default=0) >= step
 
     def until_step(self, step: int) -> bool:
         """Waits for a step to be logged; False if the training ended before."""

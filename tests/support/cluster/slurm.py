@@ -107,7 +107,7 @@ class Slurm:
         give_up = time.monotonic() + deadline_s
         while not condition():
             assert time.monotonic() < give_up, f"never: {what}\n{self.run('scontrol', 'show', 'job')}"
-            time.sleep(0.2)
+            time.sleep(0.4)
 
     def is_up(self) -> bool:
         """Whether all nodes wait for jobs."""
