@@ -3,11 +3,14 @@
 import gc
 import os
 import signal
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+
+from pipeline.process import standard_error, startup
 
 # Under nohup, or beside a shell's next command, they are ignored, also by the processes that tests start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -65,8 +68,17 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=rank)
 
 
+def pytest_collectstart():
+    """In a process that has tests to run: imports Keras first, as commands do, and without a look at what stays."""
+    gc.disable()
+    if "keras" not in sys.modules:
+        with standard_error.kept(), startup.hidden(*startup.UNUSED):
+            import keras  # noqa: F401
+
+
 def pytest_collection_finish():
     """All modules and tests stay: the garbage collector would look through them again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

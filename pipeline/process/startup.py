@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.process import environment, preemption, standard_error
 
 # Packages that Keras and TensorFlow import where they are, which takes time and memory.
-_UNUSED = ("sklearn", "pandas", "IPython", "scipy")
+UNUSED = ("sklearn", "pandas", "IPython", "scipy")
 LEAST_ADDRESS_SPACE = 5 << 29  # bytes; with less, TensorFlow 2.21 aborts as it starts its threads
 
 
@@ -42,10 +42,10 @@ def import_tensorflow(log_device_placement: bool = False, *, for_user: bool = Fa
     # Our models are made of TensorFlow's variables: a choice that was made for other projects cannot hold here.
     environment.set_variable("KERAS_BACKEND", "tensorflow")
     # TensorFlow 2.21 writes some lines before it reads that level; while it is imported, stderr is set aside.
-    hidden = () if for_user else _UNUSED
+    unused = () if for_user else UNUSED
     is_first = "tensorflow" not in sys.modules
     try:
-        with standard_error.kept(), preemption.sigterm_held_back(), _hidden(*hidden), _uncollected():
+        with standard_error.kept(), preemption.sigterm_held_back(), hidden(*unused), _uncollected():
             import keras
             import tensorflow
     except Exception as error:
@@ -66,15 +66,15 @@ def import_tensorflow(log_device_placement: bool = False, *, for_user: bool = Fa
 
 
 @contextlib.contextmanager
-def _hidden(*packages: str) -> Iterator[None]:
+def hidden(*packages: str) -> Iterator[None]:
     """Hides packages from the imports inside, but for those that are imported already."""
     modules = cast(dict[str, Any], sys.modules)
-    hidden = [package for package in packages if package not in modules]
-    modules.update(dict.fromkeys(hidden))
+    absent = [package for package in packages if package not in modules]
+    modules.update(dict.fromkeys(absent))
     try:
         yield
     finally:
-        for package in hidden:
+        for package in absent:
             del modules[package]
 
 

@@ -37,10 +37,10 @@ def test_too_little_room_for_addresses_is_one_line():
 def test_a_package_is_hidden_only_from_the_imports_inside():
     name = "xml.sax.saxutils"
     sys.modules.pop(name, None)
-    with startup._hidden(name, "xml.sax"), pytest.raises(ImportError):
+    with startup.hidden(name, "xml.sax"), pytest.raises(ImportError):
         importlib.import_module(name)
     assert importlib.import_module(name).escape("<") == "&lt;"
-    with startup._hidden(name):
+    with startup.hidden(name):
         assert importlib.import_module(name).escape("<") == "&lt;", "a module that is there already must stay"
 
 
