@@ -9,7 +9,7 @@ from benchmarks.cost import collectives
 from benchmarks.cost.hosts import Around, Host
 from benchmarks.cost.networks import Network
 from benchmarks.cost.step import Program, step
-from pipeline.workers import doubling, fingers
+from pipeline.workers import fingers
 
 MEETING_ROUNDS = 3  # of words: until one is heard, knows that it is, and knows that all know
 DIGEST_BYTES, CHUNK_BYTES = 36, 4 << 20  # of a hash that is compared; of a state, that are sent at once
@@ -69,7 +69,7 @@ class Size(NamedTuple):
 
     @property
     def _partners(self) -> list[int]:
-        return doubling.partners(0, self.workers)
+        return fingers.partners(0, self.workers)
 
     @property
     def neighbours(self) -> int:

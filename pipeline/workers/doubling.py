@@ -7,27 +7,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from pipeline.workers import fingers
+
 Exchange = Callable[[int, np.ndarray], np.ndarray]  # (partner, [n] int32 for it) -> [n] int32, what it has for this one
 _WORD = 4  # bytes
 _EVEN = 64  # words: sizes are multiples, so that there are few of them
 
 
-def partners(index: int, count: int) -> list[int]:
-    """The worker with whom this one exchanges all that it knows, round by round. Afterwards all know everything.
-
-    Each worker beyond the largest power of two speaks to one below it alone, first and last.
-    """
-    core = 1 << (count.bit_length() - 1)
-    if index >= core:
-        return [index - core] * 2
-    outer = [index + core] if index + core < count else []
-    return [*outer, *(index ^ (1 << bit) for bit in range(core.bit_length() - 1)), *outer]
-
-
 def gathered(own: bytes, index: int, count: int, exchange: Exchange) -> list[bytes]:
     """Every worker's bytes, on every worker, in the order of their indices."""
     known = {index: own}
-    for partner in partners(index, count):
+    for partner in fingers.partners(index, count):
         known |= _unpacked(_swapped(_packed(known), partner, exchange))
     return [known[worker] for worker in range(count)]
 
@@ -35,7 +25,7 @@ def gathered(own: bytes, index: int, count: int, exchange: Exchange) -> list[byt
 def all_equal(digest: bytes, index: int, count: int, exchange: Exchange) -> bool:
     """Whether every worker has these bytes, on every worker. Their number is the same on all, and divides by 4."""
     own, equal = np.frombuffer(digest, np.int32), True
-    for partner in partners(index, count):
+    for partner in fingers.partners(index, count):
         told = exchange(partner, np.append(own, np.int32(equal)))
         equal = equal and bool(told[-1]) and np.array_equal(told[:-1], own)
     return equal

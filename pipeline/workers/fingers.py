@@ -1,12 +1,10 @@
-"""Which workers of a job send each other words. PURE.
+"""Which workers of a job send each other words, and bytes in pairs. PURE.
 
 Few send them to all others. Many send them to those at distances of 1, 2, 4, ... on a ring, as the fingers of Chord lie
 (Stoica et al. 2001), and pass on what they hear: see hearsay.py.
 """
 
 from collections.abc import Collection
-
-from pipeline.workers import doubling
 
 PULSE_S = 1.0  # between two words of a worker, once all have met
 ALL_TO_ALL = 32  # workers at most that send their words to all others
@@ -21,9 +19,21 @@ def neighbours(index: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({(index + way * distance) % count for distance in distances for way in (1, -1)}))
 
 
+def partners(index: int, count: int) -> list[int]:
+    """The worker with whom this one exchanges all that it knows, round by round. Afterwards all know everything.
+
+    Each worker beyond the largest power of two speaks to one below it alone, first and last.
+    """
+    core = 1 << (count.bit_length() - 1)
+    if index >= core:
+        return [index - core] * 2
+    outer = [index + core] if index + core < count else []
+    return [*outer, *(index ^ (1 << bit) for bit in range(core.bit_length() - 1)), *outer]
+
+
 def contacts(index: int, count: int) -> tuple[int, ...]:
     """The workers with whom this one exchanges anything by itself: neighbours, the chief, and partners in exchanges."""
-    others = {0, *neighbours(index, count), *doubling.partners(index, count)}
+    others = {0, *neighbours(index, count), *partners(index, count)}
     return tuple(sorted(others - {index}))
 
 

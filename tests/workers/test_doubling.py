@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pipeline.workers import doubling
+from pipeline.workers import doubling, fingers
 
 
 class Between:
@@ -73,7 +73,7 @@ def test_one_bit_that_differs_on_one_worker_is_seen_by_all(count):
 
 def test_each_exchange_has_two_sides():
     for count in range(1, 70):
-        turns = [doubling.partners(index, count) for index in range(count)]
+        turns = [fingers.partners(index, count) for index in range(count)]
         queues = [list(partners) for partners in turns]
         while any(queues):
             ready = [k for k in range(count) if queues[k] and queues[queues[k][0]][:1] == [k]]

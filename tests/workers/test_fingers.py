@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pipeline.workers import doubling, fingers
+from pipeline.workers import fingers
 
 MANY = [33, 40, 64, 100, 127, 128, 1000, 1024]
 
@@ -74,6 +74,6 @@ def test_as_few_as_are_taken_to_cut_off_none_do_not(count):
 def test_the_contacts_of_many_are_some_and_all_with_whom_one_exchanges_anything(count):
     for index in (0, 1, count // 2, count - 1):
         contacts = fingers.contacts(index, count)
-        assert {*contacts} == {0, *fingers.neighbours(index, count), *doubling.partners(index, count)} - {index}
+        assert {*contacts} == {0, *fingers.neighbours(index, count), *fingers.partners(index, count)} - {index}
         assert len(contacts) <= 4 * count.bit_length() and list(contacts) == sorted(contacts)
     assert fingers.contacts(3, 32) == fingers.neighbours(3, 32)
