@@ -1,4 +1,4 @@
-"""How TensorFlow comes into this process."""
+"""How TensorFlow comes into this process, and what of the machine the process may use."""
 
 import contextlib
 import gc
@@ -62,7 +62,7 @@ def import_tensorflow(log_device_placement: bool = False, *, for_user: bool = Fa
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     if is_first and not for_user:
-        gc.freeze()  # all of it stays, and to look through it takes the collector some 0.2 s each time
+        gc.freeze()  # all of it stays, and the collector would look through it again and again
 
 
 @contextlib.contextmanager

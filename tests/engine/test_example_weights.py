@@ -6,6 +6,7 @@ import tensorflow as tf
 from small_run import assembly, topology, train, trainer
 
 from pipeline.engine import checks, example_weights, state
+from pipeline.engine.batches import Batches
 from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy
 from pipeline.errors import BadDataError
 from pipeline.sources import fake
@@ -85,3 +86,19 @@ def test_a_rechecked_step_weighs_its_shard(weights):
     for check in todo:
         np.testing.assert_array_equal(evidence.own[check.owner], evidence.again[check.checker])
     assert state.sha256(state.arrays(run.towers.check_equal(1))) == state.sha256(train(0, 1, towers=1, **RECIPE))
+
+
+@pytest.mark.parametrize("flags", [{}, {"weights": np.float32([2] * 120)}])
+def test_nothing_in_the_place_of_a_shard_has_its_shapes_and_types(flags):
+    parts = assembly(1, **RECIPE)
+    batches = Batches(parts.plan, parts.splits.train, **flags)
+    shard, none = batches.of_shard(tf.constant(0, tf.int64), tf.constant(0, tf.int64)), batches.none_of_shard()
+    assert [(t.shape, t.dtype) for t in none] == [(t.shape, t.dtype) for t in shard]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [({}, "examples"), ({"class_weights": "balanced"}, "classes and examples")],
+)
+def test_whose_weights_the_loss_has_is_told(weights, flags, said):
+    assert assembly(1, **RECIPE, **flags).weighs == said

@@ -72,3 +72,13 @@ def test_what_is_imported_inside_is_not_collected_and_afterwards_all_is_as_befor
             assert gc.isenabled() == was_enabled
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(("asked", "allowed"), [(50, 64), (100, 100), (10_000, 128)])
+def test_more_files_may_be_open_up_to_what_the_process_may_be_allowed(asked, allowed):
+    program = (
+        "import resource; from pipeline.process.startup import allow_open_files; "
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128)); allow_open_files({asked}); "
+        f"assert resource.getrlimit(resource.RLIMIT_NOFILE) == ({allowed}, 128)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

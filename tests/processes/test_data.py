@@ -73,3 +73,16 @@ BAD = [
 @pytest.mark.parametrize(("words", "said"), BAD)
 def test_words_that_are_refused(words, said, tmp_path):
     assert commands.refuse(ExitCode.USAGE, "data", *words, cwd=tmp_path).startswith(f"usage: {said}")
+
+
+def test_weights_are_told_by_an_evaluation_and_refused_by_a_conversion(data):
+    rows = [f"{path.relative_to(data)},{path.parent.name},{2 if path.parent.name == 'ant' else 1}"
+            for path in sorted(data.glob("train/*/*.png"))]  # fmt: skip
+    (data / "list.csv").write_text("\n".join(["path,label,weight", *rows]) + "\n")
+    flags = (f"--source=csv:{data}/list.csv", "--validation_fraction=0.1", "--model=dense", "--global_batch=8")
+    commands.succeed("train", *flags, "--steps=2", "--intra_op_threads=2", "--quiet", "--run_dir=run", cwd=data)
+    told = commands.succeed("evaluate", "--run_dir=run", cwd=data)
+    assert told.splitlines()[-2] == "the loss is without the training's weights of examples"
+    refused = commands.refuse(ExitCode.USAGE, "data", "convert", f"csv:{data}/list.csv", "tfrecord:out", cwd=data)
+    assert refused == (f"usage: csv:{data}/list.csv has weights, which shards do not hold; leave out its column weight")
+    assert not (data / "out").exists()
