@@ -32,7 +32,7 @@ def partners(index: int, count: int) -> list[int]:
 
 
 def contacts(index: int, count: int) -> tuple[int, ...]:
-    """The workers with whom this one exchanges anything by itself: neighbours, the chief, and partners in exchanges."""
+    """The workers that this one asks in a preflight: its neighbours, the chief, and its partners in pairs; rising."""
     others = {0, *neighbours(index, count), *partners(index, count)}
     return tuple(sorted(others - {index}))
 
