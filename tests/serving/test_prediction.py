@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,14 +36,26 @@ def paths(tmp_path, pixels):
     return [*found[:5], str(tmp_path / "batch.npy"), *found[15:]]
 
 
-def predictor(parts, towers: int) -> Predictor:
-    return Predictor(parts.model, assembly(towers, model="models_for_tests:batch_norm").towers(parts.initial()), BATCH)
+@pytest.fixture(scope="module")
+def predictor(parts):
+    """Makes one of so many towers, once."""
+
+    def make(towers: int) -> Predictor:
+        there = assembly(towers, model="models_for_tests:batch_norm").towers(parts.initial())
+        return Predictor(parts.model, there, BATCH)
+
+    return functools.cache(make)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(parts, pixels) -> np.ndarray:
+    """The probabilities of all images."""
+    return evaluation.probabilities(parts.model, parts.towers(parts.initial()), pixels, BATCH)
 
 
 @pytest.mark.parametrize("towers", [1, 3, 8])
-def test_every_image_once_and_in_order_on_any_number_of_towers(towers, parts, pixels, paths):
-    found = predictor(parts, towers)(Images(paths, SHAPE), skip_unreadable=False)
-    one_by_one = evaluation.probabilities(parts.model, parts.towers(parts.initial()), pixels, BATCH)
+def test_every_image_once_and_in_order_on_any_number_of_towers(towers, predictor, one_by_one, paths):
+    found = predictor(towers)(Images(paths, SHAPE), skip_unreadable=False)
     assert (found.indices, found.refused) == (list(range(NUM_IMAGES)), [])
     np.testing.assert_array_equal(found.probabilities, one_by_one)
     assert len(np.unique(found.probabilities[:, 0])) == NUM_IMAGES
@@ -49,11 +63,11 @@ def test_every_image_once_and_in_order_on_any_number_of_towers(towers, parts, pi
 
 @pytest.mark.parametrize("towers", [1, 3])
 @pytest.mark.parametrize("broken", [[0], [3, 4, 16], [22], list(range(23))])
-def test_what_cannot_be_read_is_skipped_only_on_request(towers, broken, parts, pixels, paths, tmp_path):
+def test_what_cannot_be_read_is_skipped_only_on_request(towers, broken, predictor, one_by_one, paths, tmp_path):
     paths = [str(tmp_path / f"{i}.png") for i in range(NUM_IMAGES)]
     for i in broken:
         (tmp_path / f"{i}.png").write_bytes(b"no image")
-    predict, images = predictor(parts, towers), Images(paths, SHAPE)
+    predict, images = predictor(towers), Images(paths, SHAPE)
     with pytest.raises(BadDataError) as told:
         predict(images, skip_unreadable=False)
     line = f"{paths[broken[0]]} is not an image that can be decoded; give a PNG, JPEG or .npy file"
@@ -62,5 +76,4 @@ def test_what_cannot_be_read_is_skipped_only_on_request(towers, broken, parts, p
     assert [str(refusal).split()[0] for refusal in found.refused] == [paths[i] for i in broken]
     assert found.indices == [i for i in range(NUM_IMAGES) if i not in broken]
     if found.indices:
-        expected = evaluation.probabilities(parts.model, parts.towers(parts.initial()), pixels, BATCH)[found.indices]
-        np.testing.assert_array_equal(found.probabilities, expected)
+        np.testing.assert_array_equal(found.probabilities, one_by_one[found.indices])

@@ -7,6 +7,7 @@ import pytest
 import small_run
 from told_run import curves, lines
 
+from pipeline.engine import state
 from pipeline.engine.evaluation import Evaluator
 from pipeline.errors import PreemptedError, StorageError
 from pipeline.monitoring import summaries
@@ -21,26 +22,39 @@ EXECUTION = {"towers": 2, "tower_devices": ""}
 LAST = FIELDS["steps"]
 
 
+class Training:
+    """A training to its last step, of which some steps are kept."""
+
+    def __init__(self):
+        self.assembly = small_run.assembly(**FIELDS)
+        trainer = small_run.trainer(**FIELDS)
+        evaluator = Evaluator(self.assembly.model, trainer.towers, 10)
+        self.values: dict[int, state.Values] = {}
+        self.scores: dict[int, dict[str, float]] = {}  # on validation
+        for before, step in ((0, 2), (2, 4), (4, LAST)):
+            trainer.advance(before, step)
+            self.values[step] = state.arrays(trainer.towers.check_equal(step))
+            scores = evaluator(self.assembly.splits.validation)
+            self.scores[step] = {"loss": scores.loss, "accuracy": scores.accuracy}
+
+
 class PlayedRun:
     """A run directory in which things come to lie as a training would lay them."""
 
-    def __init__(self, path):
+    def __init__(self, path, training: Training):
         self.directory = RunDirectory(path)
         self.checkpoints = Checkpoints(self.directory.checkpoints)
-        self.assembly = small_run.assembly(**FIELDS)
-        self._trainer = small_run.trainer(**FIELDS)
+        self._training = training
         path.mkdir()
-        self.directory.record(self.assembly.config)
+        self.directory.record(training.assembly.config)
         self.expected = {}
 
     def save(self, step: int) -> None:
-        """Trains to this step from the one before it, and saves; notes what its scores on validation are."""
-        self._trainer.advance(max(self.expected, default=0), step)
-        values = self._trainer.towers.check_equal(step)
-        self.checkpoints.save(step, values, self.assembly.about(), lambda manifest, seconds: None)
+        """Saves this step; notes what its scores on validation are."""
+        about = self._training.assembly.about()
+        self.checkpoints.save(step, self._training.values[step], about, lambda manifest, seconds: None)
         self.checkpoints.wait()
-        scores = Evaluator(self.assembly.model, self._trainer.towers, 10)(self.assembly.splits.validation)
-        self.expected[step] = {"loss": scores.loss, "accuracy": scores.accuracy}
+        self.expected[step] = self._training.scores[step]
 
     def tell(self, event: str, step: int) -> None:
         journal = Journal(self.directory.path, step)
@@ -58,10 +72,15 @@ class PlayedRun:
         return {line["step"]: {name: line[name] for name in ("loss", "accuracy")} for line in told}
 
 
+@pytest.fixture(scope="module")
+def training():
+    return Training()
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(training, tmp_path, monkeypatch):
     monkeypatch.setattr(watch, "POLL_S", 0.01)
-    return PlayedRun(tmp_path / "run")
+    return PlayedRun(tmp_path / "run", training)
 
 
 def test_every_checkpoint_is_scored_once_and_the_end_is_seen(run, capsys):
