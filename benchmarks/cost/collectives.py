@@ -72,7 +72,7 @@ def seconds(traffic: Traffic, host: Host, sharing: float) -> Seconds:
     """The time of a sum. sharing: workers on each core, which slow each other's processor time."""
     link = host.between
     return Seconds(
-        traffic.hops * link.hop_s,
+        traffic.hops * (link.hop_s + host.queue_s * (sharing - 1)),
         traffic.messages * link.message_s * sharing,
         traffic.sent * (1 / link.bytes_per_s + link.byte_s * sharing),
         traffic.handled * host.handled_byte_s * sharing,

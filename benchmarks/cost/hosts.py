@@ -33,6 +33,7 @@ class Host:
     words: Link | None = None  # between two hosts' memories, between steps; None: as between the towers
     cores: float = math.inf  # that the workers of one machine share; inf: each worker has its own
     crowding: float = 1.0  # times that a core takes longer where others of its machine work, too
+    queue_s: float = 0.0  # that a message waits for its reader's core, for each other worker that computes on it
     handled_byte_s: float = 0.0  # to pack, add and unpack a byte of the gradient in an exact all-reduce
 
     def sharing(self, workers: int) -> float:
@@ -90,8 +91,8 @@ def here(found: Mapping[str, Any], bytes_per_s: float = math.inf) -> Host:
     else:
         hop, message, byte = (found.get(f"packet_{name}", found[name]) for name in ("hop_s", "message_s", "byte_s"))
         link = Link(hop, message, byte, bytes_per_s * _PAYLOAD)
-    crowding, handled_byte_s = found["crowding"], found["handled_byte_s"]
-    return Host("this machine", link, cores=found["cores"], crowding=crowding, handled_byte_s=handled_byte_s)
+    own = {name: found[name] for name in ("cores", "crowding", "queue_s", "handled_byte_s")}
+    return Host("this machine", link, **own)
 
 
 def h100(found: Mapping[str, Any]) -> Host:

@@ -1,9 +1,9 @@
 """Measures what the model of cost is made of: python -m benchmarks.cost.measure [--json=FILE], in about a minute.
 
 Two workers with a core each time collectives over loopback, and between two network namespaces, where they may be
-made; then one process times the passes, the handling of a gradient, datagrams, hashes and the disk. Seconds of the
-processor are used where they can be, since other work on the machine changes them less. Two workers are all that is
-measured of several: more of them are predicted.
+made; so do two on one core. Then one process times the passes, the handling of a gradient, datagrams, hashes and the
+disk. Seconds of the processor are used where they can be, since other work on the machine changes them less. Two
+workers are all that is measured of several: more of them are predicted.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,31 @@ BATCHES = (64, 256)
 
 
 def of_two(link: str = "") -> tuple[dict[str, float], float]:
-    """hop_s, message_s and byte_s of hosts.Link, and example_s where both work at once.
+    """hop_s, message_s and byte_s of hosts.Link, and example_s where both work at once, with a core each.
 
     A turn has 2 hops, 2 messages, and the bytes of its vector. link: as `layouts.placed` takes it.
     """
-    with layouts.placed(2, link) as places:
-        addresses = ",".join(place.address for place in places)
-        pair = [sys.executable, "-m", "benchmarks.cost.pair"]
-        commands = [[*place.before, *pair, str(index), addresses] for index, place in enumerate(places)]
-        found = layouts.chiefs_last_line(commands, layouts.cores_of(1, 2), [{}, {}], stdin="")
-    sizes, turns = zip(*found["turns"], strict=True)
-    clock, processor = zip(*turns, strict=True)
+    found = _of_two(link, layouts.cores_of(1, 2))
+    sizes, clock, processor = zip(*found["turns"], strict=True)
     message_s = processor[0] / 2
     _, byte_s = line([4 * size for size in sizes], processor)
     between = {"hop_s": max(0.0, clock[0] / 2 - message_s), "message_s": message_s, "byte_s": byte_s}
     return between, found["example_s"]
+
+
+def queue_s() -> float:
+    """queue_s of hosts.Host: two workers on one core wait for each other when both compute."""
+    found = _of_two("", layouts.cores_of(1, 2)[:1] * 2)
+    _, idle_s, _ = found["turns"][0]
+    return max(0.0, found["busy_s"] - idle_s) / 2
+
+
+def _of_two(link: str, cores: Sequence[Sequence[int]]) -> dict[str, Any]:
+    with layouts.placed(2, link) as places:
+        addresses = ",".join(place.address for place in places)
+        pair = [sys.executable, "-m", "benchmarks.cost.pair"]
+        commands = [[*place.before, *pair, str(index), addresses] for index, place in enumerate(places)]
+        return layouts.chiefs_last_line(commands, cores, [{}, {}], stdin="")
 
 
 class _Silent:
@@ -167,10 +178,11 @@ def main() -> None:
     link, crowded_s = of_two()
     if not missing():
         link |= {f"packet_{name}": value for name, value in of_two(layouts.UNLIMITED)[0].items()}
+    queue = queue_s()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # one core, as a worker of the comparison has
     import_tensorflow()
     alone = passes.measured()
-    found |= {**link, **alone, "crowding": max(1.0, crowded_s / alone["example_s"])}
+    found |= {**link, "queue_s": queue, **alone, "crowding": max(1.0, crowded_s / alone["example_s"])}
     found |= {"handled_byte_s": handled_byte_s(), **words(), **rates()}
     print(columns(["parameter", "value"], [(name, f"{value}") for name, value in found.items()]))
     if options.json:

@@ -1,13 +1,17 @@
 """One of two workers that time their collectives: python -m benchmarks.cost.pair INDEX ADDRESS,ADDRESS.
 
-Its last line is JSON. turns: for each number of elements, the seconds and the processor's seconds of an all-to-all and
-a gather. example_s: of a pass, while the other worker computes as much.
+Its last line is JSON. turns: for each number of elements, the least seconds of an all-to-all and a gather, by the clock
+and of the processor. busy_s: the median seconds of the smallest of them while both compute. example_s: of a pass, while
+the other worker computes as much.
 """
 
+import contextlib
 import json
+import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from benchmarks.cost import passes
 from pipeline.config import Config
@@ -37,18 +41,43 @@ def main(index: str, addresses: str) -> None:
     cluster.start()
     cluster.barrier()
     example_s = passes.measured(where.workers)["example_s"]
-    found = []
     with on_host(where):
         group = Group(_KEY, 2, "ring")
-        for number, size in enumerate(SIZES):
 
+        def timed_turns(number: int) -> tuple[list[float], float]:
             def turn(value: tf.Tensor, instance: int) -> tf.Tensor:
                 received = group.exchange(tf.reshape(value, [2, -1]), instance)
                 return tf.ensure_shape(group.gather(received[0], instance + 1), value.shape)
 
-            found.append((size, timed(_in_turns(turn, 1 + 2 * number), tf.zeros([size]), cluster.barrier)))
-    print(json.dumps({"turns": found, "example_s": example_s}))
+            return timed(_in_turns(turn, 1 + 2 * number), tf.zeros([SIZES[number]]), cluster.barrier)
+
+        found = [(size, timed_turns(number)) for number, size in enumerate(SIZES)]
+        with _computing():
+            busy, _ = timed_turns(0)
+    turns = [(size, min(seconds), taken) for size, (seconds, taken) in found]
+    print(json.dumps({"turns": turns, "busy_s": statistics.median(busy), "example_s": example_s}))
     cluster.barrier()
+
+
+@contextlib.contextmanager
+def _computing() -> Iterator[None]:
+    """Inside, a thread multiplies matrices without a pause."""
+    import tensorflow as tf
+
+    ended = threading.Event()
+    factor = tf.ones([512, 512])
+
+    def multiply() -> None:
+        while not ended.is_set():
+            tf.matmul(factor, factor).numpy()
+
+    thread = threading.Thread(target=multiply)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _in_turns(turn: Callable, instance: int) -> Callable:
@@ -65,8 +94,8 @@ def _in_turns(turn: Callable, instance: int) -> Callable:
     return turns
 
 
-def timed(turns: Callable, value: object, ready: Callable[[], None]) -> tuple[float, float]:
-    """The least seconds of a turn by the clock, and the least of the processor's."""
+def timed(turns: Callable, value: object, ready: Callable[[], None]) -> tuple[list[float], float]:
+    """The seconds of a turn in each call by the clock, and the least of the processor's."""
     turns(value)  # traces
     seconds, taken = [], []
     for _ in range(CALLS):
@@ -75,7 +104,7 @@ def timed(turns: Callable, value: object, ready: Callable[[], None]) -> tuple[fl
         turns(value)
         seconds.append((time.perf_counter() - began) / TURNS)
         taken.append((time.process_time() - used) / TURNS)
-    return min(seconds), min(taken)
+    return seconds, min(taken)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ class Step:
 def step(program: Program, host: Host, workers: int, algorithm: Algorithm) -> Step:
     """One step of all workers, in which each does the same at the same time.
 
-    Buckets travel one after the other, each once its last gradient is there. What a sum takes of the processor delays
-    the passes, where it is the same processor.
+    Buckets travel one after the other, each once its last gradient is there; but once the passes are done where workers
+    share cores, since passes keep these from messages. What a sum takes of the processor delays the passes, where it is
+    the same processor.
     """
     sharing = host.sharing(workers)
     passes = program.computing(sharing)
@@ -55,7 +56,8 @@ def step(program: Program, host: Host, workers: int, algorithm: Algorithm) -> St
     whole = NO_TIME
     for bucket in program.network.buckets():
         tree = _tree_s(bucket.elements, host)
-        began = max(free, passes * bucket.ready + delayed + tree)
+        ready = bucket.ready if workers <= host.cores else 1.0
+        began = max(free, passes * ready + delayed + tree)
         if workers > 1:
             traffic = algorithm(bucket.elements, workers)
             took = collectives.seconds(traffic, host, sharing)

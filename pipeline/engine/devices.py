@@ -1,5 +1,6 @@
 """Brings TensorFlow's devices up as the topology asks: once, before anything is placed on a device."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def start(topology: Topology, config: Config) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        if topology.workers.count > 1 and not tf.config.threading.get_inter_op_parallelism_threads():
+            # With one thread, TensorFlow's choice on one core, no sum over workers begins before the passes have ended.
+            tf.config.threading.set_inter_op_parallelism_threads(max(2, len(os.sched_getaffinity(0))))
         if len(tf.config.get_logical_device_configuration(cpu) or [None]) < topology.num_cpu_devices:
             logical = [tf.config.LogicalDeviceConfiguration()] * topology.num_cpu_devices
             tf.config.set_logical_device_configuration(cpu, logical)

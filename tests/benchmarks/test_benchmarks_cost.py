@@ -17,7 +17,7 @@ from pipeline.models import classic, residual
 from pipeline.models.variables import statistics_of
 from pipeline.workers import gradient_sum
 
-FOUND = {"hop_s": 1e-5, "message_s": 1e-4, "byte_s": 1e-9, "handled_byte_s": 2e-10, "cores": 2, "crowding": 1.25}
+FOUND = {"hop_s": 1e-5, "message_s": 1e-4, "byte_s": 1e-9, "handled_byte_s": 2e-10, "cores": 2, "crowding": 1.25, "queue_s": 2e-3}
 FOUND |= {"example_s": 3e-4, "update_s": 0.01}
 
 
@@ -79,6 +79,13 @@ def test_a_sum_that_takes_the_processor_hides_behind_nothing():
     assert step(program(6.0), host, 2, collectives.ring).seconds == pytest.approx(6 + 2, rel=1e-3)
     shared = dataclasses.replace(host, cores=1, crowding=1.5)  # two workers on one core
     assert step(program(6.0), shared, 2, collectives.ring).seconds == pytest.approx(2 * 1.5 * (6 + 2), rel=1e-3)
+
+
+def test_workers_that_share_a_core_wait_for_each_others_passes():
+    host = Host("", Link(hop_s=0.0, bytes_per_s=SENT), cores=1)
+    assert step(program(6.0), host, 2, collectives.ring).seconds == pytest.approx(2 * 6 + 1 + 1, rel=1e-3)
+    queued = dataclasses.replace(host, queue_s=0.25)  # three buckets, two hops each, one other worker
+    assert step(program(6.0), queued, 2, collectives.ring).seconds == pytest.approx(2 * 6 + 1 + 1 + 6 * 0.25, rel=1e-3)
 
 
 def test_towers_add_in_a_tree_and_get_copies():
