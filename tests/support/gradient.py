@@ -1,9 +1,10 @@
-"""One worker's part of one gradient: python gradient.py FLAGS. Its last line is {"sha256": ..., "start": [...]}.
+"""One worker's part of one gradient, on one core: python gradient.py FLAGS. Its last line is JSON.
 
-start: the first numbers of each parameter's gradient.
+sha256: of the gradient. start: the first numbers of each parameter's. at_once: operations that may run at a time.
 """
 
 import json
+import os
 
 from pipeline.cli import command, flags
 from pipeline.process.startup import import_tensorflow
@@ -11,7 +12,10 @@ from pipeline.process.startup import import_tensorflow
 
 def main() -> None:
     asked = flags.configuration()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     import_tensorflow()
+    import tensorflow as tf
+
     from pipeline.engine import devices, state, topology
     from pipeline.engine.assembly import Assembly
     from pipeline.engine.trainer import Trainer
@@ -25,7 +29,8 @@ def main() -> None:
     assembly = Assembly(asked, towers)
     gradient = Trainer(assembly, assembly.initial(), cluster.add).gradient(3).by_parameter
     start = [value.ravel()[:20].tolist() for value in gradient.values()]
-    print(json.dumps({"sha256": state.sha256(gradient), "start": start}))
+    at_once = tf.config.threading.get_inter_op_parallelism_threads()
+    print(json.dumps({"sha256": state.sha256(gradient), "start": start, "at_once": at_once}))
     cluster.barrier()
 
 
