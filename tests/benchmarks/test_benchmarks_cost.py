@@ -17,7 +17,15 @@ from pipeline.models import classic, residual
 from pipeline.models.variables import statistics_of
 from pipeline.workers import gradient_sum
 
-FOUND = {"hop_s": 1e-5, "message_s": 1e-4, "byte_s": 1e-9, "handled_byte_s": 2e-10, "cores": 2, "crowding": 1.25, "queue_s": 2e-3}
+FOUND = {
+    "hop_s": 1e-5,
+    "message_s": 1e-4,
+    "byte_s": 1e-9,
+    "handled_byte_s": 2e-10,
+    "cores": 2,
+    "crowding": 1.25,
+    "queue_s": 2e-3,
+}
 FOUND |= {"example_s": 3e-4, "update_s": 0.01}
 
 
