@@ -19,13 +19,25 @@ check() {
     failed+=("$*")
 }
 
+# shellcheck disable=SC2329 # `check` calls it
+wait_for_mypy() {
+    wait "$mypy"
+    local code=$?
+    cat "$types"
+    return "$code"
+}
+
 check ruff check --quiet .
 check ruff format --check --quiet .
-check python -m mypy
+types=$(mktemp)
+trap 'rm -f "$types"' EXIT
+python -m mypy >"$types" 2>&1 & # one core for as long as some of the tests take
+mypy=$!
 check shellcheck --external-sources launch/*.sh benchmarks/*.sh launch/slurm.sbatch .ci/run pipeline/cli/completion.bash
 [ "${PIPELINE_TEST_MNIST-}" ] || echo "Tests on real MNIST are skipped: PIPELINE_TEST_MNIST=DIR names its archives" >&2
 # Twice as many files at once as there are cores, since many tests wait; tests/conftest.py says which come first.
 check python -m pytest --numprocesses=$((2 * $(nproc))) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder \
     --durations=20 -r fEs "$@"
+check wait_for_mypy
 [ "$first_failure" -eq 0 ] || echo "test.sh: failed: ${failed[*]}" >&2
 exit "$first_failure"
