@@ -55,7 +55,7 @@ def test_resnet20_learns_both_form_and_colour(tmp_path):
     # fmt: off
     flags = (
         f"--source=folder:{tmp_path}/shapes", "--model=resnet20", "--optimizer=nesterov", "--learning_rate=0.1",
-        "--schedule=cosine", "--warmup_steps=20", "--global_batch=64", "--towers=2", "--grad_shards=2", "--steps=100",
+        "--schedule=cosine", "--warmup_steps=20", "--global_batch=64", "--grad_shards=2", "--steps=100",
         "--eval_every=0", "--checkpoint_every=0", "--log_every=0", "--summary_every=0", "--steps_per_loop=10")
     # fmt: on
     result = train(tmp_path / "run", *flags)
