@@ -92,7 +92,7 @@ pip_install() {
 
 # What pip would do on one core. Templates of some packages are no Python, and stay as they are.
 compile_packages() {
-    "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" || true
+    "$venv/bin/python" -m compileall -qq -j 0 -x "/tests/" "$venv/lib" || true
 }
 
 make_venv() {

@@ -2,11 +2,14 @@
 
 import ast
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "pipeline"
+PROJECT = Path(__file__).parent.parent
+PACKAGE = PROJECT / "pipeline"
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 COMMANDS = sorted(
     (
@@ -114,3 +117,10 @@ def test_the_root_holds_the_commands_and_little_else():
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} == {
         name for names in LAYERS for name in names if (PACKAGE / name).is_dir()
     }
+
+
+@pytest.mark.skipif(not (shutil.which("git") and (PROJECT / ".git").exists()), reason="no git, or a copy without it")
+def test_every_folder_of_the_project_has_a_purpose():
+    names = subprocess.check_output(["git", "-c", "safe.directory=*", "ls-files"], cwd=PROJECT, text=True)
+    folders = {name.partition("/")[0] for name in names.splitlines() if "/" in name}
+    assert folders == {".ci", ".github", "benchmarks", "configs", "docs", "launch", "pipeline", "tests"}

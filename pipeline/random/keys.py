@@ -6,6 +6,7 @@ integer operations for one key or for a batch of them.
 """
 
 import enum
+import itertools
 from typing import Any
 
 import tensorflow as tf
@@ -37,10 +38,22 @@ def _splitmix64(x: tf.Tensor) -> tf.Tensor:
     return x ^ tf.bitwise.right_shift(x, _uint64(31))
 
 
-def fold_in(seed: Any, *data: Any) -> tf.Tensor:
-    """The key for `data` under `seed`, all of them integers or tensors of integers: uint64, of their common shape."""
-    key = _splitmix64(_uint64(seed))
-    for item in data:
+def _splitmix64_of(x: int) -> int:
+    """The same of a number: known at once, it is no work for a graph."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def fold_in(seed: int, *data: Any) -> tf.Tensor:
+    """The key for `data` under `seed`: uint64, of the common shape of `data`, integers or tensors of integers."""
+    known = list(itertools.takewhile(lambda item: not isinstance(item, tf.Tensor | tf.Variable), data))
+    number = _splitmix64_of(int(seed) % 2**64)
+    for item in known:
+        number = _splitmix64_of((number + int(item)) % 2**64)
+    key = _uint64(number)
+    for item in data[len(known) :]:
         key = _splitmix64(key + _uint64(item))  # not symmetric: (1, 2) and (2, 1) are other keys
     return key
 

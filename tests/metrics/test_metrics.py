@@ -5,13 +5,12 @@ import math
 
 import numpy as np
 import pytest
-import sklearn.metrics as theirs
-from scipy import stats
-from sklearn.calibration import calibration_curve
+from lazily import Module
 
 from pipeline.errors import UsageError
 from pipeline.metrics import calibration, counts, intervals, names, ranking, summary
 
+theirs, stats = Module("sklearn.metrics"), Module("scipy.stats")
 EXAMPLES, CLASSES = 400, 7
 
 
@@ -103,7 +102,7 @@ def test_calibration_error(rounded):
     labels, scores = drawn(4, rounded=rounded)
     scores = np.minimum(scores, np.float32(1))
     right, confidence = scores.argmax(axis=1) == labels, scores.max(axis=1)
-    accuracy, mean = calibration_curve(right, confidence, n_bins=calibration.NUM_BINS)
+    accuracy, mean = Module("sklearn.calibration").calibration_curve(right, confidence, n_bins=calibration.NUM_BINS)
     found = calibration.calibrate(confidence, right)
     held = found.examples > 0
     np.testing.assert_allclose(found.right[held] / found.examples[held], accuracy, rtol=1e-14)

@@ -45,6 +45,16 @@ def straight(tmp_path_factory):
     return shared.directory(tmp_path_factory, "straight", make) / "run"
 
 
+@pytest.fixture(scope="session")
+def straight_with_histograms(tmp_path_factory):
+    """The same, with histograms. Not to be changed."""
+
+    def make(directory: Path) -> None:
+        trainings.train(directory / "run", "--towers=2", f"--steps={trainings.STEPS}", trainings.HISTOGRAMS)
+
+    return shared.directory(tmp_path_factory, "straight-with-histograms", make) / "run"
+
+
 @pytest.fixture
 def straight_copy(straight, tmp_path):
     """A copy of that run, to do harm to."""

@@ -4,13 +4,14 @@ import random
 import signal
 import time
 
-from trainings import STEPS, assert_equal_runs, told, train, training
+from trainings import HISTOGRAMS, STEPS, assert_equal_runs, told, train, training
 
 from pipeline.runs.checkpoints import Checkpoints
 from pipeline.runs.run_directory import RunDirectory
 
 NUM_KILLS = 3
 TOWERS = (4, 1, 2)
+FLAGS = (f"--steps={STEPS}", HISTOGRAMS)
 
 
 def some_moment(live, draws: random.Random, reached: int) -> bool:
@@ -24,16 +25,16 @@ def some_moment(live, draws: random.Random, reached: int) -> bool:
     return came
 
 
-def test_a_run_killed_at_random_moments_ends_as_one_never_killed(straight, tmp_path):
+def test_a_run_killed_at_random_moments_ends_as_one_never_killed(straight_with_histograms, tmp_path):
     run, draws = RunDirectory(tmp_path / "run"), random.Random(1)
     for number in range(NUM_KILLS):
         reached = max(Checkpoints(run.checkpoints).steps(), default=0)
-        with training(run.path, f"--towers={TOWERS[number % 3]}", f"--steps={STEPS}") as live:
+        with training(run.path, f"--towers={TOWERS[number % 3]}", *FLAGS) as live:
             assert some_moment(live, draws, reached)
             live.send(signal.SIGKILL)
             assert live.end()[0] in (-signal.SIGKILL, 0)  # 0 where the kill came after the end
-    train(run.path, f"--towers={TOWERS[NUM_KILLS % 3]}", f"--steps={STEPS}")
-    assert_equal_runs(run.path, straight)
+    train(run.path, f"--towers={TOWERS[NUM_KILLS % 3]}", *FLAGS)
+    assert_equal_runs(run.path, straight_with_histograms)
 
 
 def test_a_run_killed_before_its_result_finishes_without_telling_anything_twice(straight_copy, straight):

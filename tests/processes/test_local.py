@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster import launchers
-from cluster.launchers import FLAGS, LAUNCH, launched
+from cluster.launchers import FLAGS, LAUNCH, launched, processes
 
 from pipeline.errors import ExitCode
 
@@ -76,13 +76,21 @@ def test_a_preflight_and_a_wrong_flag_end_with_their_codes(tmp_path):
     assert (code, out) == (ExitCode.USAGE, "") and err.startswith("usage: seed=-1 is too small")
 
 
-def test_ctrl_c_ends_all_workers_with_75_and_the_same_command_goes_on(tmp_path, undisturbed):
+def test_a_killed_worker_is_started_again_with_the_others_and_after_ctrl_c_the_same_command_goes_on(
+    tmp_path, undisturbed
+):
     with local(tmp_path / "run", *FLAGS, "--workers=2") as live:
         live.until_step(40)
+        trainers = processes(live.run.path, "pipeline.train")
+        os.kill(process_of(live, 0), signal.SIGKILL)
+        live.until_others(trainers)
+        live.until_step(live.last_step() + 1)
         for process in live.workers():  # as a terminal does: all processes get it
             os.kill(process, signal.SIGINT)
         code, _, err = live.end()
         assert (code, live.workers()) == (ExitCode.PREEMPTED, []), err
+        assert "worker 0 left with exit code 137" in err and "restart 1 of 3" in err
+        assert "worker 1 left with exit code 76" in err
     with local(tmp_path / "run", *FLAGS, "--workers=2") as live:
         code, out, err = live.end()
         assert code == 0, (out, err)
@@ -101,14 +109,3 @@ def test_no_worker_outlives_a_launcher_that_is_killed(tmp_path):
         while live.workers():
             assert time.monotonic() < give_up
             time.sleep(0.05)
-
-
-def test_a_worker_that_is_killed_is_started_again_with_the_others(tmp_path, undisturbed):
-    with local(tmp_path / "run", *FLAGS) as live:
-        live.until_step(40)
-        os.kill(process_of(live, 0), signal.SIGKILL)
-        code, out, err = live.end()
-        assert code == 0, (out, err)
-        assert "worker 0 left with exit code 137" in err and "restart 1 of 3" in err
-        assert "worker 1 left with exit code 76" in err
-        assert live.run.history().result["parameters_sha256"] == undisturbed

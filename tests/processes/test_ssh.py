@@ -112,15 +112,24 @@ def test_a_wrong_flag_ends_it_at_once_with_its_code(network, client, tmp_path):
     assert out.count("usage: model=convolutionl") == 2
 
 
-def test_ctrl_c_saves_on_all_hosts_and_the_same_command_goes_on(network, client, tmp_path, undisturbed):
-    """To its end, with the hosts' names before their lines."""
-    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
+def test_after_a_cut_link_and_after_ctrl_c_the_job_goes_on(network, client, tmp_path, undisturbed):
+    """Hosts that lose each other leave, and meet again when the link is back. Ctrl-C saves on all."""
+    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS, "--stall_timeout=5") as live:
         live.until_step(40)
+        before = launchers.processes(live.run.path, "pipeline.train")
+        network.cut(1)
+        try:
+            live.until_others(before)  # both hosts have left, and have begun to look for each other
+        finally:
+            network.heal(1)
+        live.until_step(live.last_step() + 1)
         with live.held():
             live.process.send_signal(signal.SIGINT)
         code, out, _ = live.end()
         assert code == ExitCode.PREEMPTED, out
         assert live.workers() == []
+        for address in network.addresses[:2]:
+            assert re.search(rf"^{address} \| supervisor: restart \d of 3", out, re.MULTILINE)
     with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS) as live:
         code, out, err = live.end()
         assert (code, err) == (0, "")
@@ -140,23 +149,6 @@ def test_when_the_launcher_is_killed_the_remote_processes_save_and_end(network, 
             live.process.kill()
         live.until(lambda: live.workers() == [])
         assert [event["event"] for event in live.run.history().events][-1] == "preempted"
-
-
-def test_a_link_cut_in_the_middle_costs_time_and_nothing_else(network, client, tmp_path, undisturbed):
-    """Both hosts leave when they lose each other, and meet again when the link is back."""
-    with launched(network, client, tmp_path / "run", 2, *launchers.FLAGS, "--stall_timeout=5") as live:
-        live.until_step(40)
-        before = set(launchers.processes(live.run.path, "pipeline.train"))
-        network.cut(1)
-        try:  # until both hosts have left, and have begun to look for each other
-            live.until(lambda: len(set(launchers.processes(live.run.path, "pipeline.train")) - before) == 2)
-        finally:
-            network.heal(1)
-        code, out, err = live.end()
-    assert code == 0, (out, err)
-    for address in network.addresses[:2]:
-        assert re.search(rf"^{address} \| supervisor: restart \d of 3", out, re.MULTILINE)
-    assert live.run.history().result["parameters_sha256"] == undisturbed
 
 
 def test_a_host_that_does_not_answer_is_named_and_the_others_leave(network, client, tmp_path):

@@ -4,9 +4,11 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from wandb.proto import wandb_internal_pb2
+from lazily import Module
 
+_messages = Module("wandb.proto.wandb_internal_pb2")
 _HEADER, _BLOCK = 7, 1 << 15
 _LAST = (1, 4)  # the types of a piece that ends a record: the whole, and its last
 
@@ -30,7 +32,7 @@ def settings(run_dir: Path) -> dict:
     return {item.key: json.loads(item.value_json) for item in runs[0].config.update}
 
 
-def _records(directory: Path) -> Iterator[wandb_internal_pb2.Record]:
+def _records(directory: Path) -> Iterator[Any]:
     [path] = directory.glob("run-*.wandb")
     content, position, parts = path.read_bytes(), _HEADER, b""
     assert content[:4] in (b":W&B", b"")
@@ -44,5 +46,5 @@ def _records(directory: Path) -> Iterator[wandb_internal_pb2.Record]:
         parts += content[position + _HEADER : position + _HEADER + length]
         position += _HEADER + length
         if kind in _LAST:
-            yield wandb_internal_pb2.Record.FromString(parts)
+            yield _messages.Record.FromString(parts)
             parts = b""

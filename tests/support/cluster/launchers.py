@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from pipeline.runs.run_directory import RunDirectory
@@ -75,14 +75,22 @@ class Launched:
             assert time.monotonic() < give_up
             time.sleep(0.1)
 
+    def last_step(self) -> int:
+        """The last step that was logged."""
+        return max((event["step"] for event in self.run.history().events if event["event"] == "train"), default=0)
+
     def until_step(self, step: int) -> None:
         """Waits for a step to be logged."""
 
         def logged() -> bool:
             assert self.process.poll() is None, self.process.communicate()
-            return any(event["event"] == "train" and event["step"] >= step for event in self.run.history().events)
+            return self.last_step() >= step
 
         self.until(logged)
+
+    def until_others(self, before: Collection[int]) -> None:
+        """Waits until as many other trainers have been started."""
+        self.until(lambda: len(set(processes(self.run.path, "pipeline.train")) - set(before)) == len(before))
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
