@@ -5,6 +5,7 @@ training as JSON: without the first step and the evaluation. Unlike in shards of
 """
 
 import json
+import math
 import sys
 import time
 from types import SimpleNamespace
@@ -26,10 +27,10 @@ def rate_at(flags: SimpleNamespace, step: int) -> float:
     return risen * (flags.final_rate + (flags.learning_rate - flags.final_rate) * (1 - part))
 
 
-def augmented(images: torch.Tensor) -> torch.Tensor:
-    """Half of the pictures mirrored; each moved by up to SHIFT pixels along both axes, mirrored at the edges."""
+def augmented(images: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
+    """Some of the pictures mirrored; each moved by up to SHIFT pixels along both axes, mirrored at the edges."""
     n, _, height, width = images.shape
-    mirrored = torch.where(torch.rand(n, 1, 1, 1) < 0.5, images.flip(-1), images)
+    mirrored = torch.where(mirror[:, None, None, None], images.flip(-1), images)
     padded = nn.functional.pad(mirrored, [SHIFT] * 4, mode="reflect")
     down, across = torch.randint(2 * SHIFT + 1, [2, n, 1])
     rows, columns = down + torch.arange(height), across + torch.arange(width)
@@ -49,16 +50,18 @@ def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) ->
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=flags.momentum, nesterov=True)
     loss_of = nn.CrossEntropyLoss(label_smoothing=flags.label_smoothing)
     averages = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
-    order, started = torch.randperm(len(labels)), time.perf_counter()
+    num_epochs = math.ceil(flags.steps * flags.global_batch / len(labels))
+    order = torch.cat([torch.randperm(len(labels)) for _ in range(num_epochs)]).split(flags.global_batch)
+    mirrored_first, started = torch.rand(len(labels)) < 0.5, time.perf_counter()  # --augment=alternating_flip
     for step in range(flags.steps):
-        if len(order) < flags.global_batch:
-            order = torch.cat([order, torch.randperm(len(labels))])
-        chosen, order = order[: flags.global_batch], order[flags.global_batch :]
+        chosen = order[step]
+        epochs = (step * flags.global_batch + torch.arange(flags.global_batch)) // len(labels)
+        mirror = mirrored_first[chosen] ^ (epochs % 2 == 1)
         for group, factor in zip(optimizer.param_groups, (1, flags.bias_rate), strict=True):
             group["lr"] = factor * rate_at(flags, step)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=flags.precision == "bfloat16"):
-            logits = model(augmented(images[chosen]))
+            logits = model(augmented(images[chosen], mirror))
         loss_of(logits.float(), labels[chosen]).backward()
         optimizer.step()
         _average(averages, model, min(flags.ema, (step + 1) / (step + 10)))

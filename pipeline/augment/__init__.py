@@ -1,7 +1,8 @@
 """Augmentation as --augment says it: a comma list of operations.
 
-resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip and crop in theirs, then elastic,
-reflect_crop, randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or cutmix.
+resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip, alternating_flip and crop in
+theirs, then elastic, reflect_crop, randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or
+cutmix.
 """
 
 import dataclasses
@@ -35,6 +36,7 @@ OPERATIONS = {
     "scale": Amount("a fraction", 0.99, "0.1"),
     "shear": Amount("degrees", 80, "10"),
     "flip": None,
+    "alternating_flip": None,
     "crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "elastic": Amount("pixels", 9999, "1.5"),
     "reflect_crop": Amount("a whole number of pixels", 9999, "4", whole=True),
@@ -53,7 +55,7 @@ TIMES = 2  # how often, where no second number follows
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """One random change of an image, at most `amount` strong (in the operation's unit; 0 for flip)."""
+    """One random change of an image, at most `amount` strong (in the operation's unit; 0 without one)."""
 
     name: str
     amount: float
@@ -70,6 +72,8 @@ def parse(text: str) -> tuple[Operation, ...]:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"augment={text} names {name} twice; give each operation once")
+    if {"flip", "alternating_flip"} <= set(names):
+        raise UsageError(f"augment={text} has both flip and alternating_flip, which undo each other; give one of them")
     return operations
 
 
@@ -137,18 +141,26 @@ def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -
     return tensors.window(least[0], positions, seed)
 
 
-def apply(operations: Sequence[Operation], images: "tf.Tensor", positions: "tf.Tensor", seed: int) -> "tf.Tensor":
+def apply(
+    operations: Sequence[Operation],
+    images: "tf.Tensor",
+    positions: "tf.Tensor",
+    seed: int,
+    examples: "tf.Tensor | None" = None,
+    epochs: "tf.Tensor | None" = None,
+) -> "tf.Tensor":
     """The images, each changed by random amounts that are a function of (seed, its position) alone.
 
-    images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. Returns uint8 of that shape;
-    pixels from outside the image are 0. No operation's draws depend on which others there are. resize_crop is done
-    where the picture is decoded: see `window`.
+    images: [n, height, width, channels] uint8, all but n static. positions: [n] int64. examples, epochs: the number of
+    each example and the epoch that it is seen in, [n] int64, for alternating_flip, which is a function of (seed, both).
+    Returns uint8 of the images' shape; pixels from outside the image are 0. No operation's draws depend on which others
+    there are. resize_crop is done where the picture is decoded: see `window`.
     """
     if not operations:
         return images
     from pipeline.augment import tensors
 
-    return tensors.apply(operations, images, positions, seed)
+    return tensors.apply(operations, images, positions, seed, examples, epochs)
 
 
 def mixed(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pipeline.random.keys import Purpose, uniform
+from pipeline.random.keys import Purpose, fold_in, uniform
 
 ELASTIC_POINTS = 5  # along each axis, of elastic's field
 MOST_TIMES = 8  # operations of randaugment on one image
@@ -25,3 +25,8 @@ def draws_of(names: Sequence[str], positions: tf.Tensor, seed: int) -> dict[str,
     count = 1 + max((max(_COLUMNS[name]) for name in names), default=-1)
     draws = uniform(seed, Purpose.AUGMENTATION, positions, count)
     return {name: [draws[:, column] for column in _COLUMNS[name]] for name in names}
+
+
+def first_sides(examples: tf.Tensor, seed: int) -> tf.Tensor:
+    """The side, 0 or 1, that each example shows in epochs of even numbers: [n] int64 -> [n] int64."""
+    return tf.cast(fold_in(seed, Purpose.FIRST_SIDE, examples) % 2, tf.int64)

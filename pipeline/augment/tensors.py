@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pipeline.augment import Operation, colours, erasing, randaugment
 from pipeline.augment.draws import ELASTIC_POINTS as _POINTS
-from pipeline.augment.draws import draws_of
+from pipeline.augment.draws import draws_of, first_sides
 from pipeline.augment.rectangles import side, start, within
 from pipeline.augment.warping import Affine, affine, warp
 
@@ -41,16 +41,25 @@ def window(least_area: float, positions: tf.Tensor, seed: int) -> Callable[..., 
     return of
 
 
-def apply(operations: Sequence[Operation], images: tf.Tensor, positions: tf.Tensor, seed: int) -> tf.Tensor:
+def apply(
+    operations: Sequence[Operation],
+    images: tf.Tensor,
+    positions: tf.Tensor,
+    seed: int,
+    examples: tf.Tensor | None,
+    epochs: tf.Tensor | None,
+) -> tf.Tensor:
     """See `augment.apply`."""
-    own = draws_of([op.name for op in operations], positions, seed)
+    own = draws_of([op.name for op in operations if op.name != "alternating_flip"], positions, seed)
+    if any(op.name == "alternating_flip" for op in operations):
+        own["alternating_flip"] = [_alternating(examples, epochs, seed)]
     maps = [_AFFINE[op.name](op.amount, own[op.name]) for op in operations if op.name in _AFFINE]
     amounts = {op.name: op.amount for op in operations}
     if "elastic" in amounts:
         field = _field(amounts["elastic"], own["elastic"], *images.shape[1:3])
         images = _read_at(images, *_displaced(maps, field))
-    elif len(maps) == 1 and "flip" in amounts:
-        images = _mirrored(images, own["flip"])
+    elif len(maps) == 1 and (flip := amounts.keys() & {"flip", "alternating_flip"}):
+        images = _mirrored(images, own[flip.pop()])
     elif maps:
         images = warp(images, functools.reduce(Affine.after, maps))
     if "reflect_crop" in amounts:
@@ -107,6 +116,12 @@ def _flip(_: float, draws: list[tf.Tensor]) -> Affine:
     return affine(draws[0], a=tf.where(draws[0] < 0.5, -1.0, 1.0))
 
 
+def _alternating(examples: tf.Tensor | None, epochs: tf.Tensor | None, seed: int) -> tf.Tensor:
+    """What stands for a draw of `_flip`, so that each example shows its two sides in turn (Jordan 2024)."""
+    assert examples is not None and epochs is not None, "alternating_flip needs to know the examples and their epochs"
+    return tf.cast((first_sides(examples, seed) + epochs) % 2, tf.float32)
+
+
 _AFFINE: dict[str, Callable[[float, list[tf.Tensor]], Affine]] = {
     "shift": _shift,
     "crop": _shift,
@@ -114,6 +129,7 @@ _AFFINE: dict[str, Callable[[float, list[tf.Tensor]], Affine]] = {
     "scale": _scale,
     "shear": _shear,
     "flip": _flip,
+    "alternating_flip": _flip,
 }
 
 

@@ -43,6 +43,7 @@ class Batches:
         self._shares = self._mixes or multi_label or weights is not None  # whether a label is a row
         self._label_width = len(source.class_names) + (weights is not None)
         augment.check_colours(augmentation, source.image_shape[-1])
+        self._traced = tf.function(self._examples, autograph=False)  # once for the datasets of all towers
 
     def at(self, step: tf.Tensor | int, shards: range) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples of consecutive shards of one step.
@@ -70,18 +71,24 @@ class Batches:
         raw, labels = self._source.fetch(indices)
         if self._weights is not None:
             labels = example_weights.rows(labels, len(self._source.class_names), tf.gather(self._weights, indices))
-        augmented, plain = (partial(self._changed, raw, labels, positions, how) for how in (self._augmentation, ()))
+        change = partial(self._changed, raw, labels, positions, indices)
+        augmented, plain = partial(change, self._augmentation), partial(change, ())
         if not self._augmented_steps:
             return augmented()
         return tf.cond(step < self._augmented_steps, augmented, plain)
 
     def _changed(
-        self, raw: Any, labels: tf.Tensor, positions: tf.Tensor, augmentation: Sequence[augment.Operation]
+        self,
+        raw: Any,
+        labels: tf.Tensor,
+        positions: tf.Tensor,
+        indices: tf.Tensor,
+        augmentation: Sequence[augment.Operation],
     ) -> tuple[tf.Tensor, tf.Tensor]:
         seed = self._plan.seed
         window = augment.window(augmentation, positions, seed)
         images = tf.ensure_shape(self._source.decode(raw, window), [*positions.shape, *self._source.image_shape])
-        images = augment.apply(augmentation, images, positions, seed)
+        images = augment.apply(augmentation, images, positions, seed, indices, self._plan.epochs(positions))
         if not self._mixes:
             return images, labels
         return augment.mixed(augmentation, images, labels, positions, seed, len(self._source.class_names))
@@ -104,7 +111,7 @@ class Batches:
         size, image_bytes = len(shards) * self._plan.shard_batch, math.prod(self._source.image_shape)
 
         def chunk(step: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return self._examples(step, tf.gather(self._plan.positions(step, shards), numbers))
+            return self._traced(step, tf.gather(self._plan.positions(step, shards), numbers))
 
         by_shard = tf.autograph.experimental.do_not_convert(lambda *batch: self._by_shard(len(shards), *batch))
         together = 2 if self._mixes else 1

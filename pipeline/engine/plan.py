@@ -69,6 +69,10 @@ class Plan:
             return self.sampling.indices(self.seed, positions)
         return permutation(self.seed, positions, self.num_examples)
 
+    def epochs(self, positions: tf.Tensor) -> tf.Tensor:
+        """The epoch of each position, from 0 on: [n] int64 -> [n] int64."""
+        return positions // (self.sampling.epoch_size if self.sampling else self.num_examples)
+
     def dropout_seeds(self, step: tf.Tensor | int, num_layers: int) -> tf.Tensor:
         """The seed of every random layer in every shard: [num_layers, grad_shards, 2] int64, below 2**31."""
         layers = tf.range(num_layers)[:, None]

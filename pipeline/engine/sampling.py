@@ -40,13 +40,17 @@ class Balanced:
         self._counts = tf.constant(counts.astype(np.int64))
         self._starts = tf.constant(np.cumsum(counts) - counts, tf.int64)
 
+    @property
+    def epoch_size(self) -> int:
+        """Positions of an epoch."""
+        return self._num_classes * self._most
+
     def indices(self, seed: int, positions: tf.Tensor) -> tf.Tensor:
         """The example at each position: [n] int64 -> [n] int64."""
-        slots = self._num_classes * self._most
-        slot = permutation(seed, positions, slots, Purpose.SLOTS)
+        slot = permutation(seed, positions, self.epoch_size, Purpose.SLOTS)
         classes, place = slot % self._num_classes, slot // self._num_classes
         count = tf.gather(self._counts, classes)
-        turn = positions // slots * self._most + place  # of its class, over all epochs
+        turn = positions // self.epoch_size * self._most + place  # of its class, over all epochs
         keys = fold_in(seed, Purpose.OF_CLASS, classes, turn // count)
         chosen = tf.gather(self._starts, classes) + shuffled(keys, turn % count, count)
         return tf.cast(tf.gather(self._examples, chosen), tf.int64)

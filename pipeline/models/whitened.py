@@ -2,7 +2,7 @@
 
 A fixed convolution whitens the pixels, so that trained layers begin with uncorrelated inputs. Three stages of two 3 x 3
 convolutions follow, which begin by passing their inputs on. At inference, logits are the mean of a picture's and its
-mirror image's: train with --augment=flip. Logits are float32 under every precision.
+mirror image's: train with --augment=flip or alternating_flip. Logits are float32 under every precision.
 """
 
 from collections.abc import Sequence

@@ -22,6 +22,7 @@ class Purpose(enum.IntEnum):
     EXAMPLE = 5
     SLOTS = 6
     OF_CLASS = 7
+    FIRST_SIDE = 8
 
 
 def _uint64(value: Any) -> tf.Tensor:

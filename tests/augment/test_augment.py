@@ -24,9 +24,11 @@ def images_of(n=N, height=28, width=24, channels=1, seed=0):
     return np.random.default_rng(seed).integers(1, 256, [n, height, width, channels], np.uint8)
 
 
-def augmented(text, images, positions=None, seed=1):
-    positions = np.arange(len(images)) if positions is None else positions
-    return augment.apply(augment.parse(text), tf.constant(images), tf.constant(positions, tf.int64), seed).numpy()
+def augmented(text, images, positions=None, seed=1, epoch=0):
+    """Each position's example has the same number."""
+    positions = tf.constant(np.arange(len(images)) if positions is None else positions, tf.int64)
+    epochs = tf.fill(positions.shape, tf.constant(epoch, tf.int64))
+    return augment.apply(augment.parse(text), tf.constant(images), positions, seed, positions, epochs).numpy()
 
 
 def test_parse():
@@ -60,6 +62,7 @@ def test_parse_imports_no_tensorflow():
         ("elastic:0", "'elastic:0' needs pixels, above 0"),
         ("flip:0.5", "'flip:0.5' has an amount, which flip does not take; write flip"),
         ("flip,shift:1,flip", "names flip twice"),
+        ("flip,alternating_flip", "has both flip and alternating_flip, which undo each other; give one of them"),
         (
             "randaugment:31",
             "'randaugment:31' needs a whole magnitude, above 0 and at most 30; write it as",
@@ -85,6 +88,7 @@ def test_no_operation_is_the_identity():
     "text",
     [
         *("shift:2", "crop:3", "flip", "rotate:15", "scale:0.1", "cutout:6", "elastic:2", "shear:20", "reflect_crop:3"),
+        *("alternating_flip", "alternating_flip,rotate:15"),
         *(EVERYTHING, COLOURS),
     ],
 )
@@ -148,6 +152,18 @@ def test_flip_reverses_half_of_the_images_exactly(width):
     flipped = np.array([np.array_equal(after, before[:, ::-1]) for before, after in zip(images, out, strict=True)])
     np.testing.assert_array_equal(out[~flipped], images[~flipped])
     assert 160 <= flipped.sum() <= 240  # four standard deviations
+
+
+@pytest.mark.parametrize("after", ["", ",shift:2", ",reflect_crop:3", ",cutout:4"])
+def test_alternating_flip_shows_the_other_side_in_the_next_epoch(after):
+    images = images_of(400, 6, 8, 3)
+    first, second = (augmented(f"alternating_flip{after}", images, epoch=epoch) for epoch in (0, 1))
+    np.testing.assert_array_equal(augmented(f"alternating_flip{after}", images[:, :, ::-1]), second)
+    np.testing.assert_array_equal(augmented(f"alternating_flip{after}", images, epoch=2), first)
+    mirrored = (augmented("alternating_flip", images) == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert 160 <= mirrored.sum() <= 240  # four standard deviations
+    other_seed = (augmented("alternating_flip", images, seed=2) == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (mirrored != other_seed).any()
 
 
 def test_geometric_operations_follow_the_order_written():

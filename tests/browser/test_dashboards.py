@@ -23,7 +23,9 @@ PARAMETERS = [f"parameters/{layer}/{name}" for layer in ("conv1", "conv2", "fc1"
 def trained(tmp_path_factory):
     """The directory of two finished runs of the convolutional model on digits. Not to be changed."""
     directory = tmp_path_factory.mktemp("watched")
-    return runs.make(directory, STEPS, "--source=digits:1200", f"--data_dir={directory}", "--eval_batch=50")
+    return runs.make(
+        directory, STEPS, "--source=digits:1200", f"--data_dir={directory}", "--eval_batch=50", "--global_batch=16"
+    )
 
 
 @pytest.fixture(scope="module")

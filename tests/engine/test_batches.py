@@ -9,6 +9,7 @@ from pipeline.config import Config
 from pipeline.engine import chunked_map
 from pipeline.engine.batches import Batches
 from pipeline.engine.plan import Plan
+from pipeline.engine.sampling import Balanced
 
 SHARDS = range(4)
 AUGMENTATION = augment.parse("resize_crop:0.5,shift:2,flip")
@@ -82,6 +83,30 @@ def test_an_image_is_augmented_by_its_position_whatever_batch_it_is_in():
     whole = large.at(2, range(1))[0].numpy()[0]
     np.testing.assert_array_equal(np.concatenate(halves), whole)
     assert (Batches(plans[1], source).at(2, range(1))[0].numpy()[0] != whole).any()
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_an_example_shows_its_two_sides_in_turn(balanced):
+    """All of an epoch's batches together, by hand: each image is its example, or the mirror image of it."""
+    source = sources.open_splits(Config(source="fake:60", validation_fraction=1 / 6)).train
+    sampling = Balanced(source.labels, source.class_names) if balanced else None
+    size = sampling.epoch_size if balanced else 50
+    plan = Plan(seed=3, global_batch=size, grad_shards=1, num_examples=50, sampling=sampling)
+    batches = Batches(plan, source, augment.parse("alternating_flip"))
+    examples = source.decode(source.fetch(tf.range(50, dtype=tf.int64))[0]).numpy()
+    sides = []
+    for epoch in range(3):
+        indices = plan.indices(plan.positions(epoch, range(1))).numpy()
+        shown = batches.at(epoch, range(1))[0].numpy()[0]
+        sides.append({})
+        for index, image in zip(indices, shown, strict=True):
+            mirrored = np.array_equal(image, examples[index, :, ::-1])
+            assert mirrored or np.array_equal(image, examples[index])
+            assert sides[-1].setdefault(index, mirrored) == mirrored
+    first, second, third = sides
+    assert all(second[index] != first[index] for index in first.keys() & second.keys())
+    assert all(third[index] == first[index] for index in first.keys() & third.keys())
+    assert 11 <= sum(first.values()) * 50 / len(first) <= 39  # half of 50, give or take four standard deviations
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 5 * 784, 2**40])

@@ -66,7 +66,7 @@ def test_a_shard_waits_for_the_one_that_makes_room_for_it():
 
 
 RECIPE = {
-    "augment": "crop:2,flip,randaugment:9:1,brightness:0.4,contrast:0.4,erasing:0.25,mixup:0.2,cutmix:1",
+    "augment": "crop:2,alternating_flip,randaugment:9:1,brightness:0.4,contrast:0.4,erasing:0.25,mixup:0.2,cutmix:1",
     "augment_steps": 4,
     "normalize": "mnist",
     "model": "models_for_tests:linear",
