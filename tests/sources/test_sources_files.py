@@ -85,11 +85,14 @@ def test_what_is_of_another_kind_is_refused_whatever_its_name(content, start, tm
     assert fault(path).startswith(f"begins with {start}") and fault(path).endswith(": it is no PNG, JPEG, BMP or GIF")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "LA", "RGBA", "CMYK"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("RGB", "L", "1", "P", "LA", "RGBA")),
+        *(("JPEG", mode) for mode in ("RGB", "L", "1", "CMYK")),
+    ],
+)
 def test_sizes_and_colours_are_those_that_decoding_finds(kind, mode, tmp_path):
-    if (kind, mode) in {("PNG", "CMYK"), ("JPEG", "P"), ("JPEG", "LA"), ("JPEG", "RGBA")}:
-        pytest.skip("there are no such files")
     path = tmp_path / "image"
     PICTURE.convert(mode).save(path, kind)
     height, width, channels = tf.io.decode_image(path.read_bytes()).shape
