@@ -35,24 +35,25 @@ def run_copy(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "run")
 
 
+def never_stopped(tmp_path_factory, name: str, *flags: str) -> Path:
+    """The directory of a run of `trainings.FLAGS`, and of these, that was never stopped."""
+
+    def make(directory: Path) -> None:
+        trainings.train(directory / "run", "--towers=2", f"--steps={trainings.STEPS}", *flags)
+
+    return shared.directory(tmp_path_factory, name, make) / "run"
+
+
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory):
     """A run of `trainings.FLAGS` that was never stopped. Not to be changed."""
-
-    def make(directory: Path) -> None:
-        trainings.train(directory / "run", "--towers=2", f"--steps={trainings.STEPS}")
-
-    return shared.directory(tmp_path_factory, "straight", make) / "run"
+    return never_stopped(tmp_path_factory, "straight")
 
 
 @pytest.fixture(scope="session")
 def straight_with_histograms(tmp_path_factory):
     """The same, with histograms. Not to be changed."""
-
-    def make(directory: Path) -> None:
-        trainings.train(directory / "run", "--towers=2", f"--steps={trainings.STEPS}", trainings.HISTOGRAMS)
-
-    return shared.directory(tmp_path_factory, "straight-with-histograms", make) / "run"
+    return never_stopped(tmp_path_factory, "straight-with-histograms", trainings.HISTOGRAMS)
 
 
 @pytest.fixture
