@@ -73,7 +73,7 @@ def parse(text: str) -> tuple[Operation, ...]:
         if names.count(name) > 1:
             raise UsageError(f"augment={text} names {name} twice; give each operation once")
     if {"flip", "alternating_flip"} <= set(names):
-        raise UsageError(f"augment={text} has both flip and alternating_flip, which undo each other; give one of them")
+        raise UsageError(f"augment={text} has both flip and alternating_flip; give one of them")
     return operations
 
 

@@ -50,11 +50,11 @@ def apply(
     epochs: tf.Tensor | None,
 ) -> tf.Tensor:
     """See `augment.apply`."""
-    own = draws_of([op.name for op in operations if op.name != "alternating_flip"], positions, seed)
-    if any(op.name == "alternating_flip" for op in operations):
+    amounts = {op.name: op.amount for op in operations}
+    own = draws_of([name for name in amounts if name != "alternating_flip"], positions, seed)
+    if "alternating_flip" in amounts:
         own["alternating_flip"] = [_alternating(examples, epochs, seed)]
     maps = [_AFFINE[op.name](op.amount, own[op.name]) for op in operations if op.name in _AFFINE]
-    amounts = {op.name: op.amount for op in operations}
     if "elastic" in amounts:
         field = _field(amounts["elastic"], own["elastic"], *images.shape[1:3])
         images = _read_at(images, *_displaced(maps, field))

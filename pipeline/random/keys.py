@@ -9,6 +9,7 @@ import enum
 import itertools
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -31,29 +32,23 @@ def _uint64(value: Any) -> tf.Tensor:
     return tf.constant(int(value) % 2**64, tf.uint64)
 
 
-def _splitmix64(x: tf.Tensor) -> tf.Tensor:
-    """One output of splitmix64 for the state `x` (uint64, any shape)."""
-    x = x + _uint64(0x9E3779B97F4A7C15)
-    x = (x ^ tf.bitwise.right_shift(x, _uint64(30))) * _uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ tf.bitwise.right_shift(x, _uint64(27))) * _uint64(0x94D049BB133111EB)
-    return x ^ tf.bitwise.right_shift(x, _uint64(31))
-
-
-def _splitmix64_of(x: int) -> int:
-    """The same of a number: known at once, it is no work for a graph."""
-    x = (x + 0x9E3779B97F4A7C15) % 2**64
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
-    return x ^ x >> 31
+def _splitmix64(x: Any) -> Any:
+    """One output of splitmix64 for the state `x`, uint64 of any shape: a tensor, or an array, computed at once."""
+    at_once = isinstance(x, np.ndarray)
+    shifted, number = (np.right_shift, np.uint64) if at_once else (tf.bitwise.right_shift, _uint64)
+    x = x + number(0x9E3779B97F4A7C15)
+    x = (x ^ shifted(x, number(30))) * number(0xBF58476D1CE4E5B9)
+    x = (x ^ shifted(x, number(27))) * number(0x94D049BB133111EB)
+    return x ^ shifted(x, number(31))
 
 
 def fold_in(seed: int, *data: Any) -> tf.Tensor:
     """The key for `data` under `seed`: uint64, of the common shape of `data`, integers or tensors of integers."""
     known = list(itertools.takewhile(lambda item: not isinstance(item, tf.Tensor | tf.Variable), data))
-    number = _splitmix64_of(int(seed) % 2**64)
-    for item in known:
-        number = _splitmix64_of((number + int(item)) % 2**64)
-    key = _uint64(number)
+    number = _splitmix64(np.array([int(seed) % 2**64], np.uint64))
+    for item in known:  # no work for a graph
+        number = _splitmix64(number + np.uint64(int(item) % 2**64))
+    key = _uint64(number[0])
     for item in data[len(known) :]:
         key = _splitmix64(key + _uint64(item))  # not symmetric: (1, 2) and (2, 1) are other keys
     return key

@@ -62,7 +62,10 @@ def test_parse_imports_no_tensorflow():
         ("elastic:0", "'elastic:0' needs pixels, above 0"),
         ("flip:0.5", "'flip:0.5' has an amount, which flip does not take; write flip"),
         ("flip,shift:1,flip", "names flip twice"),
-        ("flip,alternating_flip", "has both flip and alternating_flip, which undo each other; give one of them"),
+        (
+            "flip,alternating_flip",
+            "has both flip and alternating_flip; give one of them",
+        ),
         (
             "randaugment:31",
             "'randaugment:31' needs a whole magnitude, above 0 and at most 30; write it as",
