@@ -19,18 +19,15 @@ def main(file: str, flags: list[str]) -> None:
     import_tensorflow()
     import tensorflow as tf
 
+    from benchmarks.examples import whole
     from pipeline import sources
 
     given = (flag.removeprefix("--").split("=", 1) for flag in flags)
     config = Config(**{name: configuration.parse_value(name, value) for name, value in given})
     config.validate()
-    decoded = []
     with tf.device("/cpu:0"):
         splits = sources.open_splits(config)
-        for split in (splits.train, splits.test):
-            raw, labels = split.fetch(tf.range(len(split), dtype=tf.int64))
-            decoded.append((split.decode(raw).numpy(), labels.numpy()))
-    (images, labels), (test_images, test_labels) = decoded
+        (images, labels), (test_images, test_labels) = whole(splits.train), whole(splits.test)
     np.savez(file, images=images, labels=labels, test_images=test_images, test_labels=test_labels)
 
 
