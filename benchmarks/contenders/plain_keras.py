@@ -108,24 +108,7 @@ def _whitened(image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
             x = layers.MaxPooling2D(2)(x) if pooled else x
             x = layers.Activation("gelu")(layers.BatchNormalization(epsilon=1e-5, momentum=0.6)(x))
     x = layers.Dense(num_classes, use_bias=False, dtype="float32")(layers.GlobalMaxPooling2D()(x))
-    model = _WithMirrorImages(keras.Model(images, layers.Rescaling(1 / 9, dtype="float32")(x)))
-    model(images)  # builds it
-    return model
-
-
-class _WithMirrorImages(keras.Model):
-    """At inference, the mean of a network's logits of images and of their mirror images; in training, the network."""
-
-    def __init__(self, network: keras.Model):
-        super().__init__(name="with_mirror_images")
-        self.network = network
-
-    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """[n, height, width, channels] -> logits [n, classes]."""
-        if training:
-            return self.network(images, training=True)
-        mirrored = tf.reverse(images, [2])
-        return (self.network(images, training=False) + self.network(mirrored, training=False)) / 2
+    return keras.Model(images, layers.Rescaling(1 / 9, dtype="float32")(x))
 
 
 _MODELS: dict[str, Callable[..., keras.Model]] = {

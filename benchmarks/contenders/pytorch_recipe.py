@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from benchmarks.contenders.pytorch_whitened import Whitened
+from pipeline.text import flag_values
+from pipeline.text.flag_values import Views
 
 EVAL_BATCH = 500
 SHIFT = 2  # pixels that --augment=reflect_crop:2 moves a picture by, at most
@@ -80,11 +82,24 @@ def _average(averages: dict[str, torch.Tensor], model: nn.Module, share: float) 
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """The share of pictures whose class has the largest logit."""
+def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, views: Views) -> float:
+    """The share of pictures whose class has the largest logit, by the mean over their views."""
     model.eval()
     parts = zip(images.split(EVAL_BATCH), labels.split(EVAL_BATCH), strict=True)
-    return sum(int((model(x).argmax(1) == y).sum()) for x, y in parts) / len(labels)
+    return sum(int((_averaged(model, x, views).argmax(1) == y).sum()) for x, y in parts) / len(labels)
+
+
+def _averaged(model: nn.Module, images: torch.Tensor, views: Views) -> torch.Tensor:
+    """--tta: the views' mean, in which the picture in its place counts as much as both that are moved."""
+
+    def mean(*places: torch.Tensor) -> torch.Tensor:
+        seen = [*places, *(place.flip(-1) for place in places if views.flip)]
+        return torch.stack([model(view) for view in seen]).mean(0)
+
+    if not views.shift:
+        return mean(images)
+    padded, both = nn.functional.pad(images, [views.shift] * 4, mode="reflect"), 2 * views.shift
+    return (mean(images) + mean(padded[..., both:, both:], padded[..., :-both, :-both])) / 2
 
 
 def main(file: str, flags_json: str) -> None:
@@ -98,7 +113,8 @@ def main(file: str, flags_json: str) -> None:
         # fmt: on
     images, test_images = (x.permute(0, 3, 1, 2).float() / 255 for x in (images, test_images))
     model, seconds = train(flags, images, labels.long())
-    print(json.dumps({"test_accuracy": accuracy(model, test_images, test_labels.long()), "training_s": seconds}))
+    found = accuracy(model, test_images, test_labels.long(), flag_values.views(flags.tta))
+    print(json.dumps({"test_accuracy": found, "training_s": seconds}))
 
 
 if __name__ == "__main__":

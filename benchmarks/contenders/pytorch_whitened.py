@@ -21,10 +21,7 @@ class Whitened(nn.Module):
         self.logits = nn.Linear(_WIDTHS[-1], num_classes, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, channels, height, width] -> logits [n, num_classes]; in evaluation with the mirror images' mean."""
-        return self._seen(x) if self.training else (self._seen(x) + self._seen(x.flip(-1))) / 2
-
-    def _seen(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, channels, height, width] -> logits [n, num_classes]."""
         x = nn.functional.gelu(nn.functional.conv2d(x - 0.5, self.filters.to(x.dtype)))
         return self.logits(self.stages(x).amax((2, 3))) / 9
 

@@ -24,7 +24,7 @@ ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_roll
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
-    "bias_rate",
+    *("bias_rate", "tta"),
 )
 
 
@@ -46,6 +46,9 @@ class Flags:
         "another size are cropped around the middle and resized (0: the source's own size).", topic="data")
     eval_crop: float = flag(1.0, "Evaluate, and predict, on the middle of each picture: this share of its height and "
         "width, resized (1: all of it).", topic="data", least=0.01, most=1)
+    tta: str = flag("", "Test-time augmentation: evaluate, and predict, by the mean of the logits of several views of "
+        "each picture. Comma list of flip (also its mirror image) and reflect_crop:PIXELS (also moved by so many pixels, "
+        "up and left and down and right; these count half).", topic="data")
     record_image_key: str = flag("", "tfrecord: the feature that holds the encoded picture (default: image/encoded "
         "or image).", topic="data")
     record_label_key: str = flag("", "tfrecord: the feature that holds the label (default: image/class/label or "

@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.metrics.names import Names
 from pipeline.metrics.names import parse as parse_metrics
 from pipeline.text import flag_values
-from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Normalization, Steps
+from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Normalization, Steps, Views
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
 PARSED = (
@@ -22,6 +22,7 @@ PARSED = (
     "profile_window",
     "augmentation",
     "normalization",
+    "views",
     "frozen",
     "stop_rule",
     "metric_names",
@@ -81,6 +82,11 @@ class Parsed(Flags):
     def normalization(self) -> Normalization:
         """--normalize, parsed."""
         return flag_values.normalization(self.normalize)
+
+    @functools.cached_property
+    def views(self) -> Views:
+        """--tta, parsed: what evaluations see besides the picture itself."""
+        return flag_values.views(self.tta)
 
     @functools.cached_property
     def augmentation(self) -> tuple[Operation, ...]:

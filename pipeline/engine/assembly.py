@@ -99,8 +99,8 @@ class Assembly:
     def model(self) -> keras.Model:
         """The model, with its initial values."""
         spec, config = self.spec, self.config
-        classes, normalization = len(spec.class_names), config.normalization
-        return models.build(config.model, spec.image_shape, classes, config.seed, config.precision, normalization)
+        about = config.model, spec.image_shape, len(spec.class_names), config.seed, config.precision
+        return models.build(*about, config.normalization, config.views)
 
     @cached_property
     def trained(self) -> list[keras.Variable]:

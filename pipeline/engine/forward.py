@@ -9,7 +9,7 @@ import tensorflow as tf
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
 from pipeline.engine.places import keep_seeds_on_host, unplaced
-from pipeline.models import folding, inputs
+from pipeline.models import folding, inputs, views
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -34,7 +34,7 @@ def call(
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """The model as a pure function of its variables' values.
 
-    images: [n, height, width, channels] uint8. seeds: [2] int64 for every random layer.
+    images: [n, height, width, channels] of 0 to 255. seeds: [2] int64 for every random layer.
     Returns logits [n, classes] float32 and the new running statistics.
     """
     seed, statistic = iter(seeds), iter(statistics)
@@ -45,7 +45,7 @@ def call(
 
 
 def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
-    """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random."""
+    """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random: the views' mean."""
     return evaluate_folded(model, *folding.fold(model, parameters, statistics), images)
 
 
@@ -53,7 +53,8 @@ def evaluate_folded(model: keras.Model, parameters: Tensors, statistics: Tensors
     """As `evaluate`, with values that `folding.fold` gave."""
     unused_seeds = [tf.zeros([2], tf.int64) for _ in seeds_of(model)]
     with folding.folded(model):
-        return call(model, parameters, statistics, unused_seeds, images, training=False)[0]
+        given = model, parameters, statistics, unused_seeds
+        return views.averaged(model, images, lambda seen: call(*given, seen, training=False)[0])
 
 
 def probabilities(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
 from pipeline.models.names import APPLICATIONS, KERAS, REGISTRY, target
-from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
+from pipeline.text.flag_values import NO_NORMALIZATION, NO_VIEWS, Normalization, Views
 from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
@@ -53,18 +53,21 @@ def build(
     seed: int,
     precision: str,
     normalization: Normalization = NO_NORMALIZATION,
+    views: Views = NO_VIEWS,
 ) -> "keras.Model":
     """The model with initial values that are a pure function of (seed, name, image_shape, num_classes).
 
     image_shape: height, width, channels. precision: one of config.PRECISIONS; variables are float32 in all.
     The logits come in whatever dtype the model's last layer computes in (float32 in every registered model);
-    a caller casts them to float32 before the loss. Its images are made by `inputs.scaled`, which normalizes them.
-    Raises UsageError where a user's function cannot be imported, fails, or makes something else than a model, and for a
-    normalization of other channels.
+    a caller casts them to float32 before the loss. Its images are made by `inputs.scaled`, which normalizes them, and
+    at inference `views.averaged` calls it. Raises UsageError where a user's function cannot be imported, fails, or makes
+    something else than a model, for a normalization of other channels, and for views of larger images.
     """
     check(name)
     from pipeline.models import construction, inputs
+    from pipeline.models import views as views_of
 
     model = construction.build(name, target(name), image_shape, num_classes, seed, precision)
     inputs.normalize(model, normalization, image_shape[-1])
+    views_of.choose(model, views, image_shape)
     return model

@@ -1,8 +1,7 @@
 """Wide, shallow networks for small photographs, after airbench94 (Jordan 2024, arXiv 2404.00498).
 
 A fixed convolution whitens the pixels, so that trained layers begin with uncorrelated inputs. Three stages of two 3 x 3
-convolutions follow, which begin by passing their inputs on. At inference, logits are the mean of a picture's and its
-mirror image's: train with --augment=flip or alternating_flip. Logits are float32 under every precision.
+convolutions follow, which begin by passing their inputs on. Logits are float32 under every precision.
 """
 
 from collections.abc import Sequence
@@ -51,24 +50,6 @@ class Whitening(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("pipeline")
-class WithMirrorImages(layers.Layer):
-    """In training, the images. At inference, these and then their mirror images: [2 * n, height, width, channels]."""
-
-    def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """What the network is to see."""
-        return images if training else ops.concatenate([images, ops.flip(images, axis=2)])
-
-
-@keras.saving.register_keras_serializable("pipeline")
-class MeanOfBoth(layers.Layer):
-    """The means of what became of the images and of their mirror images: [2 * n, classes] -> [n, classes]."""
-
-    def call(self, logits: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """The logits of the images."""
-        return logits if training else ops.mean(ops.reshape(logits, [2, -1, logits.shape[-1]]), axis=0)
-
-
-@keras.saving.register_keras_serializable("pipeline")
 class Dirac(keras.initializers.Initializer):
     """Initial values of a convolution: its first filters pass its input channels on, the others are random."""
 
@@ -94,15 +75,14 @@ def _network(
     if channels not in (1, 3) or min(height, width) < _LEAST_SIDE:
         raise UsageError(f"images of {height} x {width} x {channels}; it takes 1 or 3 channels and sides of 16 or more")
     images = keras.Input(image_shape, name="images")
-    x = Whitening(name="whitening")(WithMirrorImages(name="mirrored")(images))
+    x = Whitening(name="whitening")(images)
     x = layers.Activation("gelu", name="whitening_gelu")(x)
     for stage, filters in enumerate(widths, start=1):
         x = _stage(x, filters, convolutions, f"stage{stage}_")
     x = layers.GlobalMaxPooling2D(name="pool")(x)
     initial = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     x = layers.Dense(num_classes, use_bias=False, kernel_initializer=initial, dtype="float32", name="logits")(x)
-    x = layers.Rescaling(_LOGIT_SCALE, dtype="float32", name="scaled")(x)
-    return keras.Model(images, MeanOfBoth(dtype="float32", name="mean")(x), name=name)
+    return keras.Model(images, layers.Rescaling(_LOGIT_SCALE, dtype="float32", name="scaled")(x), name=name)
 
 
 def _stage(x: keras.KerasTensor, filters: int, convolutions: int, name: str) -> keras.KerasTensor:

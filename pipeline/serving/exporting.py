@@ -63,7 +63,7 @@ def export(assembly: Assembly, towers: Towers, restored: Restored, format_name: 
 def _network(assembly: Assembly, restored: Restored) -> Network:
     config, spec = assembly.config, assembly.spec
     about = config.model, config.seed, config.precision, spec.image_shape, spec.class_names
-    return Network(*about, restored.values, config.eval_crop, config.normalization, config.multi_label)
+    return Network(*about, restored.values, config.eval_crop, config.normalization, config.views, config.multi_label)
 
 
 def _difference(assembly: Assembly, towers: Towers, run: Runner) -> float:

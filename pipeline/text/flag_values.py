@@ -63,6 +63,16 @@ NORMALIZATIONS = {
 }
 
 
+class Views(NamedTuple):
+    """What an evaluation sees of a picture besides itself: its mirror image, and both moved by so many pixels."""
+
+    flip: bool = False
+    shift: int = 0  # pixels; 0: nothing is moved
+
+
+NO_VIEWS = Views()
+
+
 def image_size(text: str) -> ImageSize:
     """'224' -> ImageSize(224, 224); '224x160' -> ImageSize(224, 160); '0' -> ImageSize(0, 0). Raises UsageError."""
     match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
@@ -148,3 +158,14 @@ def normalization(text: str) -> Normalization:
             "divide numbers for 0 to 255 by 255"
         )
     return Normalization(mean, deviation)
+
+
+def views(text: str) -> Views:
+    """'flip,reflect_crop:1' -> Views(True, 1); '' -> Views(False, 0). Raises UsageError."""
+    match = re.fullmatch(r"(flip)?(?:(?(1),)reflect_crop:([1-9]\d{0,3}))?", text)
+    if not match:
+        raise UsageError(
+            f"tta={text} is no list of views; write --tta=flip, --tta=reflect_crop:PIXELS, or both, as "
+            "flip,reflect_crop:1"
+        )
+    return Views(bool(match[1]), int(match[2] or 0))

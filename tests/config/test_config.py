@@ -74,6 +74,10 @@ BROKEN_RULES = [
         {"augment": "cutmix:1", "global_batch": 12, "grad_shards": 4},
         "augment=cutmix:1 mixes pairs of a shard's examples, and global_batch=12 in 4 shards makes no pairs; use a",
     ),
+    *(
+        ({"tta": text}, f"tta={text} is no list of views; write --tta=flip, --tta=reflect_crop:PIXELS, or both")
+        for text in ("mirror", "flip,", ",flip", "flip,flip", "reflect_crop", "reflect_crop:0", "flipreflect_crop:1")
+    ),
     ({"normalize": "0.5"}, "normalize=0.5 is not MEAN/DEVIATION; write numbers, as 0.5/0.25, or one of: imagenet"),
     ({"normalize": "0.5/0"}, "normalize=0.5/0 needs means from 0 to 1, of pixels in [0, 1], and deviations from 0.001"),
     ({"normalize": "127/64"}, "normalize=127/64 needs means from 0 to 1"),
@@ -150,6 +154,7 @@ def other(field: dataclasses.Field):
         "metrics": "f1,auroc",
         "final_rate": 0.01,
         "normalize": "0.1,0.2,0.3/0.4",
+        "tta": "flip,reflect_crop:2",
         "quiet": False,
     }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}

@@ -83,14 +83,6 @@ def test_a_convolution_begins_by_passing_its_channels_on():
     assert np.asarray(convolution.kernel)[..., passed:].std() > 0.05
 
 
-def test_a_picture_and_its_mirror_image_have_the_same_logits_at_inference_alone():
-    model, images = build((16, 16, 3)), pictures(2, 16)
-    whole, mirrored = (np.asarray(model(x)) for x in (images, images[:, :, ::-1]))
-    np.testing.assert_allclose(whole, mirrored, rtol=1e-5, atol=1e-6)
-    one, other = (np.asarray(model(x, training=True)) for x in (images, images[:, :, ::-1]))
-    assert one.shape == other.shape == (2, 10) and np.abs(one - other).max() > 1e-3
-
-
 @pytest.mark.parametrize("shape", [(15, 32, 3), (32, 32, 4)])
 def test_images_it_cannot_take_are_refused(shape):
     with pytest.raises(UsageError, match="^model=whitened: images of {} x {} x {}; it takes".format(*shape)):

@@ -60,6 +60,11 @@ def test_an_export_normalizes_its_images(format_name, tmp_path):
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
+def test_an_export_takes_the_mean_over_the_views(format_name, tmp_path):
+    assert export(*parts("cnn_bn", tta="flip,reflect_crop:1"), format_name, tmp_path).difference < 2e-6
+
+
+@pytest.mark.parametrize("format_name", formats.FORMATS)
 def test_an_export_of_several_labels_gives_each_class_a_probability_of_its_own(format_name, tmp_path):
     assembly, towers, restored = parts("models_for_tests:linear", multi_label=True)
     exported = export(assembly, towers, restored, format_name, tmp_path)

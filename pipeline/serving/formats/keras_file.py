@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from pipeline.models import inputs
+from pipeline.models import inputs, views
 from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
 from pipeline.serving.formats.network import Network, Runner, assign, cannot_be_converted
 
@@ -40,7 +40,7 @@ def classifier(network: Network) -> keras.Model:
     model = with_keras_layers(trained)
     assign(model, network.values)
     images = keras.Input(network.image_shape, name="images")
-    logits = model(inputs.scaled(trained, images))
+    logits = views.averaged(trained, images, lambda seen: model(inputs.scaled(trained, seen)))
     options = {"dtype": "float32", "name": "probabilities"}
     last = layers.Activation("sigmoid", **options) if network.multi_label else layers.Softmax(**options)
     return keras.Model(images, last(logits), name="classifier")

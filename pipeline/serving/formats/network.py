@@ -13,7 +13,7 @@ from pipeline.engine import forward, losses, state
 from pipeline.errors import UsageError
 from pipeline.models import folding
 from pipeline.models.variables import is_seed, statistics_of
-from pipeline.text.flag_values import NO_NORMALIZATION, Normalization
+from pipeline.text.flag_values import NO_NORMALIZATION, NO_VIEWS, Normalization, Views
 
 Runner = Callable[[np.ndarray], np.ndarray]  # [n, h, w, c] uint8 -> probabilities [n, classes] float32
 
@@ -32,12 +32,13 @@ class Network:
     values: state.Values  # parameters and statistics
     eval_crop: float = 1.0  # the share of a picture's height and width that the network sees of a file
     normalization: Normalization = NO_NORMALIZATION
+    views: Views = NO_VIEWS  # those of a picture, whose logits are averaged
     multi_label: bool = False  # whether an image has any number of classes, each with a probability of its own
 
     def model(self, precision: str) -> keras.Model:
         """The Keras model with these values. It computes in this precision; its variables are float32."""
-        shape, classes = self.image_shape, len(self.class_names)
-        model = models.build(self.model_name, shape, classes, self.seed, precision, self.normalization)
+        about = self.model_name, self.image_shape, len(self.class_names), self.seed, precision
+        model = models.build(*about, self.normalization, self.views)
         assign(model, self.values)
         return model
 
