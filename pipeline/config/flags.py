@@ -47,16 +47,16 @@ class Flags:
     eval_crop: float = flag(1.0, "Evaluate, and predict, on the middle of each picture: this share of its height and "
         "width, resized (1: all of it).", topic="data", least=0.01, most=1)
     tta: str = flag("", "Test-time augmentation: evaluate, and predict, by the mean of the logits of several views of "
-        "each picture. Comma list of flip (also its mirror image) and reflect_crop:PIXELS (also moved by so many pixels, "
-        "up and left and down and right; these count half).", topic="data")
-    record_image_key: str = flag("", "tfrecord: the feature that holds the encoded picture (default: image/encoded "
-        "or image).", topic="data")
-    record_label_key: str = flag("", "tfrecord: the feature that holds the label (default: image/class/label or "
-        "label).", topic="data")
+        "each picture. Comma list of flip (also its mirror image) and reflect_crop:PIXELS (also moved by so many "
+        "pixels, up and left and down and right; these count half).", topic="data")
+    record_image_key: str = flag("", "tfrecord and tfds: the feature that holds the picture (default: image/encoded "
+        "or image; of tfds the only one).", topic="data")
+    record_label_key: str = flag("", "tfrecord and tfds: the feature that holds the label (default: image/class/label "
+        "or label; of tfds the one that it calls supervised, or the only one).", topic="data")
     class_names: str = flag("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
         "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
-    multi_label: bool = flag(False, "csv, tfrecord, tar and fake: an example has any number of labels, and the loss is "
-        "binary cross-entropy, the mean over the classes.", topic="data")
+    multi_label: bool = flag(False, "csv, tfrecord, tar, tfds and fake: an example has any number of labels, and the loss "
+        "is binary cross-entropy, the mean over the classes.", topic="data")
     sampling: str = flag("once", "The order of training examples. once: every example once an epoch; balanced: every "
         "class equally often, so that examples of small classes come again more often.", topic="data",
         choices=SAMPLINGS)

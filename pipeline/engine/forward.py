@@ -45,7 +45,10 @@ def call(
 
 
 def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
-    """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random: the views' mean."""
+    """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random.
+
+    With --tta, the means over the views.
+    """
     return evaluate_folded(model, *folding.fold(model, parameters, statistics), images)
 
 

@@ -60,8 +60,8 @@ def build(
     image_shape: height, width, channels. precision: one of config.PRECISIONS; variables are float32 in all.
     The logits come in whatever dtype the model's last layer computes in (float32 in every registered model);
     a caller casts them to float32 before the loss. Its images are made by `inputs.scaled`, which normalizes them, and
-    at inference `views.averaged` calls it. Raises UsageError where a user's function cannot be imported, fails, or makes
-    something else than a model, for a normalization of other channels, and for views of larger images.
+    at inference `views.averaged` calls it. Raises UsageError where a user's function cannot be imported, fails, or
+    makes something else than a model, for a normalization of other channels, and for views of larger images.
     """
     check(name)
     from pipeline.models import construction, inputs

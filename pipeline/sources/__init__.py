@@ -47,10 +47,10 @@ KINDS = {
 }
 OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
 _FLAGS_OF = {
-    "record_image_key": ("tfrecord",),
-    "record_label_key": ("tfrecord",),
+    "record_image_key": ("tfrecord", "tfds"),
+    "record_label_key": ("tfrecord", "tfds"),
     "class_names": OF_PICTURES,
-    "multi_label": ("csv", "tfrecord", "tar", "fake"),
+    "multi_label": ("csv", "tfrecord", "tar", "tfds", "fake"),
 }
 DOWNLOADED = ("mnist", "tfds")  # kinds that are fetched from the network where they are not there yet
 

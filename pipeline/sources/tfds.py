@@ -2,12 +2,13 @@
 
 A data set that is not in --data_dir yet is downloaded and prepared there, as ArrayRecord files, which are read at
 random. A split whose images are all of the size asked for, and few enough, is held in memory, decoded.
+With --multi_label, the labels are a sequence of classes in each example, and a class that is twice in it counts once.
 """
 
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,10 +21,9 @@ from pipeline.sources import fingerprints, images
 from pipeline.sources.base import Original, Source, Splits, complete
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
-from pipeline.sources.labels import Labels
+from pipeline.sources.labels import NO_CLASS, Labels, by_example, of_example, several_hot
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
-from pipeline.text.flag_values import ImageSize
 
 try:
     import tensorflow_datasets
@@ -42,6 +42,7 @@ class Features(NamedTuple):
 
     image: str
     label: str
+    several: bool  # whether an example has any number of labels
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     as_stored: bool  # whether the records' images are of that shape already
@@ -70,15 +71,27 @@ class Records:
     def fetch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         serialized = tf.numpy_function(self._fetch, [indices], tf.string, stateful=False)
         image, label = self._features.image, self._features.label
-        form = {image: tf.io.FixedLenFeature([], tf.string), label: tf.io.FixedLenFeature([], tf.int64)}
+        of_label = tf.io.RaggedFeature(tf.int64) if self._features.several else tf.io.FixedLenFeature([], tf.int64)
+        form = {image: tf.io.FixedLenFeature([], tf.string), label: of_label}
         example = tf.io.parse_example(tf.ensure_shape(serialized, indices.shape), form)
-        return example[image], tf.cast(example[label], tf.int32)
+        labels = tf.cast(example[label], tf.int32)
+        return example[image], self._hot(labels) if self._features.several else labels
+
+    def _hot(self, labels: tf.RaggedTensor) -> tf.Tensor:
+        rows = tf.pad(labels.to_tensor(NO_CLASS), [[0, 0], [0, 1]], constant_values=NO_CLASS)  # a column at least
+        return several_hot(rows, len(self.class_names))
 
     @cached_property
     def labels(self) -> Labels:
         """See `Source.labels`. All records are read for them, once."""
         parts = [np.arange(i, min(i + _AT_A_TIME, self._length)) for i in range(0, self._length, _AT_A_TIME)]
-        return np.concatenate([self.fetch(tf.constant(part, tf.int64))[1].numpy() for part in parts])
+        return _table(np.concatenate([self.fetch(tf.constant(part, tf.int64))[1].numpy() for part in parts]))
+
+    def begins_labelled(self) -> bool:
+        """Whether the first record has a label; where an example may have none, whether one of the first has."""
+        first = tf.range(min(self._length, _AT_A_TIME if self._features.several else 1), dtype=tf.int64)
+        labels = self.fetch(first)[1].numpy()
+        return bool(labels.any() if self._features.several else labels[0] >= 0)
 
     def _fetch(self, indices: np.ndarray) -> np.ndarray:
         try:
@@ -91,7 +104,7 @@ class Records:
 
     def original(self, index: int) -> Original:
         raw, labels = self.fetch(tf.constant([index], tf.int64))
-        return Original("", (int(labels[0]),), raw.numpy()[0])
+        return Original("", of_example(_table(labels.numpy()), 0), raw.numpy()[0])
 
     def where(self, index: int) -> str:
         return f"{self.name}: record {index}"
@@ -104,7 +117,7 @@ def open_splits(argument: str, config: Config) -> Splits:
     """
     name = f"tfds:{argument}"
     # The features are checked before anything is downloaded.
-    features = _features(name, _builder(name, argument, config).info, config.size)
+    features = _features(name, _builder(name, argument, config).info, config)
     builder = _prepared(name, argument, config)
     found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
     splits = {split: source for split, source in found.items() if source is not None}
@@ -152,28 +165,65 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _features(name: str, info: Any, size: ImageSize) -> Features:
+def _features(name: str, info: Any, config: Config) -> Features:
     """The data set's image and label. Raises BadDataError or UsageError where the pipeline cannot use them."""
-    image = _only(info, tensorflow_datasets.features.Image)
-    label = _only(info, tensorflow_datasets.features.ClassLabel)
-    if not image or not label or info.features[image].dtype != np.uint8:
+    size, several = config.size, config.multi_label
+    pictures = {
+        key: feature
+        for key, feature in info.features.items()
+        if isinstance(feature, tensorflow_datasets.features.Image) and feature.dtype == np.uint8
+    }
+    labels = dict(_sequences(info.features.items()) if several else _labels(info.features.items()))
+    image = _chosen(name, info, pictures, "record_image_key", config.record_image_key)
+    label = _chosen(name, info, labels, "record_label_key", config.record_label_key)
+    if not image or not label:
         raise BadDataError(
-            f"{name} has the features {', '.join(info.features)}; one image of 8-bit pixels and one class label are "
-            "needed: use another data set"
+            f"{name} has the features {', '.join(info.features)}; one image of 8-bit pixels and one "
+            f"{'sequence of class labels' if several else 'class label'} are needed: name them by --record_image_key "
+            "and --record_label_key, or use another data set"
         )
     height, width, channels = info.features[image].shape
     if not size.height and None in (height, width):
         raise UsageError(f"{name} has images of varying size; give the size they are resized to as --image_size=N")
     image_shape = (size.height or height, size.width or width, 1 if channels == 1 else 3)
     as_stored = image_shape == (height, width, channels)
-    return Features(image, label, tuple(info.features[label].names), image_shape, as_stored)
+    return Features(image, label, several, tuple(labels[label].names), image_shape, as_stored)
 
 
-def _only(info: Any, kind: type) -> str | None:
-    """The name of the only feature of its kind, among those that TFDS calls supervised or else among all."""
-    names = [name for name, feature in info.features.items() if isinstance(feature, kind)]
-    names = [name for name in names if name in (info.supervised_keys or ())] or names
+def _labels(features: Iterable[tuple[str, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The class labels among features, by the names under which records hold them."""
+    for name, feature in features:
+        if isinstance(feature, tensorflow_datasets.features.ClassLabel):
+            yield f"{prefix}{name}", feature
+
+
+def _sequences(features: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The class labels of which an example has a sequence, by themselves or as a part of what it has in a sequence."""
+    for name, feature in features:
+        inner = feature.feature if isinstance(feature, tensorflow_datasets.features.Sequence) else None
+        if isinstance(inner, tensorflow_datasets.features.ClassLabel):
+            yield name, inner
+        if isinstance(inner, tensorflow_datasets.features.FeaturesDict):
+            yield from _labels(inner.items(), f"{name}/")
+
+
+def _chosen(name: str, info: Any, found: Mapping[str, Any], flag: str, asked: str) -> str | None:
+    """The feature that a flag names, or else the only one: of all, or of those that TFDS calls supervised.
+
+    Of several sequences of labels, the one named `labels`.
+    """
+    if asked and asked not in found:
+        raise UsageError(f"{flag}={asked} is no such feature of {name}; it has: {', '.join(found) or 'none'}")
+    supervised = [key for key in found if key in (info.supervised_keys or ())]
+    names = [asked] if asked else supervised or [key for key in found if key == "labels"] or list(found)
     return names[0] if len(names) == 1 else None
+
+
+def _table(labels: np.ndarray) -> Labels:
+    """Labels as `fetch` has them, [n] or [n, classes], as `Source.labels` has them."""
+    if labels.ndim == 1:
+        return labels
+    return by_example(np.nonzero(labels)[1].astype(np.int32), np.count_nonzero(labels, axis=1))
 
 
 def _open(name: str, builder: Any, split: str, features: Features) -> Source | None:
@@ -183,7 +233,7 @@ def _open(name: str, builder: Any, split: str, features: Features) -> Source | N
     fingerprint = {"data set": fingerprints.digest(*stored), "labels": fingerprints.digest(*features.class_names)}
     source = Records(_reader(name, builder, split), length, features, f"{name} {split}", fingerprint)
     try:
-        if not length or source.fetch(tf.constant([0], tf.int64))[1][0] < 0:
+        if not length or not source.begins_labelled():
             return None
         # The window of resize_crop depends on the picture's own size: pictures are held only if none is resized.
         few = length * math.prod(features.image_shape) <= HELD_BYTES
@@ -217,4 +267,4 @@ def _hold(source: Records) -> InMemory:
 
     batches = tf.data.Dataset.range(len(source)).batch(500).map(read, num_parallel_calls=tf.data.AUTOTUNE)
     pixels, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    return InMemory(np.concatenate(pixels), np.concatenate(labels), source.class_names, source.name)
+    return InMemory(np.concatenate(pixels), _table(np.concatenate(labels)), source.class_names, source.name)

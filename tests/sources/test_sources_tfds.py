@@ -20,8 +20,31 @@ MNIST_ARCHIVES = tuple(
 )
 # fmt: off
 FORMS = ("plain", "validation", "no_test", "unlabelled", "train_only", "no_train", "varying", "wide", "no_label",
-         "broken", "offline", "raced")
+         "broken", "offline", "raced", "several", "objects", "several_unlabelled", "two_labels")
 # fmt: on
+
+
+DIVISORS = (2, 3, 5)
+
+
+def divisors(value):
+    """The numbers of the classes of a picture of several labels: by which of DIVISORS its value can be divided."""
+    return [number for number, divisor in enumerate(DIVISORS) if value % divisor == 0]
+
+
+def one_of_divisors():
+    return tensorflow_datasets.features.ClassLabel(names=["by 2", "by 3", "by 5"])
+
+
+# As the data sets voc and coco have them.
+LABELS_OF = {
+    "several": lambda: {
+        name: tensorflow_datasets.features.Sequence(one_of_divisors()) for name in ("labels", "labels_without_2")
+    },
+    "objects": lambda: {
+        "objects": tensorflow_datasets.features.Sequence({"size": np.float32, "label": one_of_divisors()})
+    },
+}
 
 
 class PipelinePictures(tensorflow_datasets.core.GeneratorBasedBuilder):
@@ -42,6 +65,10 @@ class PipelinePictures(tensorflow_datasets.core.GeneratorBasedBuilder):
         }
         if form == "no_label":
             del features["label"]
+        if form == "two_labels":
+            features["large"] = tensorflow_datasets.features.ClassLabel(names=["small", "large"])
+        if form.startswith(("several", "objects")):
+            features |= LABELS_OF[form.removesuffix("_unlabelled")]()
         return tensorflow_datasets.core.DatasetInfo(
             builder=self, features=tensorflow_datasets.features.FeaturesDict(features)
         )
@@ -71,6 +98,13 @@ class PipelinePictures(tensorflow_datasets.core.GeneratorBasedBuilder):
                 example["image"] = io.BytesIO(b"no image")
             if form == "no_label":
                 del example["label"]
+            if form == "two_labels":
+                example["large"] = int(value >= 10)
+            if form.startswith("several"):
+                unlabelled = form.endswith("unlabelled") and split == "test"
+                example |= {"labels": [] if unlabelled else divisors(value), "labels_without_2": divisors(value)[1:]}
+            if form == "objects":
+                example["objects"] = [{"size": 1.5, "label": number} for number in divisors(value) * 2]
             yield value, example
 
 
@@ -145,6 +179,46 @@ def test_records_are_read_at_random_where_they_are_too_many_to_hold(data_dir, mo
     np.testing.assert_array_equal(labels, all_of(held)[1])
     np.testing.assert_array_equal(source.labels, held.labels)
     np.testing.assert_array_equal(source.labels, labels)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 2**20])
+@pytest.mark.parametrize("form", LABELS_OF)
+def test_several_labels_are_a_sequence_in_each_example(data_dir, monkeypatch, form, held_bytes):
+    monkeypatch.setattr(tfds, "HELD_BYTES", held_bytes)
+    splits = open_splits(data_dir, f"pipeline_pictures/{form}", multi_label=True)
+    train = splits.train
+    assert train.class_names == ("by 2", "by 3", "by 5")
+    images, hot = all_of(train)
+    of_value = images[:, 0, 0, 0].tolist()
+    assert sorted(of_value + values(splits.validation)) == TRAIN and values(splits.test) == TEST
+    expected = [[float(value % divisor == 0) for divisor in DIVISORS] for value in of_value]
+    np.testing.assert_array_equal(hot, np.array(expected, np.float32))
+    rows = [[label for label in row if label >= 0] for row in train.labels.tolist()]
+    assert rows == [divisors(value) for value in of_value]
+    assert [train.original(i).labels for i in range(len(train))] == [tuple(row) for row in rows]
+    dataset = tf.data.Dataset.range(len(train)).batch(4).map(train.fetch)
+    np.testing.assert_array_equal(np.concatenate([y for _, y in dataset.as_numpy_iterator()]), hot)
+
+
+def test_a_test_split_without_any_label_is_none(data_dir):
+    splits = open_splits(data_dir, "pipeline_pictures/several_unlabelled", multi_label=True)
+    assert not set(values(splits.test)) & set(TEST)
+
+
+def test_flags_choose_among_labels(data_dir):
+    splits = open_splits(data_dir, "pipeline_pictures/two_labels", record_label_key="large")
+    images, labels = all_of(splits.train)
+    np.testing.assert_array_equal(labels, images[:, 0, 0, 0] >= 10)
+    assert splits.train.class_names == ("small", "large")
+    flags = {"record_label_key": "labels_without_2", "multi_label": True}
+    images, hot = all_of(open_splits(data_dir, "pipeline_pictures/several", **flags).test)
+    np.testing.assert_array_equal(hot[:, 0], 0)
+    assert hot[:, 1:].any()
+    assert "name them by --record_image_key" in refusal(BadDataError, data_dir, "pipeline_pictures/two_labels")
+    message = refusal(UsageError, data_dir, "pipeline_pictures/objects", record_label_key="colour", multi_label=True)
+    assert message.endswith("no such feature of tfds:pipeline_pictures/objects; it has: objects/label")
+    message = refusal(BadDataError, data_dir, "pipeline_pictures/plain", multi_label=True)
+    assert "one sequence of class labels are needed" in message
 
 
 def test_a_data_dir_is_never_a_pattern(tmp_path, monkeypatch):
