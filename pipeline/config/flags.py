@@ -55,8 +55,8 @@ class Flags:
         "or label; of tfds the one that it calls supervised, or the only one).", topic="data")
     class_names: str = flag("", "folder, csv, tfrecord and tar: a file with a class name a line, in the order of "
         "the labels (default: the names that the data has, sorted; else numbers).", topic="data")
-    multi_label: bool = flag(False, "csv, tfrecord, tar, tfds and fake: an example has any number of labels, and the loss "
-        "is binary cross-entropy, the mean over the classes.", topic="data")
+    multi_label: bool = flag(False, "csv, tfrecord, tar, tfds and fake: an example has any number of labels, and the "
+        "loss is binary cross-entropy, the mean over the classes.", topic="data")
     sampling: str = flag("once", "The order of training examples. once: every example once an epoch; balanced: every "
         "class equally often, so that examples of small classes come again more often.", topic="data",
         choices=SAMPLINGS)

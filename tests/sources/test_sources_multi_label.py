@@ -154,4 +154,4 @@ def test_records_without_numbers_or_with_one_twice_are_refused(tmp_path):
 
 def test_sources_of_one_label_are_refused():
     said = refusal("digits:100", UsageError)
-    assert said == "--multi_label is of --source=csv, tfrecord, tar, fake, and not of digits; leave it out"
+    assert said == "--multi_label is of --source=csv, tfrecord, tar, tfds, fake, and not of digits; leave it out"
