@@ -41,7 +41,7 @@ def augmented(images: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
 
 
 def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) -> tuple[nn.Module, float]:
-    """The network with the moving averages of its values, and the seconds that its steps took, but for the first."""
+    """The network, and the seconds that its steps took, but for the first."""
     model = Whitened(images.shape[1], int(labels.max()) + 1).to(memory_format=torch.channels_last).train()
     kernels = [p for p in model.parameters() if p.ndim > 1]
     offsets = [m.bias for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -51,7 +51,8 @@ def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) ->
     groups = [{"params": kernels, "weight_decay": flags.weight_decay}, {"params": offsets, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=flags.momentum, nesterov=True)
     loss_of = nn.CrossEntropyLoss(label_smoothing=flags.label_smoothing)
-    averages = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+    slow = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+    rule = flag_values.lookahead(flags.lookahead)
     num_epochs = math.ceil(flags.steps * flags.global_batch / len(labels))
     order = torch.cat([torch.randperm(len(labels)) for _ in range(num_epochs)]).split(flags.global_batch)
     mirrored_first, started = torch.rand(len(labels)) < 0.5, time.perf_counter()  # --augment=alternating_flip
@@ -66,19 +67,18 @@ def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) ->
             logits = model(augmented(images[chosen], mirror))
         loss_of(logits.float(), labels[chosen]).backward()
         optimizer.step()
-        _average(averages, model, min(flags.ema, (step + 1) / (step + 10)))
+        if rule and (step + 1) % rule.period == 0:
+            _look_ahead(slow, model, rule.kept * ((step + 1) / flags.steps) ** rule.power)
         started = time.perf_counter() if step == 0 else started
-    seconds = time.perf_counter() - started
-    model.load_state_dict(averages, strict=False)
-    return model, seconds
+    return model, time.perf_counter() - started
 
 
 @torch.no_grad()
-def _average(averages: dict[str, torch.Tensor], model: nn.Module, share: float) -> None:
-    """Moves the averages towards the present values. share: what they keep."""
+def _look_ahead(slow: dict[str, torch.Tensor], model: nn.Module, kept: float) -> None:
+    """Moves the copies to the present values but for the share that they keep, and the model's values to the copies."""
     present = model.state_dict()
-    for name, average in averages.items():
-        average.lerp_(present[name], 1 - share)
+    for name, copy in slow.items():
+        present[name].copy_(copy.lerp_(present[name], 1 - kept))
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_roll
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
-    *("bias_rate", "tta"),
+    *("bias_rate", "tta", "lookahead"),
 )
 
 
@@ -121,6 +121,9 @@ class Flags:
     ema: float = flag(0.0, "Share that the moving averages of the parameters keep at each step, such as 0.9998; "
         "evaluations and exports take the averages, training goes on from the parameters (0: no averages).",
         topic="optimization", least=0, most=0.999999)
+    lookahead: str = flag("", "STEPS:KEPT or STEPS:KEPT:POWER. Every so many steps, slow copies of the parameters move "
+        "to the parameters, but for the share KEPT of the way, and the parameters go on from there; with POWER, the "
+        "share is KEPT times (step / --decay_steps) ** POWER.", topic="optimization")
     seed: int = flag(1, "The seed of all random numbers.", topic="optimization", least=0, most=2**63 - 1)
 
     towers: int = flag(0, "Towers (0: one per visible GPU, else one on the CPU).", topic="devices", role=EXECUTION,

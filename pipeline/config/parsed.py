@@ -11,7 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.metrics.names import Names
 from pipeline.metrics.names import parse as parse_metrics
 from pipeline.text import flag_values
-from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Normalization, Steps, Views
+from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Lookahead, Normalization, Steps, Views
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
 PARSED = (
@@ -23,6 +23,7 @@ PARSED = (
     "augmentation",
     "normalization",
     "views",
+    "lookahead_rule",
     "frozen",
     "stop_rule",
     "metric_names",
@@ -57,6 +58,11 @@ class Parsed(Flags):
     def stop_rule(self) -> EarlyStop | None:
         """--early_stop, parsed; None without it."""
         return flag_values.early_stop(self.early_stop)
+
+    @functools.cached_property
+    def lookahead_rule(self) -> Lookahead | None:
+        """--lookahead, parsed; None without it."""
+        return flag_values.lookahead(self.lookahead)
 
     @functools.cached_property
     def metric_names(self) -> Names:

@@ -1,7 +1,7 @@
 """The state of a run between two steps: named arrays, and the replicas whose variables hold them.
 
 Names are those in a checkpoint: parameters/PATH, slots/SLOT/PATH, averages/PATH, statistics/PATH, ema/PATH,
-ema_statistics/PATH, loss_scale/NAME.
+ema_statistics/PATH, slow/PATH, slow_statistics/PATH, loss_scale/NAME.
 The step is not among them: it is an argument, never state.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.engine import averaging, ema, loss_scale
+from pipeline.engine import averaging, ema, lookahead, loss_scale
 from pipeline.engine.optimizers import Optimizer
 from pipeline.models.variables import statistics_of
 
@@ -33,8 +33,11 @@ def initial(model: keras.Model, trained: Sequence[keras.Variable], optimizer: Op
     if config.average:
         values |= averaging.initial(parameters)
     values |= {f"statistics/{v.path}": v.numpy() for v in statistics_of(model)}
+    own = values
     if config.ema:
-        values |= ema.initial(values)
+        values = values | ema.initial(own)
+    if config.lookahead:
+        values = values | lookahead.initial(own)
     return values | (loss_scale.initial() if config.precision == "float16" else {})
 
 
@@ -74,6 +77,11 @@ class Replica:
     def ema(self) -> tuple[list[tf.Variable], list[tf.Variable]]:
         """The moving averages of the parameters and of the statistics, in their orders; empty without --ema."""
         return self._under(ema.PARAMETERS), self._under(ema.STATISTICS)
+
+    @property
+    def slow(self) -> tuple[list[tf.Variable], list[tf.Variable]]:
+        """The copies of --lookahead of parameters and statistics, in their orders; empty without it."""
+        return self._under(lookahead.PARAMETERS), self._under(lookahead.STATISTICS)
 
     def parameter(self, path: str) -> tf.Variable:
         """The parameter of this path."""

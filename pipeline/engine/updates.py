@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline.config import Config
-from pipeline.engine import averaging, ema, loss_scale, optimizers, schedules
+from pipeline.engine import averaging, ema, lookahead, loss_scale, optimizers, schedules
 from pipeline.engine.forward import ShardSums
 from pipeline.engine.staging import Staging
 from pipeline.engine.state import Replica
@@ -104,6 +104,12 @@ class Updates:
             if self._config.precision == "float16":
                 loss_scale.update(replica.variables, judged.finite, going)
         counts = going & ~judged.diverged  # also a float16 step that was skipped
+        current = [*replica.parameters, *replica.statistics]
+        if rule := self._config.lookahead_rule:
+            with tf.name_scope("lookahead"):
+                copies = [v for group in replica.slow for v in group]
+                meet = functools.partial(lookahead.update, current, copies, rule, self._config.decay_steps, step)
+                self._where(counts, meet)
         if self._config.average:
             with tf.name_scope("average"):
                 window = self._config.average_window
@@ -111,10 +117,7 @@ class Updates:
                 self._where(counts, means)
         if self._config.ema:
             with tf.name_scope("ema"):
-                current, averages = (
-                    [*replica.parameters, *replica.statistics],
-                    [v for group in replica.ema for v in group],
-                )
+                averages = [v for group in replica.ema for v in group]
                 self._where(counts, functools.partial(ema.update, current, averages, self._config.ema, step))
 
     def _where(self, condition: tf.Tensor, change: Callable[[tf.Tensor | None], tf.Operation]) -> None:

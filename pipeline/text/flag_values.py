@@ -29,6 +29,14 @@ class EarlyStop(NamedTuple):
     patience: int
 
 
+class Lookahead(NamedTuple):
+    """The rule of --lookahead: every `period` steps, slow copies keep kept * (share of the steps) ** power."""
+
+    period: int
+    kept: float
+    power: int = 0
+
+
 class ImageSize(NamedTuple):
     """Height and width of images in pixels; (0, 0) stands for the source's own size."""
 
@@ -103,6 +111,17 @@ def early_stop(text: str) -> EarlyStop | None:
             "from 1 on; write it as accuracy:5"
         )
     return EarlyStop(match[1], int(match[2])) if match else None
+
+
+def lookahead(text: str) -> Lookahead | None:
+    """'5:0.5' -> Lookahead(5, 0.5, 0); '5:0.77:3' -> Lookahead(5, 0.77, 3); '' -> None. Raises UsageError."""
+    match = re.fullmatch(r"([1-9]\d{0,8}):(0|0?\.\d+)(?::(\d))?", text)
+    if text and not match:
+        raise UsageError(
+            f"lookahead={text} is not STEPS:KEPT or STEPS:KEPT:POWER, a number of steps from 1 on, a share below 1 and "
+            "a whole number up to 9; write it as 5:0.5 or 5:0.77:3"
+        )
+    return Lookahead(int(match[1]), float(match[2]), int(match[3] or 0)) if match else None
 
 
 def rates(text: str) -> tuple[tuple[int, float], ...]:

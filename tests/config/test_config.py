@@ -75,6 +75,10 @@ BROKEN_RULES = [
         "augment=cutmix:1 mixes pairs of a shard's examples, and global_batch=12 in 4 shards makes no pairs; use a",
     ),
     *(
+        ({"lookahead": text}, f"lookahead={text} is not STEPS:KEPT or STEPS:KEPT:POWER")
+        for text in ("5", "0:0.5", "5:1", "5:1.5", "5:-0.5", "5:0.5:", "5:0.5:10", "5:0.5:0.5", "x:0.5")
+    ),
+    *(
         ({"tta": text}, f"tta={text} is no list of views; write --tta=flip, --tta=reflect_crop:PIXELS, or both")
         for text in ("mirror", "flip,", ",flip", "flip,flip", "reflect_crop", "reflect_crop:0", "flipreflect_crop:1")
     ),
@@ -155,6 +159,7 @@ def other(field: dataclasses.Field):
         "final_rate": 0.01,
         "normalize": "0.1,0.2,0.3/0.4",
         "tta": "flip,reflect_crop:2",
+        "lookahead": "5:0.75:2",
         "quiet": False,
     }  # --quiet and --verbose exclude each other
     by_type = {bool: not field.default, int: 6, float: 0.1 + 0.2, str: "x y"}

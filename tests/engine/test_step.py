@@ -271,7 +271,14 @@ def test_masked_steps_leave_the_mean_alone(behind, monkeypatch):
 
 # --- the update as one program of XLA, as GPUs have it with --jit ---
 
-COMPILED = {"jit": True, "variables": "replicated", "clip_norm": 0.5, "average": "2:4", "ema": 0.9}
+COMPILED = {
+    "jit": True,
+    "variables": "replicated",
+    "clip_norm": 0.5,
+    "average": "2:4",
+    "ema": 0.9,
+    "lookahead": "2:0.5",
+}
 
 
 def test_compiled_updates_have_the_same_bits_on_other_numbers_of_replicas(behind):

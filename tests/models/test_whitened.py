@@ -101,4 +101,4 @@ def test_the_recipe_has_the_same_bits_on_one_tower_and_on_two(tmp_path):
     few["decay_steps"] = fields["steps"]
     ended = [small_run.train(0, STEPS, towers, **(fields | few)) for towers in TOWERS]
     assert len({state.parameters_sha256(values) for values in ended}) == 1
-    assert any(name.startswith("ema/") for name in ended[0])
+    assert any(name.startswith("slow/") for name in ended[0])
