@@ -27,8 +27,7 @@ OF_DATA = ("source", "image_size", "validation_fraction")  # fields that say whi
 
 def changed(options: argparse.Namespace) -> dict[str, Any]:
     """The flags that were given here."""
-    short = {"steps": options.steps, "warmup_steps": options.steps // 4} if options.steps else {}
-    return {"source": options.source, **short}
+    return {"source": options.source} | ({"steps": options.steps} if options.steps else {})
 
 
 def settings(changes: Mapping[str, Any]) -> Config:

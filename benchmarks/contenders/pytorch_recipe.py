@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,11 +23,33 @@ EVAL_BATCH = 500
 SHIFT = 2  # pixels that --augment=reflect_crop:2 moves a picture by, at most
 
 
-def rate_at(flags: SimpleNamespace, step: int) -> float:
-    """--schedule=onecycle: linear up to the peak at --warmup_steps, and down to --final_rate at --steps."""
-    risen = min((step + 1) / (flags.warmup_steps + 1), 1)
-    part = max(step - flags.warmup_steps, 0) / (flags.steps - flags.warmup_steps)
-    return risen * (flags.final_rate + (flags.learning_rate - flags.final_rate) * (1 - part))
+class Muon:
+    """--optimizer=muon for kernels of convolutions, [filters, channels, height, width]."""
+
+    def __init__(self, kernels: Sequence[torch.Tensor], momentum: float, weight_decay: float):
+        self._kernels, self._momentum, self._weight_decay = kernels, momentum, weight_decay
+        self._moments = [torch.zeros_like(kernel) for kernel in kernels]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Moves the kernels by their gradients, which it forgets."""
+        for kernel, moment in zip(self._kernels, self._moments, strict=True):
+            moment.mul_(self._momentum).add_(kernel.grad)
+            matrix = kernel.grad.add(moment, alpha=self._momentum).flatten(1)
+            factor = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+            kernel.mul_(1 - rate * self._weight_decay)
+            kernel.sub_(_orthogonal(matrix).view_as(kernel), alpha=rate * factor)
+            kernel.grad = None
+
+
+def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if is_tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T if is_tall else x
 
 
 def augmented(images: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
@@ -43,13 +66,16 @@ def augmented(images: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
 def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) -> tuple[nn.Module, float]:
     """The network, and the seconds that its steps took, but for the first."""
     model = Whitened(images.shape[1], int(labels.max()) + 1).to(memory_format=torch.channels_last).train()
-    kernels = [p for p in model.parameters() if p.ndim > 1]
+    muon = Muon([p for p in model.parameters() if p.ndim > 2], flags.momentum, flags.weight_decay)
     offsets = [m.bias for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.requires_grad_(False)
-    groups = [{"params": kernels, "weight_decay": flags.weight_decay}, {"params": offsets, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=flags.momentum, nesterov=True)
+    others = [
+        {"params": [model.logits.weight], "weight_decay": flags.weight_decay, "peak": flags.learning_rate},
+        {"params": offsets, "weight_decay": 0.0, "peak": flags.learning_rate * flags.bias_rate},
+    ]
+    optimizer = torch.optim.SGD(others, lr=0.1, momentum=flags.momentum, nesterov=True)
     loss_of = nn.CrossEntropyLoss(label_smoothing=flags.label_smoothing)
     slow = {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
     rule = flag_values.lookahead(flags.lookahead)
@@ -60,13 +86,15 @@ def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) ->
         chosen = order[step]
         epochs = (step * flags.global_batch + torch.arange(flags.global_batch)) // len(labels)
         mirror = mirrored_first[chosen] ^ (epochs % 2 == 1)
-        for group, factor in zip(optimizer.param_groups, (1, flags.bias_rate), strict=True):
-            group["lr"] = factor * rate_at(flags, step)
+        share = 1 - step / flags.steps  # --schedule=linear
+        for group in optimizer.param_groups:
+            group["lr"] = share * group["peak"]
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=flags.precision == "bfloat16"):
             logits = model(augmented(images[chosen], mirror))
         loss_of(logits.float(), labels[chosen]).backward()
         optimizer.step()
+        muon.step(share * flags.muon_rate)
         if rule and (step + 1) % rule.period == 0:
             _look_ahead(slow, model, rule.kept * ((step + 1) / flags.steps) ** rule.power)
         started = time.perf_counter() if step == 0 else started

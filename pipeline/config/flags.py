@@ -5,7 +5,7 @@ import dataclasses
 from pipeline.config.fields import EXECUTION, KEPT, LENGTH, flag
 from pipeline.text.flag_values import BETTER, MOST_TOWERS
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion", "muon")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
 SAMPLINGS = ("once", "balanced")
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
@@ -24,7 +24,7 @@ ALIKE = ("steps", "early_stop", "best_by", "metrics", "on_divergence", "max_roll
 LATER = (
     *("record_image_key", "record_label_key", "class_names", "deterministic", "jit", "eval_crop", "normalize"),
     *("beta_1", "beta_2", "epsilon", "freeze", "final_rate", "ema", "multi_label", "class_weights", "sampling"),
-    *("bias_rate", "tta", "lookahead"),
+    *("bias_rate", "tta", "lookahead", "muon_rate"),
 )
 
 
@@ -104,7 +104,9 @@ class Flags:
     bias_rate: float = flag(1.0, "The rate of parameters of one dimension (biases, and scales and offsets of "
         "normalization), as a multiple of the others'.", topic="optimization", least=0)
     piecewise: str = flag("", "piecewise: STEP:RATE,STEP:RATE; the rate from each step on.", topic="optimization")
-    momentum: float = flag(0.9, "Momentum of momentum, nesterov and lars.", topic="optimization", least=0, most=1)
+    momentum: float = flag(0.9, "Momentum of momentum, nesterov, lars and muon.", topic="optimization", least=0, most=1)
+    muon_rate: float = flag(0.0, "The peak rate of muon for kernels of convolutions; --learning_rate is that of its "
+        "other parameters (0: 0.02).", topic="optimization", least=0)
     beta_1: float = flag(0.9, "Share of the mean gradient that adam, adamw and lion keep.", topic="optimization",
         least=0, most=0.999999)
     beta_2: float = flag(0.0, "Share of the mean square that adam, adamw and rmsprop keep, and share of the mean "
@@ -114,7 +116,8 @@ class Flags:
     freeze: str = flag("", "A regular expression: parameters whose whole path it matches, as conv1/kernel, are not "
         "trained.", topic="optimization")
     weight_decay: float = flag(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, part of the "
-        "step of lion and lars, added to the gradient for the others.", topic="optimization", least=0)
+        "step of lion, lars and muon (of kernels of convolutions), added to the gradient for the others.",
+        topic="optimization", least=0)
     clip_norm: float = flag(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
     average: str = flag("", "START:END. After step END - 1, the parameters become their mean over the steps START to "
         "END - 1.", topic="optimization")

@@ -22,6 +22,7 @@ def check(config: Parsed) -> None:
     for rule in (
         _shards_divide_the_batch,
         _schedule_fits,
+        _muon_has_its_rates,
         _companions_are_given,
         _classes_are_balanced_once,
         _windows_end_in_time,
@@ -62,6 +63,19 @@ def _schedule_fits(config: Parsed) -> None:
         raise UsageError(
             f"warmup_steps={config.warmup_steps} leaves no step for the schedule, which ends at step {end}; "
             "lower --warmup_steps or raise --decay_steps"
+        )
+
+
+def _muon_has_its_rates(config: Parsed) -> None:
+    if config.muon_rate and config.optimizer != "muon":
+        raise UsageError(
+            f"muon_rate={config.muon_rate} is of --optimizer=muon, and the optimizer is {config.optimizer}; "
+            "leave it out"
+        )
+    if config.optimizer == "muon" and not config.learning_rate:
+        raise UsageError(
+            "learning_rate=0 gives the schedule of --optimizer=muon no peak; give the rate of parameters that are no "
+            "kernels of convolutions"
         )
 
 

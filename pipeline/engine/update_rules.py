@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline.config import Config
+from pipeline.engine import muon
 
 # Where --beta_2 and --epsilon are 0.
 _BETA_2 = {"rmsprop": 0.9, "lion": 0.99}
@@ -18,6 +19,7 @@ _EPSILON = {"rmsprop": 1e-7}
 _OTHER_BETA_2, _OTHER_EPSILON = 0.999, 1e-8
 
 LARS_TRUST = 0.001
+_MUON_RATE = 0.02  # where --muon_rate is 0
 
 Slots = Sequence[tf.Variable]
 
@@ -159,12 +161,31 @@ def _lion(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tens
     moment.assign(beta_2 * moment + (1 - beta_2) * gradient)
 
 
+def _muon(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tensor, now: Now) -> None:
+    """Nesterov's momentum of gradients, made orthogonal, for kernels of convolutions; _nesterov for all others.
+
+    `m = momentum * m + gradient; variable -= r * (muon.step(gradient + momentum * m) + weight_decay * variable)`
+    (Jordan et al. 2024), where r follows the rate's schedule, from a peak of --muon_rate.
+    """
+    if not muon.is_matrix(variable.shape):
+        _nesterov(config, variable, slots, gradient, now)
+        return
+    (moment,) = slots
+    share = tf.convert_to_tensor(now.settings["momentum"], tf.float32)
+    moment.assign(share * moment + gradient)
+    step = muon.step(gradient + share * moment)
+    if decays(config, variable):
+        step = step + config.weight_decay * variable
+    of_rate = (config.muon_rate or _MUON_RATE) / config.learning_rate
+    variable.assign_sub(now.rate * of_rate * step)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Rule:
     update: Callable[..., None]
     slots: tuple[str, ...]
     settings: Callable[[Config], dict[str, float]]
-    decays_itself: bool = False
+    decays_itself: Callable[[tf.TensorShape], bool] = lambda shape: False  # for a variable of this shape
 
 
 def _momentum_settings(config: Config) -> dict[str, float]:
@@ -181,7 +202,8 @@ RULES = {
     "nesterov": _Rule(_nesterov, ("momentum",), _momentum_settings),
     "rmsprop": _Rule(_rmsprop, ("ms", "mom"), lambda config: {"rho": betas(config)[1]}),
     "adam": _Rule(_adam, ("m", "v"), _settings_of_betas),
-    "adamw": _Rule(_adamw, ("m", "v"), _settings_of_betas, decays_itself=True),
-    "lars": _Rule(_lars, ("momentum",), _momentum_settings, decays_itself=True),
-    "lion": _Rule(_lion, ("m",), _settings_of_betas, decays_itself=True),
+    "adamw": _Rule(_adamw, ("m", "v"), _settings_of_betas, lambda shape: True),
+    "lars": _Rule(_lars, ("momentum",), _momentum_settings, lambda shape: True),
+    "lion": _Rule(_lion, ("m",), _settings_of_betas, lambda shape: True),
+    "muon": _Rule(_muon, ("momentum",), _momentum_settings, muon.is_matrix),
 }

@@ -74,6 +74,8 @@ BROKEN_RULES = [
         {"augment": "cutmix:1", "global_batch": 12, "grad_shards": 4},
         "augment=cutmix:1 mixes pairs of a shard's examples, and global_batch=12 in 4 shards makes no pairs; use a",
     ),
+    ({"muon_rate": 0.1}, "muon_rate=0.1 is of --optimizer=muon, and the optimizer is adam; leave it out"),
+    ({"optimizer": "muon", "learning_rate": 0.0}, "learning_rate=0 gives the schedule of --optimizer=muon no peak"),
     *(
         ({"lookahead": text}, f"lookahead={text} is not STEPS:KEPT or STEPS:KEPT:POWER")
         for text in ("5", "0:0.5", "5:1", "5:1.5", "5:-0.5", "5:0.5:", "5:0.5:10", "5:0.5:0.5", "x:0.5")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipeline import config
 from pipeline.config import Config
 from pipeline.engine import optimizers
+from pipeline.engine.muon import orthogonal
 
 STEPS = 6
 TOLERANCE = 1e-6  # values near 1 in float32, over six steps
@@ -83,14 +84,27 @@ def lion(x, g, rate, step, slots, settings):
     return x - rate * (np.sign(0.9 * m + 0.1 * g) + settings.weight_decay * (x if x.ndim >= 2 else 0))
 
 
-RULES = {"lars": lars, "lion": lion}
+def muon(x, g, rate, step, slots, settings):
+    if x.ndim < 3 or x.shape[-1] == 1:
+        return nesterov(x, g + settings.weight_decay * (x if x.ndim >= 2 else 0), rate, step, slots, settings)
+    slots["m"] = settings.momentum * slots.get("m", 0) + g
+    matrix = (g + settings.momentum * slots["m"]).reshape(-1, x.shape[-1])
+    matrix = matrix / (np.linalg.norm(matrix) + 1e-7)
+    for _ in range(5):  # the same function of every singular value
+        gram = matrix @ matrix.T
+        matrix = 3.4445 * matrix + (-4.7750 * gram + 2.0315 * gram @ gram) @ matrix
+    scaled = matrix.reshape(x.shape) * max(1, matrix.shape[1] / matrix.shape[0]) ** 0.5
+    return x - rate * settings.muon_rate / settings.learning_rate * (scaled + settings.weight_decay * x)
+
+
+RULES = {"lars": lars, "lion": lion, "muon": muon}
 RULES |= {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
 
 
 def by_hand(settings, start):
     x, slots = start.astype(np.float64), {}
     for s, g in enumerate(gradients(start.shape)):
-        if settings.optimizer not in ("adamw", "lars", "lion") and x.ndim >= 2:
+        if settings.optimizer not in ("adamw", "lars", "lion", "muon") and x.ndim >= 2:
             g = g + settings.weight_decay * x
         x = RULES[settings.optimizer](x, g, RATES[s], s, slots, settings)
     return x
@@ -104,6 +118,35 @@ def test_rule_by_hand(name, weight_decay, shape):
     start = rng(1).normal(size=shape).astype(np.float32)
     actual = by_pipeline(settings, start)
     np.testing.assert_allclose(actual, by_hand(settings, start), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 2, 4), (1, 1, 3, 5), (3, 3, 4, 1)])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_muon_of_kernels_by_hand(weight_decay, shape):
+    settings = Config(optimizer="muon", weight_decay=weight_decay, momentum=0.8, learning_rate=0.5, muon_rate=0.25)
+    start = rng(1).normal(size=shape).astype(np.float32)
+    np.testing.assert_allclose(by_pipeline(settings, start), by_hand(settings, start), rtol=0, atol=2e-5)
+
+
+def test_muon_of_a_kernel_equals_that_of_keras_of_its_matrix():
+    start = rng(2).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    variable = keras.Variable(start.reshape(24, 5))
+    optimizer = keras.optimizers.Muon(0.1, weight_decay=0.05, momentum=0.7, rms_rate=None)
+    for gradient in gradients(start.shape):
+        optimizer.apply([tf.reshape(gradient, [24, 5])], [variable])
+    settings = Config(optimizer="muon", weight_decay=0.05, momentum=0.7, learning_rate=0.5, muon_rate=0.1)
+    actual = by_pipeline(settings, start, rates=[0.5] * STEPS).reshape(24, 5)
+    np.testing.assert_allclose(actual, variable.numpy(), rtol=0, atol=2e-5)
+    by_default = Config(optimizer="muon", weight_decay=0.05, momentum=0.7, learning_rate=0.1)
+    slower = by_pipeline(by_default, start, rates=[0.5] * STEPS).reshape(24, 5)  # 0.02, five times the peak
+    np.testing.assert_allclose(slower, actual, rtol=0, atol=2e-5)
+
+
+def test_a_step_of_muon_has_singular_values_near_one():
+    for shape in ((40, 7), (7, 40)):
+        values = np.linalg.svd(orthogonal(tf.constant(rng(5).normal(size=shape), tf.float32)), compute_uv=False)
+        assert values.min() > 0.65 and values.max() < 1.25
+    np.testing.assert_array_equal(orthogonal(tf.zeros([4, 3])), np.zeros([4, 3]))
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (4,)])
@@ -133,7 +176,14 @@ def test_rule_equals_keras(name, theirs, shape):
 
 @pytest.mark.parametrize(
     ("name", "slots"),
-    [("sgd", []), ("momentum", ["momentum"]), ("rmsprop", ["ms", "mom"]), ("adam", ["m", "v"]), ("adamw", ["m", "v"])],
+    [
+        ("sgd", []),
+        ("momentum", ["momentum"]),
+        ("rmsprop", ["ms", "mom"]),
+        ("adam", ["m", "v"]),
+        ("adamw", ["m", "v"]),
+        ("muon", ["momentum"]),
+    ],
 )
 def test_slots_start_at_zero(name, slots):
     assert optimizers.make(Config(optimizer=name)).slots == dict.fromkeys(slots, 0.0)
@@ -178,11 +228,13 @@ def test_adam_takes_its_powers_from_the_step():
     np.testing.assert_allclose(late, x, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
-def test_a_masked_step_changes_nothing_and_others_keep_their_bits(name):
+@pytest.mark.parametrize(
+    ("name", "shape"), [*((name, (3, 2)) for name in config.OPTIMIZERS), ("muon", (3, 3, 2, 4)), ("adamw", (4,))]
+)
+def test_a_masked_step_changes_nothing_and_others_keep_their_bits(name, shape):
     """Steps masked by true and false in turn, the latter with a gradient that is not finite."""
     settings = Config(optimizer=name, weight_decay=0.1)
-    optimizer, start = optimizers.make(settings), rng(3).normal(size=(3, 2)).astype(np.float32)
+    optimizer, start = optimizers.make(settings), rng(3).normal(size=shape).astype(np.float32)
     found = []
     for masks in (False, True):
         variable = tf.Variable(start)

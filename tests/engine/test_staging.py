@@ -11,7 +11,7 @@ from pipeline.engine.trainer import Trainer
 from pipeline.text.flag_values import Device
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_an_update_on_the_tower_is_that_of_its_own_variables(monkeypatch, optimizer):
     towers = Topology((Device("CPU", 1),))
 

@@ -78,9 +78,9 @@ def test_the_whole_of_augmentation_has_the_same_bits_on_any_number_of_towers():
     assert state.state_sha256(resumed, LAST) == state.state_sha256(train(0, LAST, 1, **RECIPE), LAST)
 
 
-@pytest.mark.parametrize("optimizer", ["lars", "lion"])
+@pytest.mark.parametrize("optimizer", ["lars", "lion", "muon"])
 def test_an_optimizer_resumes_to_the_bit_on_other_towers(optimizer):
-    fields = {"optimizer": optimizer, "weight_decay": 0.1, "model": "models_for_tests:linear"}
+    fields = {"optimizer": optimizer, "weight_decay": 0.1, "model": "models_for_tests:batch_norm"}
     resumed = train(3, LAST, 2, train(0, 3, 1, **fields), **fields)
     assert state.state_sha256(resumed, LAST) == state.state_sha256(train(0, LAST, 4, **fields), LAST)
 

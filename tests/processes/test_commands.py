@@ -59,7 +59,7 @@ def test_help_of_train_has_every_flag_by_topic_with_what_it_may_be():
     for name, value in vars(Config()).items():
         assert f"    --{name}={str(value).lower() if isinstance(value, bool) else value}\n" in told
     assert "digits[:NUMBER] | mnist | tfds:NAME" in told and "dense | softmax | hidden" in told
-    assert "One of sgd, momentum, nesterov, rmsprop, adam, adamw, lars, lion." in told
+    assert "One of sgd, momentum, nesterov, rmsprop, adam, adamw, lars, lion, muon." in told
 
 
 def test_config_flags_repeat_a_run_from_any_directory(finished_run, tmp_path):

@@ -72,7 +72,7 @@ MATHEMATICS = {
     "class_names": "names.txt", "deterministic": False, "jit": True, "eval_crop": 0.875,
     "normalize": "0.5/0.25", "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-6, "final_rate": 1e-4, "freeze": "conv1/.*",
     "ema": 0.99, "multi_label": True, "class_weights": "balanced", "sampling": "balanced", "bias_rate": 64.0,
-    "tta": "flip", "lookahead": "5:0.5",
+    "tta": "flip", "lookahead": "5:0.5", "muon_rate": 0.1,
 }  # fmt: skip
 
 
