@@ -1,7 +1,8 @@
-"""Accuracy and time of the fast recipe beside plain PyTorch's: python -m benchmarks.cifar10 --source=folder:DIR.
+"""Accuracy and speed of the fast recipe beside plain PyTorch's: python -m benchmarks.cifar10 --source=folder:DIR.
 
-Whole runs of configs/cifar10_fast.flags and of the same network and recipe in PyTorch, in turn. A time is that of the
-steps from the second on, without evaluation. benchmarks/peers_venv.sh makes PyTorch's environment.
+Whole runs of configs/cifar10_fast.flags and of the same network and recipe in PyTorch, in turn. A speed is that of the
+steps after the first (ours: after the first call), without evaluation. benchmarks/peers_venv.sh makes PyTorch's
+environment.
 """
 
 import argparse
@@ -57,16 +58,16 @@ def write_pictures(config: Config, file: Path) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each program; the difference of their accuracies and the ratio of their times, seed by seed."""
+    """A line for each program; the difference of their accuracies and the ratio of their speeds, seed by seed."""
     rows, own = [], {name: [o for o in outcomes if o.config == name] for name in (CONFIG, PYTORCH)}
     for name, ended in own.items():
-        accuracies, times = [100 * o.test_accuracy for o in ended], [o.training_s for o in ended]
-        rows.append([name, str(len(ended)), f"{statistics.mean(accuracies):.2f}", spread(accuracies), spread(times)])
+        accuracies, speeds = [100 * o.test_accuracy for o in ended], [o.images_per_second for o in ended]
+        rows.append([name, str(len(ended)), f"{statistics.mean(accuracies):.2f}", spread(accuracies), spread(speeds)])
     pairs = list(zip(own[CONFIG], own[PYTORCH], strict=True))
     points = statistics.mean(100 * (ours.test_accuracy - theirs.test_accuracy) for ours, theirs in pairs)
-    ratio = statistics.median(theirs.training_s / ours.training_s for ours, theirs in pairs)
-    header = ["program", "seeds", "test accuracy, %: mean", "median (least - most)", "s of training (least - most)"]
-    return f"{columns(header, rows)}\n{points:+.2f} points beside {PYTORCH}, which takes {ratio:.2f} times as long"
+    ratio = statistics.median(ours.images_per_second / theirs.images_per_second for ours, theirs in pairs)
+    header = ["program", "seeds", "test accuracy, %: mean", "median (least - most)", "images/s (least - most)"]
+    return f"{columns(header, rows)}\n{points:+.2f} points beside {PYTORCH}, and {ratio:.2f} times as fast"
 
 
 def main() -> None:

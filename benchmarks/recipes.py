@@ -29,6 +29,7 @@ class Outcome(NamedTuple):
     seed: int
     test_accuracy: float
     training_s: float
+    images_per_second: float
 
 
 def runs(seeds: int) -> list[tuple[str, int]]:
@@ -51,7 +52,7 @@ def train(config: str, seed: int, changes: Mapping[str, Any]) -> Outcome:
 def outcome(config: str, seed: int, result: dict) -> Outcome:
     """The figures in the run's result line."""
     training_s = result["wall_seconds"] - sum(result["seconds"][phase] for phase in LEFT_OUT)
-    return Outcome(config, seed, result["test_accuracy"], training_s)
+    return Outcome(config, seed, result["test_accuracy"], training_s, result["images_per_second"])
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -116,7 +116,7 @@ class Flags:
     freeze: str = flag("", "A regular expression: parameters whose whole path it matches, as conv1/kernel, are not "
         "trained.", topic="optimization")
     weight_decay: float = flag(0.0, "Decay of parameters of two or more dimensions: decoupled for adamw, part of the "
-        "step of lion, lars and muon (of kernels of convolutions), added to the gradient for the others.",
+        "step of lion, lars and muon (kernels of convolutions alone), added to the gradient for the others.",
         topic="optimization", least=0)
     clip_norm: float = flag(0.0, "Largest global norm of the gradient (0: no limit).", topic="optimization", least=0)
     average: str = flag("", "START:END. After step END - 1, the parameters become their mean over the steps START to "

@@ -42,7 +42,7 @@ class Optimizer:
         L2 regularization: weight_decay * variable is added to the gradient, after any clipping.
         The rate of variables of less than two dimensions is multiplied by --bias_rate.
         """
-        if not self._rule.decays_itself(variable.shape) and decays(self._config, variable):
+        if not self._rule.decays_itself and decays(self._config, variable):
             gradient = gradient + self._config.weight_decay * variable
         if self._config.bias_rate != 1 and variable.shape.rank < 2:
             now = now._replace(rate=now.rate * self._config.bias_rate)

@@ -165,7 +165,7 @@ def _muon(config: Config, variable: tf.Variable, slots: Slots, gradient: tf.Tens
     """Nesterov's momentum of gradients, made orthogonal, for kernels of convolutions; _nesterov for all others.
 
     `m = momentum * m + gradient; variable -= r * (muon.step(gradient + momentum * m) + weight_decay * variable)`
-    (Jordan et al. 2024), where r follows the rate's schedule, from a peak of --muon_rate.
+    (Jordan et al. 2024), where r follows the rate's schedule, from a peak of --muon_rate. The others do not decay.
     """
     if not muon.is_matrix(variable.shape):
         _nesterov(config, variable, slots, gradient, now)
@@ -185,7 +185,7 @@ class _Rule:
     update: Callable[..., None]
     slots: tuple[str, ...]
     settings: Callable[[Config], dict[str, float]]
-    decays_itself: Callable[[tf.TensorShape], bool] = lambda shape: False  # for a variable of this shape
+    decays_itself: bool = False
 
 
 def _momentum_settings(config: Config) -> dict[str, float]:
@@ -202,8 +202,8 @@ RULES = {
     "nesterov": _Rule(_nesterov, ("momentum",), _momentum_settings),
     "rmsprop": _Rule(_rmsprop, ("ms", "mom"), lambda config: {"rho": betas(config)[1]}),
     "adam": _Rule(_adam, ("m", "v"), _settings_of_betas),
-    "adamw": _Rule(_adamw, ("m", "v"), _settings_of_betas, lambda shape: True),
-    "lars": _Rule(_lars, ("momentum",), _momentum_settings, lambda shape: True),
-    "lion": _Rule(_lion, ("m",), _settings_of_betas, lambda shape: True),
-    "muon": _Rule(_muon, ("momentum",), _momentum_settings, muon.is_matrix),
+    "adamw": _Rule(_adamw, ("m", "v"), _settings_of_betas, decays_itself=True),
+    "lars": _Rule(_lars, ("momentum",), _momentum_settings, decays_itself=True),
+    "lion": _Rule(_lion, ("m",), _settings_of_betas, decays_itself=True),
+    "muon": _Rule(_muon, ("momentum",), _momentum_settings, decays_itself=True),
 }

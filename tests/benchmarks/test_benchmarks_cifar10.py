@@ -23,11 +23,11 @@ def test_the_recipe_is_that_of_the_file_with_the_flags_that_were_given():
 
 def test_accuracies_are_subtracted_and_times_divided_seed_by_seed():
     outcomes = [
-        *(Outcome("cifar10_fast", 1, 0.92, 10.0), Outcome("PyTorch", 1, 0.915, 12.0)),
-        *(Outcome("cifar10_fast", 2, 0.91, 20.0), Outcome("PyTorch", 2, 0.911, 30.0)),
+        *(Outcome("cifar10_fast", 1, 0.92, 10.0, 120.0), Outcome("PyTorch", 1, 0.915, 12.0, 100.0)),
+        *(Outcome("cifar10_fast", 2, 0.91, 20.0, 60.0), Outcome("PyTorch", 2, 0.911, 30.0, 40.0)),
     ]
     lines = cifar10.table(outcomes).splitlines()
-    assert lines[-1] == "+0.20 points beside PyTorch, which takes 1.35 times as long"
+    assert lines[-1] == "+0.20 points beside PyTorch, and 1.35 times as fast"
     assert lines[2].split()[:3] == ["cifar10_fast", "2", "91.50"]
 
 

@@ -86,7 +86,7 @@ def lion(x, g, rate, step, slots, settings):
 
 def muon(x, g, rate, step, slots, settings):
     if x.ndim < 3 or x.shape[-1] == 1:
-        return nesterov(x, g + settings.weight_decay * (x if x.ndim >= 2 else 0), rate, step, slots, settings)
+        return nesterov(x, g, rate, step, slots, settings)
     slots["m"] = settings.momentum * slots.get("m", 0) + g
     matrix = (g + settings.momentum * slots["m"]).reshape(-1, x.shape[-1])
     matrix = matrix / (np.linalg.norm(matrix) + 1e-7)
