@@ -90,7 +90,7 @@ def muon(x, g, rate, step, slots, settings):
     slots["m"] = settings.momentum * slots.get("m", 0) + g
     matrix = (g + settings.momentum * slots["m"]).reshape(-1, x.shape[-1])
     matrix = matrix / (np.linalg.norm(matrix) + 1e-7)
-    for _ in range(5):  # the same function of every singular value
+    for _ in range(3):  # the same function of every singular value
         gram = matrix @ matrix.T
         matrix = 3.4445 * matrix + (-4.7750 * gram + 2.0315 * gram @ gram) @ matrix
     scaled = matrix.reshape(x.shape) * max(1, matrix.shape[1] / matrix.shape[0]) ** 0.5
@@ -131,7 +131,7 @@ def test_muon_of_kernels_by_hand(weight_decay, shape):
 def test_muon_of_a_kernel_equals_that_of_keras_of_its_matrix():
     start = rng(2).normal(size=(2, 3, 4, 5)).astype(np.float32)
     variable = keras.Variable(start.reshape(24, 5))
-    optimizer = keras.optimizers.Muon(0.1, weight_decay=0.05, momentum=0.7, rms_rate=None)
+    optimizer = keras.optimizers.Muon(0.1, weight_decay=0.05, momentum=0.7, rms_rate=None, ns_steps=3)
     for gradient in gradients(start.shape):
         optimizer.apply([tf.reshape(gradient, [24, 5])], [variable])
     settings = Config(optimizer="muon", weight_decay=0.05, momentum=0.7, learning_rate=0.5, muon_rate=0.1)
