@@ -12,8 +12,11 @@ _EPSILON = 1e-7  # added to the norm
 
 
 def is_matrix(shape: tf.TensorShape) -> bool:
-    """Whether a parameter takes such a step: a convolution's kernel, [..., inputs, filters], of several filters."""
-    return shape.rank > 2 and shape[-1] > 1
+    """Whether a parameter takes such a step: a convolution's kernel, [..., channels, filters], of several of both.
+
+    Kernels of depthwise convolutions have one filter or, in groups, one channel: their rows are unrelated.
+    """
+    return shape.rank > 2 and min(shape[-2:]) > 1
 
 
 def step(gradients: tf.Tensor) -> tf.Tensor:

@@ -85,7 +85,7 @@ def lion(x, g, rate, step, slots, settings):
 
 
 def muon(x, g, rate, step, slots, settings):
-    if x.ndim < 3 or x.shape[-1] == 1:
+    if x.ndim < 3 or 1 in x.shape[-2:]:
         return nesterov(x, g, rate, step, slots, settings)
     slots["m"] = settings.momentum * slots.get("m", 0) + g
     matrix = (g + settings.momentum * slots["m"]).reshape(-1, x.shape[-1])
@@ -120,7 +120,7 @@ def test_rule_by_hand(name, weight_decay, shape):
     np.testing.assert_allclose(actual, by_hand(settings, start), rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("shape", [(3, 3, 2, 4), (1, 1, 3, 5), (3, 3, 4, 1)])
+@pytest.mark.parametrize("shape", [(3, 3, 2, 4), (1, 1, 3, 5), (3, 3, 4, 1), (3, 3, 1, 4)])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_muon_of_kernels_by_hand(weight_decay, shape):
     settings = Config(optimizer="muon", weight_decay=weight_decay, momentum=0.8, learning_rate=0.5, muon_rate=0.25)
