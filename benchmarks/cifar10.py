@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.cifar10", description=__doc__.split(":")[0])
     parser.add_argument("--source", required=True, help="as the pipeline's flag")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each program (default: 3)")
+    parser.add_argument("--first_seed", type=int, default=1, help="the others follow it (default: 1)")
     parser.add_argument("--steps", type=int, default=0, help="of all runs, to try this out (default: their own)")
     parser.add_argument("--json", type=Path, help="a file for every single figure")
     options = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
     config = settings(changes)
     with tempfile.TemporaryDirectory() as directory:
         write_pictures(config, file := Path(directory, "pictures.npz"))
-        for seed in range(1, options.seeds + 1):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             outcomes += [train(CONFIG, seed, changes), by_pytorch(config, seed, file)]
             print(f"seed {seed}: {', '.join(f'{o.test_accuracy:.2%}' for o in outcomes[-2:])}", file=sys.stderr)
     print(table(outcomes))

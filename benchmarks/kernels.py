@@ -1,10 +1,12 @@
-"""Measures ways to compute the gradients of a step, each alone: python -m benchmarks.kernels [--precision=bfloat16].
+"""Measures ways to compute parts of a step, each alone: python -m benchmarks.kernels [--precision=bfloat16].
 
-Those of `convolutional`: its dense layer of 3136 x 1024 and its second convolution, 5 x 5 from 32 to 64 channels on
-14 x 14 pixels. What `pipeline.gradients` chooses, and why, can be read off the table.
+Of `convolutional` the dense layer of 3136 x 1024 and the second convolution, 5 x 5 from 32 to 64 channels on 14 x 14
+pixels; of `whitened` the first GELU, of 31 x 31 x 24 numbers. What `pipeline.engine.gradients` and
+`pipeline.models.gelu` choose, and why, can be read off the table.
 """
 
 import argparse
+import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +14,11 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from benchmarks.tables import columns, figure
+from pipeline.models import gelu
 
 SIDE, SIZE, CHANNELS, FILTERS = 14, 5, 32, 64
 INPUTS, UNITS = 3136, 1024
+ACTIVATED = 31, 31, 24
 
 Ways = Mapping[tuple[str, str], Callable[[], tf.Tensor]]  # by what is computed, and how
 
@@ -25,7 +29,7 @@ def ways(batch: int, dtype: tf.DType) -> Ways:
     def draw(*shape: int) -> tf.Tensor:
         return tf.cast(tf.random.stateless_normal(shape, [1, 2]), dtype)
 
-    return _dense_ways(draw, batch) | _convolution_ways(draw, batch)
+    return _dense_ways(draw, batch) | _convolution_ways(draw, batch) | _gelu_ways(draw, batch)
 
 
 def _dense_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
@@ -81,6 +85,25 @@ def _convolution_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
         (by_kernel, "Conv2DBackpropFilter, roles exchanged"): exchanged,
         (by_kernel, "Conv2D over the examples"): over_examples,
     }
+
+
+def _gelu_ways(draw: Callable[..., tf.Tensor], batch: int) -> dict:
+    x, by_value = draw(batch, *ACTIVATED), draw(batch, *ACTIVATED)
+    layer = gelu.Gelu(dtype=x.dtype.name)
+
+    def by(wanted: bool) -> tf.Tensor:
+        with gelu.by_xla(wanted):
+            return layer(x)
+
+    kinds = {"tf.nn.gelu": lambda: tf.nn.gelu(x), "erf": lambda: by(False), "XLA": lambda: by(True)}
+    gradients = {how: functools.partial(_gradient, values, x, by_value) for how, values in kinds.items()}
+    return {("GELU", how): way for how, way in kinds.items()} | {
+        ("GELU, gradient", how): way for how, way in gradients.items()
+    }
+
+
+def _gradient(value: Callable[[], tf.Tensor], x: tf.Tensor, by_value: tf.Tensor) -> tf.Tensor:
+    return tf.gradients(value(), x, by_value)[0]
 
 
 def measured(ways: Ways, repeats: int, rounds: int) -> dict[tuple[str, str], list[float]]:

@@ -146,7 +146,8 @@ class Evaluator:
             parameters, statistics = self._towers.read(tower, self._ema)
             images, labels, mask = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
-                logits = forward.evaluate(self._model, parameters, statistics, images)
+                on_cpus = self._towers.topology.all_on_cpu
+                logits = forward.evaluate(self._model, parameters, statistics, images, on_cpus)
                 judged = verdicts.judge(self._loss, logits, labels, tf.cast(mask, tf.float32))
                 shards.append(Round(judged, outputs.keep(kept, self._loss, logits, labels)))
         with self._towers.on_host():
@@ -172,7 +173,7 @@ def probabilities(
     def of_batch(part: tf.Tensor) -> tf.Tensor:
         parameters, statistics = towers.read(0)
         with towers.on(0):
-            return forward.probabilities(model, parameters, statistics, part, loss)
+            return forward.probabilities(model, parameters, statistics, part, loss, towers.topology.all_on_cpu)
 
     padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
     with failures.explained("eval_batch"):

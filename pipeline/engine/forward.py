@@ -9,7 +9,7 @@ import tensorflow as tf
 from pipeline.engine import gradients
 from pipeline.engine.losses import Loss
 from pipeline.engine.places import keep_seeds_on_host, unplaced
-from pipeline.models import folding, inputs, views
+from pipeline.models import folding, gelu, inputs, views
 from pipeline.models.variables import is_seed, seeds_of
 
 Tensors = Sequence[tf.Tensor]
@@ -44,12 +44,15 @@ def call(
     return tf.cast(logits, tf.float32), kept
 
 
-def evaluate(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
+def evaluate(
+    model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor, on_cpus: bool = False
+) -> tf.Tensor:
     """Logits [n, classes] float32 of images [n, height, width, channels] uint8, with nothing random.
 
-    With --tta, the means over the views.
+    With --tta, the means over the views. on_cpus: whether it runs on CPUs.
     """
-    return evaluate_folded(model, *folding.fold(model, parameters, statistics), images)
+    with gelu.by_xla(on_cpus):
+        return evaluate_folded(model, *folding.fold(model, parameters, statistics), images)
 
 
 def evaluate_folded(model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor) -> tf.Tensor:
@@ -61,13 +64,18 @@ def evaluate_folded(model: keras.Model, parameters: Tensors, statistics: Tensors
 
 
 def probabilities(
-    model: keras.Model, parameters: Tensors, statistics: Tensors, images: tf.Tensor, loss: Loss
+    model: keras.Model,
+    parameters: Tensors,
+    statistics: Tensors,
+    images: tf.Tensor,
+    loss: Loss,
+    on_cpus: bool = False,
 ) -> tf.Tensor:
     """The probabilities of the classes, as the loss takes them from logits: [n, classes] float32.
 
-    images: [n, height, width, channels] uint8.
+    images: [n, height, width, channels] uint8. on_cpus: whether it runs on CPUs.
     """
-    return loss.probabilities(evaluate(model, parameters, statistics, images))
+    return loss.probabilities(evaluate(model, parameters, statistics, images, on_cpus))
 
 
 class Compute(Protocol):
@@ -137,7 +145,7 @@ def shard_sums(
     whether XLA compiles it.
     """
     # The scope is for layers whose names begin with _: a name at the root of a graph must not.
-    with tf.name_scope("model"), gradients.replaced(on_cpus, jit):
+    with tf.name_scope("model"), gradients.replaced(on_cpus, jit), gelu.by_xla(on_cpus and not jit):
         logits, statistics = call(model, parameters, statistics, seeds, images, training=True)
         total = tf.reduce_sum(loss.of_examples(logits, labels)) * loss_factor
         by_parameter = tf.gradients(

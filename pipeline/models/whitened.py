@@ -14,6 +14,7 @@ from keras import layers, ops
 
 from pipeline.errors import UsageError
 from pipeline.models import whitening
+from pipeline.models.gelu import Gelu
 from pipeline.models.layers import ImageShape, normalized
 
 _SIZE = 3  # of the trained windows
@@ -76,7 +77,7 @@ def _network(
         raise UsageError(f"images of {height} x {width} x {channels}; it takes 1 or 3 channels and sides of 16 or more")
     images = keras.Input(image_shape, name="images")
     x = Whitening(name="whitening")(images)
-    x = layers.Activation("gelu", name="whitening_gelu")(x)
+    x = Gelu(name="whitening_gelu")(x)
     for stage, filters in enumerate(widths, start=1):
         x = _stage(x, filters, convolutions, f"stage{stage}_")
     x = layers.GlobalMaxPooling2D(name="pool")(x)
@@ -88,12 +89,12 @@ def _network(
 def _stage(x: keras.KerasTensor, filters: int, convolutions: int, name: str) -> keras.KerasTensor:
     """The convolutions, each normalized before its GELU, the first pooled; of three, the last two have a shortcut."""
     x = layers.MaxPooling2D(2, name=f"{name}pool")(_convolution(x, filters, f"{name}conv1"))
-    x = shortcut = layers.Activation("gelu", name=f"{name}gelu1")(_normalized(x, f"{name}norm1"))
+    x = shortcut = Gelu(name=f"{name}gelu1")(_normalized(x, f"{name}norm1"))
     for number in range(2, convolutions + 1):
         x = _normalized(_convolution(x, filters, f"{name}conv{number}"), f"{name}norm{number}")
         if number == 3:
             x = layers.Add(name=f"{name}add")([shortcut, x])
-        x = layers.Activation("gelu", name=f"{name}gelu{number}")(x)
+        x = Gelu(name=f"{name}gelu{number}")(x)
     return x
 
 

@@ -77,6 +77,7 @@ class Predictor:
             index, pictures = self._towers.next_of(tower, iterator)
             with self._towers.on(tower):
                 indices.append(index)
-                probabilities.append(forward.probabilities(self._model, parameters, statistics, pictures, self._loss))
+                given = parameters, statistics, pictures, self._loss, self._towers.topology.all_on_cpu
+                probabilities.append(forward.probabilities(self._model, *given))
         with self._towers.on_host():
             return tf.concat(indices, 0), tf.concat(probabilities, 0)

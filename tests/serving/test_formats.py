@@ -55,6 +55,15 @@ def test_a_constant_of_the_model_is_no_input_of_the_export(format_name, tmp_path
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
+def test_every_format_has_a_gelu(format_name, tmp_path):
+    assert export(*parts("models_for_tests:gelu"), format_name, tmp_path).difference < 2e-6  # Keras' own
+    exported = export(*parts("whitened", image_size="16"), format_name, tmp_path)
+    assert exported.difference < 2e-6
+    told, needed = "as custom_objects: ", "pipeline.models.whitened.Dirac, pipeline.models.whitened.Whitening"
+    assert [note.partition(told)[2] for note in exported.notes] == ([needed] if format_name == "keras" else [])
+
+
+@pytest.mark.parametrize("format_name", formats.FORMATS)
 def test_an_export_normalizes_its_images(format_name, tmp_path):
     assert export(*parts("convolutional", normalize="mnist"), format_name, tmp_path).difference < 2e-6
 

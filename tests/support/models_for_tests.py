@@ -36,6 +36,13 @@ def linear(image_shape, num_classes):
     return keras.Model(images, logits(layers.Flatten()(images)))
 
 
+def gelu(image_shape, num_classes):
+    """Keras' GELU of the pixels."""
+    images = keras.Input(image_shape)
+    logits = layers.Dense(num_classes, name="logits")
+    return keras.Model(images, logits(layers.Activation("gelu")(layers.Flatten()(images))))
+
+
 def normalized(image_shape, num_classes):
     """Running statistics of the pixels themselves, so that they too can be written down."""
     images = keras.Input(image_shape)

@@ -15,6 +15,7 @@ import keras
 from keras import layers
 
 from pipeline.models import inputs, views
+from pipeline.models.gelu import Gelu
 from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
 from pipeline.serving.formats.network import Network, Runner, assign, cannot_be_converted
 
@@ -51,13 +52,15 @@ def with_keras_layers(model: keras.Model) -> keras.Model:
 
     A model without layers of this project is returned as it is. Layers inside of other layers stay.
     """
-    if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization) for layer in model.layers):
+    if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization | Gelu) for layer in model.layers):
         return model
     pools: dict[int, keras.Layer] = {}  # by the convolution that each follows
 
     def plain(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, FusedBatchNormalization):
             return layers.BatchNormalization.from_config(layer.get_config())
+        if isinstance(layer, Gelu):
+            return layers.Activation("gelu", name=layer.name, dtype=layer.dtype_policy)
         if not isinstance(layer, PooledConvolution):
             return layer.__class__.from_config(layer.get_config())
         options = {"padding": "same", "dtype": layer.dtype_policy}

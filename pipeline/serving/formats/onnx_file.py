@@ -6,7 +6,9 @@ Few runtimes have kernels for 16 bits, so the export always computes in float32.
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import tf2onnx
@@ -47,8 +49,18 @@ def _converted(predictor: Predictor) -> onnx.ModelProto:
         output_names=[given],
         tensors_to_rename=names,
         opset=OPSET,
+        custom_op_handlers={"Erfc": (_erfc, [])},
     )
     return converted
+
+
+def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """tf2onnx's conversion of erfc, of which Keras' GELU is made, to 1 - erf. graph, node: in its own terms."""
+    shapes, types, outputs = node.output_shapes, node.output_dtypes, node.output
+    one = graph.make_const(f"{name}/one", np.float32(1))
+    erf = graph.make_node("Erf", node.input, shapes=shapes, dtypes=types)
+    graph.remove_node(name)
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, name=name, shapes=shapes, dtypes=types)
 
 
 def load(directory: Path) -> Runner:
