@@ -7,7 +7,7 @@ long and is in no ONNX.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -34,6 +34,10 @@ class Gelu(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """The values, in the shape and type of x."""
         return _compiled(x) if _BY_XLA.get() else _plain(x)
+
+    def in_keras(self) -> Sequence[keras.layers.Layer]:
+        """An activation."""
+        return [keras.layers.Activation("gelu", name=self.name, dtype=self.dtype_policy)]
 
 
 def _with_gradient(value: Callable[..., tf.Tensor], derived: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:

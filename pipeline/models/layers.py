@@ -1,10 +1,10 @@
 """Faster layers with the numbers of Keras' own, and the parts of networks with batch normalization."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import tensorflow as tf
@@ -16,6 +16,15 @@ ImageShape = tuple[int, int, int]  # height, width, channels
 
 MOMENTUM = 0.9  # the share of its statistics that batch normalization keeps at each step
 EPSILON = 1e-5
+
+
+@runtime_checkable
+class Replaceable(Protocol):
+    """A layer in whose place Keras' own layers can stand."""
+
+    def in_keras(self) -> Sequence[keras.layers.Layer]:
+        """Fresh layers that compute the same one after another, the first of this layer's name and variables."""
+
 
 _OFFSETS_ONLY: ContextVar[Mapping[int, bool]] = ContextVar("offsets_only", default=MappingProxyType({}))
 
@@ -65,6 +74,12 @@ class PooledConvolution(keras.layers.Layer):
         """The rectified maxima of the convolution over windows of 2 x 2."""
         convolved = ops.conv(images, self.kernel, padding="same")
         return rectified_and_pooled(convolved, tf.convert_to_tensor(self.bias))
+
+    def in_keras(self) -> Sequence[keras.layers.Layer]:
+        """A convolution and a pool."""
+        options = {"padding": "same", "dtype": self.dtype_policy}
+        convolution = keras.layers.Conv2D(self.filters, self.size, activation="relu", name=self.name, **options)
+        return convolution, keras.layers.MaxPooling2D(2, name=f"{self.name}_pool", **options)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, from which Keras makes the layer again."""
@@ -119,6 +134,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             for moving, batch in zip(running, (fused.batch_mean, fused.batch_variance), strict=True):
                 moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return fused.y
+
+    def in_keras(self) -> Sequence[keras.layers.Layer]:
+        """Its parent."""
+        return [keras.layers.BatchNormalization.from_config(self.get_config())]
 
 
 def normalized(x: keras.KerasTensor, name: str, momentum: float = MOMENTUM) -> keras.KerasTensor:

@@ -49,6 +49,16 @@ class Whitening(layers.Layer):
         filters = ops.convert_to_tensor(whitening.filters(images.shape[-1]), self.compute_dtype)
         return ops.conv(images - 0.5, filters, padding="valid")
 
+    def in_keras(self) -> Sequence[layers.Layer]:
+        """A shift, and a convolution that begins with the filters and has no other variable."""
+        filters = whitening.filters(self.input.shape[-1])
+        options = {"use_bias": False, "trainable": False, "dtype": self.dtype_policy}
+        initial = keras.initializers.Constant(filters)
+        return (
+            layers.Rescaling(1.0, offset=-0.5, name=self.name, dtype=self.dtype_policy),
+            layers.Conv2D(filters.shape[-1], 2, kernel_initializer=initial, name=f"{self.name}_conv", **options),
+        )
+
 
 @keras.saving.register_keras_serializable("pipeline")
 class Dirac(keras.initializers.Initializer):

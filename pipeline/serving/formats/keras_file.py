@@ -7,7 +7,7 @@ Its last layer but one is the network that returns logits.
 import importlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,8 @@ import keras
 from keras import layers
 
 from pipeline.models import inputs, views
-from pipeline.models.gelu import Gelu
-from pipeline.models.layers import FusedBatchNormalization, PooledConvolution
+from pipeline.models.layers import Replaceable
+from pipeline.models.whitened import Dirac
 from pipeline.serving.formats.network import Network, Runner, assign, cannot_be_converted
 
 NAME = "model.keras"
@@ -39,7 +39,9 @@ def classifier(network: Network) -> keras.Model:
     """The model from images of 0 to 255 to probabilities, made of Keras' own layers."""
     trained = network.model(network.precision)
     model = with_keras_layers(trained)
-    assign(model, network.values)
+    own = {variable.path for variable in trained.variables}
+    constants = {f"statistics/{v.path}": v.value for v in model.variables if v.path not in own}
+    assign(model, network.values | constants)
     images = keras.Input(network.image_shape, name="images")
     logits = views.averaged(trained, images, lambda seen: model(inputs.scaled(trained, seen)))
     options = {"dtype": "float32", "name": "probabilities"}
@@ -52,25 +54,25 @@ def with_keras_layers(model: keras.Model) -> keras.Model:
 
     A model without layers of this project is returned as it is. Layers inside of other layers stay.
     """
-    if not any(isinstance(layer, PooledConvolution | FusedBatchNormalization | Gelu) for layer in model.layers):
+    if not any(isinstance(layer, Replaceable) for layer in model.layers):
         return model
-    pools: dict[int, keras.Layer] = {}  # by the convolution that each follows
+    followers: dict[int, Sequence[keras.Layer]] = {}  # by the layer that they follow
 
     def plain(layer: keras.Layer) -> keras.Layer:
-        if isinstance(layer, FusedBatchNormalization):
-            return layers.BatchNormalization.from_config(layer.get_config())
-        if isinstance(layer, Gelu):
-            return layers.Activation("gelu", name=layer.name, dtype=layer.dtype_policy)
-        if not isinstance(layer, PooledConvolution):
-            return layer.__class__.from_config(layer.get_config())
-        options = {"padding": "same", "dtype": layer.dtype_policy}
-        convolution = layers.Conv2D(layer.filters, layer.size, activation="relu", name=layer.name, **options)
-        pools[id(convolution)] = layers.MaxPooling2D(2, name=f"{layer.name}_pool", **options)
-        return convolution
+        if isinstance(layer, Replaceable):
+            first, *others = layer.in_keras()
+            followers[id(first)] = others
+            return first
+        config = layer.get_config()
+        if isinstance(getattr(layer, "kernel_initializer", None), Dirac):
+            config["kernel_initializer"] = "zeros"  # its values are given
+        return layer.__class__.from_config(config)
 
     def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
         outputs = layer(*arguments, **options)
-        return pools[id(layer)](outputs) if id(layer) in pools else outputs
+        for follower in followers.get(id(layer), ()):
+            outputs = follower(outputs)
+        return outputs
 
     functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # also where it is a Sequential
     return keras.models.clone_model(functional, clone_function=plain, call_function=call)
