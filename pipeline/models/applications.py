@@ -11,6 +11,7 @@ import keras
 from keras import layers
 
 from pipeline.errors import UsageError
+from pipeline.models.gelu import Gelu
 from pipeline.models.layers import FusedBatchNormalization, ImageShape
 from pipeline.models.names import APPLICATIONS
 
@@ -53,6 +54,8 @@ def _suitable(layer: keras.Layer) -> keras.Layer:
     config = layer.get_config()
     if type(layer) is layers.BatchNormalization and layer.scale and layer.center:
         return FusedBatchNormalization.from_config(config)
+    if type(layer) is layers.Activation and layer.activation is keras.activations.gelu:
+        return Gelu(name=layer.name, dtype=layer.dtype_policy)
     if type(layer) is layers.Normalization and layer.input_mean is None:
         # EfficientNet's, which would have to see data first. The published networks divide by the root of the
         # deviation once more, in a layer that fresh ones lack.

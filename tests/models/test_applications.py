@@ -11,6 +11,7 @@ from pipeline import models
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.models import applications
+from pipeline.models.gelu import Gelu
 from pipeline.models.layers import FusedBatchNormalization
 from pipeline.models.names import APPLICATIONS
 from pipeline.runs import fine_tuning
@@ -40,6 +41,15 @@ def test_features_are_those_of_keras_on_what_its_preprocessing_makes(name):
     np.testing.assert_allclose(features / largest, expected / largest, atol=1e-4)
     normalized = [layer for layer in ours.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(isinstance(layer, FusedBatchNormalization) for layer in normalized)
+
+
+def test_convnext_has_the_faster_gelu():
+    model = models.build("keras:ConvNeXtTiny", (32, 32, 3), 10, 1, "float32")
+    assert [layer.name for layer in model.layers if isinstance(layer, Gelu)] == [
+        f"convnext_tiny_stage_{stage}_block_{block}_gelu"
+        for stage, count in enumerate((3, 3, 9, 3))
+        for block in range(count)
+    ]
 
 
 def test_efficientnet_normalizes_as_the_published_one_without_looking_at_data():
