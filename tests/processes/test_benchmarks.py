@@ -80,7 +80,8 @@ def test_recipes_are_timed_in_one_run(tmp_path):
     assert "mnist_deep takes " in said
 
 
-def test_ways_to_a_gradient_are_timed_side_by_side():
+def test_ways_to_compute_parts_of_a_step_are_timed_side_by_side():
     said = run("kernels", "--batches=2", "--rounds=1", "--images=4")
     table = said.splitlines()[3:]
-    assert len(table) == 14 and sum("BatchMatMul" in line for line in table) == 2
+    assert len(table) == 20 and sum("BatchMatMul" in line for line in table) == 2
+    assert sum(line.startswith("GELU") and " XLA " in line for line in table) == 2
