@@ -1,30 +1,27 @@
 """The Gaussian error linear unit, x * Phi(x) (Hendrycks and Gimpel 2016), in few passes over memory.
 
-TensorFlow computes it as five operations and its gradient as ten, each of which passes through all of the memory. XLA
-makes one of each. Its bits depend neither on threads nor on the shape. Phi is by erf: tf.nn.gelu's erfc takes twice as
-long and is in no ONNX.
+TensorFlow computes it and its gradient as chains of operations, each of which passes through all of the memory. XLA
+makes one of each chain. Its bits do not depend on the shape. Phi is by erf: tf.nn.gelu's erfc takes twice as long
+(`python -m benchmarks.kernels`), and ONNX does not have it.
 """
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pipeline.models import scoped
+
 _BY_XLA = ContextVar("by_xla", default=False)
 
 
-@contextlib.contextmanager
-def by_xla(wanted: bool) -> Iterator[None]:
+def by_xla(wanted: bool) -> contextlib.AbstractContextManager[None]:
     """Inside, XLA compiles what `Gelu` computes: on CPUs, outside of whole programs of XLA's, and not in exports."""
-    token = _BY_XLA.set(wanted)
-    try:
-        yield
-    finally:
-        _BY_XLA.reset(token)
+    return scoped.setting(_BY_XLA, wanted)
 
 
 @keras.saving.register_keras_serializable("pipeline")

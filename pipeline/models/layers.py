@@ -1,7 +1,7 @@
 """Faster layers with the numbers of Keras' own, and the parts of networks with batch normalization."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from pipeline.models import pooling
+from pipeline.models import pooling, scoped
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
@@ -91,17 +91,12 @@ class PooledConvolution(keras.layers.Layer):
         }
 
 
-@contextlib.contextmanager
-def offsets_only(layers: Mapping[int, bool]) -> Iterator[None]:
+def offsets_only(layers: Mapping[int, bool]) -> contextlib.AbstractContextManager[None]:
     """Inside, normalizations of these identities add their beta at inference, or nothing where False stands for them.
 
     So they do whose scale is in the values of the convolution before them (see `folding`).
     """
-    token = _OFFSETS_ONLY.set(layers)
-    try:
-        yield
-    finally:
-        _OFFSETS_ONLY.reset(token)
+    return scoped.setting(_OFFSETS_ONLY, layers)
 
 
 @keras.saving.register_keras_serializable("pipeline")
@@ -136,7 +131,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return fused.y
 
     def in_keras(self) -> Sequence[keras.layers.Layer]:
-        """Its parent."""
+        """Keras' own normalization."""
         return [keras.layers.BatchNormalization.from_config(self.get_config())]
 
 

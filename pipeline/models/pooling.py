@@ -2,23 +2,19 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from contextvars import ContextVar
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla  # no public function has the barrier
 
+from pipeline.models import scoped
+
 _WRITTEN_OUT = ContextVar("written_out", default=False)
 
 
-@contextlib.contextmanager
-def written_out() -> Iterator[None]:
+def written_out() -> contextlib.AbstractContextManager[None]:
     """Inside, `gradient` is `written_out_gradient`: under op determinism XLA refuses TensorFlow's own."""
-    token = _WRITTEN_OUT.set(True)
-    try:
-        yield
-    finally:
-        _WRITTEN_OUT.reset(token)
+    return scoped.setting(_WRITTEN_OUT, True)
 
 
 def gradient(

@@ -7,9 +7,11 @@ import pytest
 import small_run
 import tensorflow as tf
 
-from pipeline.engine import forward
+from pipeline.engine import evaluation, forward
 from pipeline.models import gelu
 from pipeline.models.gelu import Gelu
+from pipeline.serving.images import Images
+from pipeline.serving.prediction import Predictor
 
 DRAWS = np.random.default_rng(0)
 X = np.concatenate([DRAWS.normal(0, 3, 3_000), [0.0, -0.0, 12.0, -12.0]]).astype(np.float32)
@@ -85,3 +87,14 @@ def test_xla_compiles_it_on_cpus_alone_and_not_inside_of_what_it_compiles_as_a_w
 
     assert compiled(sums) == expected
     assert compiled(logits) == on_cpus
+
+
+def test_evaluations_and_predictions_have_no_other_on_cpus(monkeypatch, tmp_path):
+    assembly = small_run.assembly(model="whitened", source="fake:40", image_size="16", eval_batch=4)
+    towers = assembly.towers(assembly.initial())
+    np.save(tmp_path / "images.npy", images := np.zeros([2, 16, 16, 1], np.uint8))
+    monkeypatch.setattr(gelu, "_plain", None)
+    assert assembly.evaluator(towers)(assembly.splits.test) is not None
+    found = evaluation.probabilities(assembly.model, towers, images, batch=2)
+    predicted = Predictor(assembly.model, towers, 2)(Images([str(tmp_path / "images.npy")], images.shape[1:]), False)
+    np.testing.assert_array_equal(predicted.probabilities, found)

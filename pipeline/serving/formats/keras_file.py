@@ -40,6 +40,7 @@ def classifier(network: Network) -> keras.Model:
     trained = network.model(network.precision)
     model = with_keras_layers(trained)
     own = {variable.path for variable in trained.variables}
+    # Of Keras' layers in the place of ours that hold no variable, such as the whitening.
     constants = {f"statistics/{v.path}": v.value for v in model.variables if v.path not in own}
     assign(model, network.values | constants)
     images = keras.Input(network.image_shape, name="images")
