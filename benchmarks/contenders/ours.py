@@ -31,7 +31,7 @@ def train(task: Task, pause: Pause) -> None:
 
 
 def _evaluate(task: Task, pause: Pause, assembly: Assembly) -> NoReturn:
-    evaluator, train = assembly.evaluator(assembly.towers(assembly.initial())), assembly.splits.train
+    evaluator, train = assembly.evaluator(assembly.towers(assembly.initial())), assembly.train
     whole = len(train) // task.batch * task.batch  # examples in full batches
     while True:
         left, loss = task.batch * task.round_steps, math.nan

@@ -126,6 +126,11 @@ def check_colours(operations: Sequence[Operation], channels: int) -> None:
             )
 
 
+def has_windows(operations: Sequence[Operation]) -> bool:
+    """Whether a part of each picture is taken, before it is resized."""
+    return any(operation.name == "resize_crop" for operation in operations)
+
+
 def window(operations: Sequence[Operation], positions: "tf.Tensor", seed: int) -> "Callable[..., tf.Tensor] | None":
     """The part of each picture that resize_crop takes, a function of (seed, its position); None without resize_crop.
 

@@ -39,6 +39,9 @@ class Flags:
     data_cache_mib: int = flag(4096, "Most MiB that tfrecord and tar files of object storage take on this machine's "
         "disk, in --data_dir (0: none; the store is asked for each picture each time).", topic="data", role=EXECUTION,
         least=0, most=2**30)
+    decoded_cache_mib: int = flag(512, "Most MiB of memory that decoded pictures take in each worker: those of a "
+        "split that fits are decoded once, and stay (0: none stay).", topic="data", role=EXECUTION,
+        least=0, most=2**30)
     fake_data: bool = flag(False, "Short for --source=fake.", topic="data")
     validation_fraction: float = flag(0.0833333, "Share of the training examples held out for validation (and for "
         "test) where the source has no such split (of 60,000: 5,000).", topic="data", least=0, most=0.9)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import models, sources
+from pipeline import augment, models, sources
 from pipeline.config import Config
 from pipeline.engine import class_weights, example_weights, optimizers, state
 from pipeline.engine.evaluation import Evaluator, Gather
@@ -24,6 +24,7 @@ from pipeline.metrics.names import Names
 from pipeline.models.variables import trained_of
 from pipeline.sources import fingerprints
 from pipeline.sources.base import ExampleSpec, Middle, Source, Splits
+from pipeline.sources.decoded import DecodedCache
 from pipeline.sources.labels import Weights
 
 
@@ -34,6 +35,8 @@ class Assembly:
         """recorded_spec: the examples as a checkpoint recorded them; with it, the model needs no examples."""
         self.config, self.topology, self._recorded_spec = config, topology, recorded_spec
         self.rollbacks: tuple[Rollback, ...] = ()  # of the run until now
+        self._decoded = DecodedCache(config.decoded_cache_mib << 20)
+        self._evaluated: dict[str, Source] = {}  # the splits that are evaluated more than once
 
     @cached_property
     def splits(self) -> Splits:
@@ -41,8 +44,21 @@ class Assembly:
         with on_host(self.topology):
             return sources.open_splits(self.config)
 
-    def evaluated(self, split: str) -> Source:
-        """The examples of a split as an evaluation sees them. Raises BadDataError."""
+    @cached_property
+    def train(self) -> Source:
+        """The training examples, whose pictures later epochs need not decode again. Raises BadDataError."""
+        always_windows = augment.has_windows(self.config.augmentation) and not self.config.augment_steps
+        return self.splits.train if always_windows else self._decoded.of(self.splits.train)
+
+    def evaluated(self, split: str, again: bool = False) -> Source:
+        """The examples of a split as an evaluation sees them. Raises BadDataError.
+
+        again: whether it is evaluated more than once; then later evaluations need not decode its pictures again.
+        """
+        if again:
+            if split not in self._evaluated:
+                self._evaluated[split] = self._decoded.of(self.evaluated(split))
+            return self._evaluated[split]
         source, share = getattr(self.splits, split), self.config.eval_crop
         return source if share == 1 else Middle(source, share)
 

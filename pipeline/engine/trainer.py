@@ -57,9 +57,7 @@ class Trainer:
         assembly, config = self._assembly, self._config
         self._plan = assembly.plan
         changes = config.augmentation, config.augment_steps
-        self._batches = Batches(
-            self._plan, assembly.splits.train, *changes, config.multi_label, assembly.example_weights
-        )
+        self._batches = Batches(self._plan, assembly.train, *changes, config.multi_label, assembly.example_weights)
         random_layers = len(seeds_of(assembly.model))
         self._recheck = Recheck(self.towers, self._plan, self._batches, self._compute, random_layers)
         self._rechecked = tf.function(self._rechecked_traced, autograph=False)

@@ -6,6 +6,7 @@ from pipeline.engine.tally import Tally
 from pipeline.monitoring import gallery
 from pipeline.monitoring.history import best_step
 from pipeline.runs.run import Run
+from pipeline.sources.base import Source
 
 
 class Scorer:
@@ -53,7 +54,10 @@ class Scorer:
         """The tally of a split; None, on all workers, if one of them was asked to stop meanwhile."""
         run = self._run
         with run.phase("evaluation", step):
-            return self._evaluator.tally(run.assembly.evaluated(split), lambda: run.stop.requested)
+            return self._evaluator.tally(self._examples(split), lambda: run.stop.requested)
+
+    def _examples(self, split: str) -> Source:
+        return self._run.assembly.evaluated(split, again=split == "validation")  # test, once
 
     def report(self, split: str, step: int, tally: Tally) -> None:
         """Shows a tally in TensorBoard, then writes its line to metrics.jsonl, which completes the report."""
@@ -61,5 +65,5 @@ class Scorer:
         if not run.is_chief:
             return
         with run.trainer.towers.on_host():
-            gallery.show_tally(run.journal, split, step, tally, run.assembly.evaluated(split))
+            gallery.show_tally(run.journal, split, step, tally, self._examples(split))
         run.journal.scalars(split, step, tally.values)

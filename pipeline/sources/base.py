@@ -30,6 +30,7 @@ class Source(Protocol):
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]  # height, width, channels (1 or 3)
+    encoded: bool  # whether the pictures are files, which take time to decode
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -100,8 +101,7 @@ class Slice:
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         self._source, self._start, self._length = source, start, stop - start
-        self.class_names = source.class_names
-        self.image_shape = source.image_shape
+        self.class_names, self.image_shape, self.encoded = source.class_names, source.image_shape, source.encoded
 
     def __len__(self) -> int:
         return self._length
@@ -132,13 +132,12 @@ class Slice:
         return self._source.where(index + self._start)
 
 
-class _SamePictures:
+class SamePictures:
     """All examples of another source, which a subclass decodes in another way."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.class_names, self.image_shape = source.class_names, source.image_shape
-        self.fetch, self.original, self.where = source.fetch, source.original, source.where
+        self.class_names, self.image_shape, self.encoded = source.class_names, source.image_shape, source.encoded
 
     def __len__(self) -> int:
         return len(self._source)
@@ -155,8 +154,17 @@ class _SamePictures:
     def weights(self) -> Weights | None:
         return self._source.weights
 
+    def fetch(self, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        return self._source.fetch(indices)
 
-class Resized(_SamePictures):
+    def original(self, index: int) -> Original:
+        return self._source.original(index)
+
+    def where(self, index: int) -> str:
+        return self._source.where(index)
+
+
+class Resized(SamePictures):
     """Another source, its images made to fit height x width."""
 
     def __init__(self, source: Source, height: int, width: int) -> None:
@@ -170,7 +178,7 @@ class Resized(_SamePictures):
         return images.windows(pictures, window, self.image_shape)
 
 
-class Middle(_SamePictures):
+class Middle(SamePictures):
     """Another source as evaluation sees it: the middle of each picture, as `images.middle` takes it."""
 
     def __init__(self, source: Source, share: float) -> None:

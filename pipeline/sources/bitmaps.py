@@ -21,12 +21,10 @@ def decode_bmp(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     Raises tf.errors.InvalidArgumentError for other than BMP_BITS a pixel, and for compressed files.
     """
     head = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEAD)
-    checks = [
-        _require(head, BITS, 2, BMP_BITS, "BMP file of other than 8, 24 or 32 bits a pixel"),
-        _require(head, _COMPRESSION, 4, BMP_PLAIN, "compressed BMP file"),
-    ]
-    with tf.control_dependencies(checks):
-        stored = tf.io.decode_bmp(encoded, channels=0)
+    has_bits = _is_one_of(BMP_BITS, _number(head, BITS, 2))
+    may_be_read = has_bits & _is_one_of(BMP_PLAIN, _number(head, _COMPRESSION, 4))
+    encoded = tf.cond(may_be_read, lambda: encoded, lambda: _refused(has_bits))
+    stored = tf.io.decode_bmp(encoded, channels=0)
     colours = tf.cond(tf.shape(stored)[-1] == 1, lambda: _of_palette(head, stored), lambda: stored[..., :3])
     return _in_channels(tf.ensure_shape(colours, [None, None, 3]), channels)
 
@@ -56,6 +54,15 @@ def _number(head: tf.Tensor, place: int, count: int) -> tf.Tensor:
     return tf.cast(tf.minimum(total, _HEAD), tf.int32)
 
 
-def _require(head: tf.Tensor, place: int, count: int, values: tuple[int, ...], what: str) -> tf.Operation:
-    allowed = tf.reduce_any(_number(head, place, count) == tf.constant(values))
-    return tf.debugging.Assert(allowed, [f"{what}: it cannot be decoded"])
+def _is_one_of(values: tuple[int, ...], number: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_any(number == tf.constant(values))
+
+
+def _refused(has_bits: tf.Tensor) -> tf.Tensor:
+    """Raises where it is computed. No assertion: one has a state, and tf.data then may compute one batch at a time."""
+    return tf.ensure_shape(tf.numpy_function(_refuse, [has_bits], tf.string, stateful=False), [])
+
+
+def _refuse(has_bits: bool) -> bytes:
+    what = "compressed BMP file" if has_bits else "BMP file of other than 8, 24 or 32 bits a pixel"
+    raise ValueError(f"{what}: it cannot be decoded")

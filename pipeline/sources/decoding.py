@@ -148,5 +148,6 @@ def _reason(source: Source, index: int) -> str:
 
 
 def words_of(error: tf.errors.OpError) -> str:
-    """TensorFlow's own words about a picture that it cannot decode, in one line."""
-    return re.sub(r".*}} | \[Op:.*", "", error.message.strip().splitlines()[-1])
+    """TensorFlow's own words about a picture that it cannot decode, or ours that it hands on, in one line."""
+    lines = [re.sub(r".*}} | \[Op:.*|^ValueError: ", "", line.strip()) for line in error.message.splitlines()]
+    return [line for line in lines if line and not line.startswith("[[")][-1]

@@ -25,6 +25,7 @@ class Fake:
     class_names = tuple("0123456789")
     image_shape = (SIDE, SIDE, 1)
     weights = None  # all examples weigh as much
+    encoded = False
 
     def __init__(self, length: int, stream: int) -> None:
         self._length, self._stream = length, stream

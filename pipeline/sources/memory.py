@@ -17,6 +17,7 @@ class InMemory:
     """Images [n, height, width, channels] uint8 and labels as `Source.labels` has them, gathered by index."""
 
     weights = None  # all examples weigh as much
+    encoded = False
 
     def __init__(
         self, images: npt.NDArray[Any], labels: npt.NDArray[Any], class_names: tuple[str, ...], name: str

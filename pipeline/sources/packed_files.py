@@ -25,6 +25,7 @@ class PackedFiles:
     """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
 
     weights = None  # all examples weigh as much
+    encoded = True
 
     def __init__(
         self,

@@ -48,6 +48,8 @@ def _weights(weights: Sequence[float | None]) -> Weights | None:
 class PictureFiles:
     """One split: the files, in an order that depends on nothing but their names."""
 
+    encoded = True
+
     def __init__(
         self,
         examples: Sequence[Example],

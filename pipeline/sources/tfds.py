@@ -52,6 +52,7 @@ class Records:
     """A split whose records, serialized tf.train.Example messages, are read by number and decoded in the graph."""
 
     weights = None  # all examples weigh as much
+    encoded = True
 
     def __init__(
         self,

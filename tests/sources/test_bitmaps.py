@@ -12,6 +12,7 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.sources import files, images
+from pipeline.sources.decoding import words_of
 
 PHOTO = photo(30).crop((0, 0, 29, 20))
 
@@ -78,9 +79,17 @@ def test_what_is_not_read_is_named(root, mode, said):
 def test_what_is_not_read_is_not_decoded():
     compressed = bytearray(encoded(of_mode("L"), "BMP"))
     compressed[30] = 1
-    for content in (bytes(compressed), encoded(of_mode("1"), "BMP"), b"BM"):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            images.pixels(tf.constant(content), 3)
+    of_bits = "BMP file of other than 8, 24 or 32 bits a pixel: it cannot be decoded"
+    contents = {
+        bytes(compressed): "compressed BMP file: it cannot be decoded",
+        encoded(of_mode("1"), "BMP"): of_bits,
+        b"BM": of_bits,
+    }
+    for content, words in contents.items():
+        for decode in (images.pixels, tf.function(images.pixels)):
+            with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+                decode(tf.constant(content), 3)
+            assert words_of(caught.value) == words
 
 
 def test_webp_is_refused_and_not_left_out(root):
