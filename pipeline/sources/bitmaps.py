@@ -59,10 +59,9 @@ def _is_one_of(values: tuple[int, ...], number: tf.Tensor) -> tf.Tensor:
 
 
 def _refused(has_bits: tf.Tensor) -> tf.Tensor:
-    """Raises where it is computed. No assertion: one has a state, and tf.data then may compute one batch at a time."""
-    return tf.ensure_shape(tf.numpy_function(_refuse, [has_bits], tf.string, stateful=False), [])
+    """A scalar string for those who trace it, and an error where it is computed: the text is no number.
 
-
-def _refuse(has_bits: bool) -> bytes:
-    what = "compressed BMP file" if has_bits else "BMP file of other than 8, 24 or 32 bits a pixel"
-    raise ValueError(f"{what}: it cannot be decoded")
+    An assertion has a state, so tf.data may compute one batch at a time; and Python is in no export.
+    """
+    what = tf.where(has_bits, "compressed BMP file", "BMP file of other than 8, 24 or 32 bits a pixel")
+    return tf.strings.as_string(tf.strings.to_number(what + ": it cannot be decoded"))

@@ -148,6 +148,7 @@ def _reason(source: Source, index: int) -> str:
 
 
 def words_of(error: tf.errors.OpError) -> str:
-    """TensorFlow's own words about a picture that it cannot decode, or ours that it hands on, in one line."""
-    lines = [re.sub(r".*}} | \[Op:.*|^ValueError: ", "", line.strip()) for line in error.message.splitlines()]
+    """TensorFlow's own words about a picture that it cannot decode, or those of `bitmaps`, in one line."""
+    surroundings = r".*}} | \[Op:.*|StringToNumberOp could not correctly convert string: "
+    lines = [re.sub(surroundings, "", line.strip()) for line in error.message.splitlines()]
     return [line for line in lines if line and not line.startswith("[[")][-1]

@@ -1,7 +1,7 @@
 """No operation of the input pipeline has a state.
 
-Under op determinism, the default on GPUs, tf.data computes one batch at a time if one has. An assertion has a state, and
-so has a loop or a branch in which there is one.
+Under op determinism, the default on GPUs, tf.data computes one batch at a time if one has. An assertion has one, and so
+has a loop or a branch in which there is one.
 """
 
 import pytest
