@@ -1,8 +1,8 @@
 """BMP and GIF files to pixels, inside TensorFlow's graph, where `tf.io.decode_image` alone does not do."""
 
-import functools
-
 import tensorflow as tf
+
+from pipeline.sources.traced import not_inlined, refused
 
 # Of a BMP file (Windows bitmap, version 3): where these numbers stand, in bytes from its start.
 PIXELS, _HEADER_BYTES, SIZE, BITS, _COMPRESSION = 10, 14, 18, 28, 30
@@ -10,11 +10,7 @@ _HEAD = 14 + 124 + 4 * 256  # bytes before the pixels, at most: file header, lon
 BMP_BITS, BMP_PLAIN = (8, 24, 32), (0, 3)  # bits a pixel, and compressions, that can be decoded
 
 
-# Inlined into a graph, their operations would cost time as well for every picture of another kind.
-_not_inlined = functools.partial(tf.function, autograph=False, experimental_attributes={"_noinline": True})
-
-
-@_not_inlined
+@not_inlined
 def decode_bmp(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """The bytes of a BMP file, a scalar string -> [height, width, channels] uint8; an alpha channel is ignored.
 
@@ -23,13 +19,13 @@ def decode_bmp(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     head = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_HEAD)
     has_bits = _is_one_of(BMP_BITS, _number(head, BITS, 2))
     may_be_read = has_bits & _is_one_of(BMP_PLAIN, _number(head, _COMPRESSION, 4))
-    encoded = tf.cond(may_be_read, lambda: encoded, lambda: _refused(has_bits))
-    stored = tf.io.decode_bmp(encoded, channels=0)
+    fault = tf.where(has_bits, "compressed BMP file", "BMP file of other than 8, 24 or 32 bits a pixel")
+    stored = tf.io.decode_bmp(tf.cond(may_be_read, lambda: encoded, lambda: refused(fault)), channels=0)
     colours = tf.cond(tf.shape(stored)[-1] == 1, lambda: _of_palette(head, stored), lambda: stored[..., :3])
     return _in_channels(tf.ensure_shape(colours, [None, None, 3]), channels)
 
 
-@_not_inlined
+@not_inlined
 def decode_gif(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """The bytes of a GIF file, a scalar string -> its first frame, [height, width, channels] uint8."""
     return _in_channels(tf.io.decode_image(encoded, channels=3, expand_animations=False), channels)
@@ -56,12 +52,3 @@ def _number(head: tf.Tensor, place: int, count: int) -> tf.Tensor:
 
 def _is_one_of(values: tuple[int, ...], number: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(number == tf.constant(values))
-
-
-def _refused(has_bits: tf.Tensor) -> tf.Tensor:
-    """A scalar string for those who trace it, and an error where it is computed: the text is no number.
-
-    An assertion has a state, so tf.data may compute one batch at a time; and Python is in no export.
-    """
-    what = tf.where(has_bits, "compressed BMP file", "BMP file of other than 8, 24 or 32 bits a pixel")
-    return tf.strings.as_string(tf.strings.to_number(what + ": it cannot be decoded"))

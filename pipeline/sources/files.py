@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 import tensorflow as tf
 
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import bitmaps, listing
+from pipeline.sources import bitmaps, listing, webp
 from pipeline.sources.orientation import orientation, upright_size
 from pipeline.storage.reading import open_regular
 from pipeline.text.flag_values import ImageSize
@@ -22,9 +22,12 @@ from pipeline.text.flag_values import ImageSize
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _GIF, _GIF_END = b"GIF8", b";"
-_BMP, _BMP_HEADER = b"BM", 54  # the bytes of its two headers, at least
+_BMP, _HEADER = b"BM", 54  # the bytes of a BMP file's two headers, at least; those of a WebP file are fewer
 _MARKS = {"PNG": _PNG, "JPEG": _JPEG, "GIF": _GIF, "BMP": _BMP}
-KINDS = "PNG, JPEG, BMP or GIF"
+_ENDS = {"PNG": _PNG_END, "JPEG": _JPEG_END, "GIF": _GIF_END}
+_START = 12  # bytes that say the kind of a file
+_KIND_OF_SUFFIX = {"PNG": "PNG", "JPEG": "JPEG", "JPG": "JPEG", "GIF": "GIF", "BMP": "BMP", "WEBP": "WebP"}
+KINDS = "PNG, JPEG, WebP, BMP or GIF"
 _PNG_BITS = 24  # the place of the byte that says how many a channel has
 _PNG_GREY = (0, 4)  # the colour types without and with transparency
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
@@ -37,7 +40,7 @@ class Look(NamedTuple):
 
     size: int  # bytes
     fault: str = ""  # why it cannot be used, to follow its path in a sentence
-    kind: str = ""  # PNG, JPEG, GIF or BMP, by its first bytes; "" if it was not opened
+    kind: str = ""  # one of KINDS, by its first bytes; "" if it was not opened
 
 
 def looks(paths: Sequence[str], opened: int) -> list[Look]:
@@ -66,33 +69,37 @@ def look(path: str) -> Look:
     """The size of an image file, and the fault that its first and last bytes show."""
     try:
         with open_regular(Path(path)) as file:
-            start = file.read(len(_PNG))
+            start = file.read(_START)
             size = file.seek(0, os.SEEK_END)
-            kind = next((kind for kind, mark in _MARKS.items() if start.startswith(mark)), "")
-            return Look(size, _fault(file, start, size), kind)
+            return Look(size, _fault(file, start, size), _kind_of(start))
     except OSError as error:
         return Look(0, f"cannot be read ({error.strerror})")
 
 
 def fault_of(content: bytes) -> str:
     """The fault that the first and last bytes of an image file's content show; "" for none."""
-    return _fault(io.BytesIO(content), content[: len(_PNG)], len(content))
+    return _fault(io.BytesIO(content), content[:_START], len(content))
+
+
+def _kind_of(start: bytes) -> str:
+    """The kind of a file that begins with these bytes; "" for none that is read."""
+    return "WebP" if webp.begins(start) else next((kind for kind, mark in _MARKS.items() if start.startswith(mark)), "")
 
 
 def _fault(file: IO[bytes], start: bytes, size: int) -> str:
     """The fault of a file of `size` bytes that begins with `start`."""
-    if not start.startswith((_PNG, _JPEG, _GIF, _BMP)):
-        return f"begins with {start.hex(' ') or 'nothing'}: it is no {KINDS}"
-    if start.startswith(_BMP):
-        return _fault_of_bmp(file, size)
-    end = _PNG_END if start == _PNG else _JPEG_END if start.startswith(_JPEG) else _GIF_END
-    return "" if _is_whole(file, size, end) else "was cut off: it has no end of its image"
-
-
-def _fault_of_bmp(file: IO[bytes], size: int) -> str:
+    kind = _kind_of(start)
+    if not kind:
+        return f"begins with {start[: len(_PNG)].hex(' ') or 'nothing'}: it is no {KINDS}"
+    if kind in _ENDS:
+        return "" if _is_whole(file, size, _ENDS[kind]) else "was cut off: it has no end of its image"
     file.seek(0)
-    header = file.read(_BMP_HEADER)
-    if len(header) < _BMP_HEADER:
+    header = file.read(_HEADER)
+    return webp.fault_of(header, size) if kind == "WebP" else _fault_of_bmp(header, size)
+
+
+def _fault_of_bmp(header: bytes, size: int) -> str:
+    if len(header) < _HEADER:
         return "was cut off: it has no whole header"
     pixels, (width, height), (bits, compression) = (
         struct.unpack_from(form, header, place)
@@ -105,9 +112,8 @@ def _fault_of_bmp(file: IO[bytes], size: int) -> str:
 
 
 def kind_of_name(path: str) -> str:
-    """PNG, JPEG, GIF or BMP, as the suffix of a file says; "" for other suffixes."""
-    suffix = os.path.splitext(path)[1].removeprefix(".").upper().replace("JPG", "JPEG")
-    return suffix if suffix in _MARKS else ""
+    """The kind of KINDS that the suffix of a file says; "" for other suffixes."""
+    return _KIND_OF_SUFFIX.get(os.path.splitext(path)[1].removeprefix(".").upper(), "")
 
 
 def _look_from_outside(path: str) -> Look:
@@ -140,6 +146,8 @@ def shape_of(content: bytes, name: str) -> ImageShape:
             (width, height), channels = struct.unpack("<HH", content[6:10]), 3
         elif content.startswith(_BMP):
             width, height, channels = *map(abs, struct.unpack_from("<ii", content, bitmaps.SIZE)), 3
+        elif webp.begins(content[:_START]):
+            height, width, channels = *webp.size_of(content[: webp.HEADER]), 3
         else:
             height, width, channels = tf.image.extract_jpeg_shape(content).numpy().tolist()
         height, width = map(int, upright_size(height, width, orientation(tf.constant(content))))

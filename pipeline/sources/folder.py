@@ -1,4 +1,4 @@
-"""folder:DIR: PNG, JPEG, BMP and GIF files, one sub-directory a class.
+"""folder:DIR: PNG, JPEG, WebP, BMP and GIF files, one sub-directory a class.
 
 Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE, DIR/val/CLASS/FILE, or both, or DIR/CLASS/FILE, where test and
 validation are carved off. Only names are held in memory, some 200 bytes an image; files are read when their turn comes.

@@ -1,17 +1,19 @@
-"""PNG, JPEG, BMP and GIF files to pixels, and pictures of any size to a model's, inside TensorFlow's graph."""
+"""PNG, JPEG, WebP, BMP and GIF files to pixels, and pictures of any size to a model's, inside TensorFlow's graph."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from pipeline.sources import bitmaps
+from pipeline.sources import bitmaps, webp
 from pipeline.sources.orientation import orientation, stored_window, upright, upright_size
+from pipeline.sources.traced import not_inlined
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 # A PNG file's first bytes, and the byte behind them that says which colours follow (ISO/IEC 15948, section 11.2.2).
 _PNG_SIGNATURE, _PNG_COLOUR_TYPE = tuple(b"\x89PNG\r\n\x1a\n"), 25
 _BMP_SIGNATURE, _GIF_SIGNATURE = tuple(b"BM"), tuple(b"GIF8")
+_RIFF_SIGNATURE, _WEBP_SIGNATURE, _WEBP_PLACE = tuple(b"RIFF"), tuple(b"WEBP"), 8
 _MAY_BE_TRANSPARENT = (3, 4, 6)  # a palette, grey with alpha, colour with alpha
 
 # (number in the batch, height, width of its picture) -> the part to take: top, left, height, width, [4] int32
@@ -38,8 +40,8 @@ def decode(
 def pixels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """The bytes of one image file, a scalar string -> [its height, its width, channels] uint8, upright.
 
-    Of a GIF file, the first frame. A PNG file with an alpha channel, or with transparent colours in its palette, is
-    shown on white. Of 16 bits a channel, the upper 8 are taken.
+    Of a GIF file, the first frame. A PNG or WebP file with an alpha channel, or a PNG file with transparent colours in
+    its palette, is shown on white. Of 16 bits a channel, the upper 8 are taken.
     """
     return upright(_stored(encoded, channels), encoded)
 
@@ -48,33 +50,49 @@ def _stored(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """The pixels as they lie in the file, whichever way up."""
     header = tf.io.decode_raw(encoded, tf.uint8, fixed_length=_PNG_COLOUR_TYPE + 1)
 
-    def begins(signature: tuple[int, ...]) -> tf.Tensor:
-        return tf.reduce_all(header[: len(signature)] == tf.constant(signature, tf.uint8))
+    def begins(signature: tuple[int, ...], place: int = 0) -> tf.Tensor:
+        return tf.reduce_all(header[place : place + len(signature)] == tf.constant(signature, tf.uint8))
 
     may_be = tf.reduce_any(header[_PNG_COLOUR_TYPE] == tf.constant(_MAY_BE_TRANSPARENT, tf.uint8))
-    kinds = [begins(_PNG_SIGNATURE) & may_be, begins(_BMP_SIGNATURE), begins(_GIF_SIGNATURE)]
+    is_webp = begins(_RIFF_SIGNATURE) & begins(_WEBP_SIGNATURE, _WEBP_PLACE)
+    kinds = [begins(_PNG_SIGNATURE) & may_be, begins(_BMP_SIGNATURE), begins(_GIF_SIGNATURE), is_webp]
     ways = [
         lambda: tf.io.decode_image(encoded, channels=channels, expand_animations=False),
         lambda: _on_white(encoded, channels),
         lambda: bitmaps.decode_bmp(encoded, channels),
         lambda: bitmaps.decode_gif(encoded, channels),
+        lambda: _webp_on_white(encoded, channels),
     ]
-    return tf.switch_case(tf.reduce_sum(tf.cast(kinds, tf.int32) * tf.constant([1, 2, 3])), ways)
+    return tf.switch_case(tf.reduce_sum(tf.cast(kinds, tf.int32) * tf.constant([1, 2, 3, 4])), ways)
 
 
-# Inlined into a graph, its operations would cost time as well for every picture of another kind.
-@tf.function(autograph=False, experimental_attributes={"_noinline": True})
+@not_inlined
+def _webp_on_white(content: tf.Tensor, channels: int) -> tf.Tensor:
+    """A still WebP file of any kind, laid on white."""
+    colours, alpha = _with_alpha(webp.decode(content))
+    return _laid_on_white(tf.image.rgb_to_grayscale(colours) if channels == 1 else colours, alpha, channels)
+
+
+@not_inlined
 def _on_white(png: tf.Tensor, channels: int) -> tf.Tensor:
     """A PNG file of any kind, laid on white; where it is opaque, the pixels are those of `tf.io.decode_image`."""
     # As it is stored: with an alpha channel only where there is one. Asked for one that is not there, TensorFlow 2.21
     # makes up another than 255 for palettes of fewer than 8 bits.
-    stored = tf.io.decode_png(png, channels=0)
-    num_colours = (tf.shape(stored)[-1] - 1) // 2 * 2 + 1  # 1 or 3, of 1 to 4 channels
-    alpha = tf.concat([stored[..., num_colours:], tf.fill(tf.shape(stored[..., :1]), tf.constant(255, tf.uint8))], -1)
-    colours = stored[..., :num_colours]
+    colours, alpha = _with_alpha(tf.io.decode_png(png, channels=0))
     if channels == 1:
-        colours = tf.cond(num_colours == 1, lambda: colours, lambda: tf.io.decode_png(png, channels=1))
-    colours, alpha = tf.cast(colours, tf.int32), tf.cast(alpha[..., :1], tf.int32)
+        colours = tf.cond(tf.shape(colours)[-1] == 1, lambda: colours, lambda: tf.io.decode_png(png, channels=1))
+    return _laid_on_white(colours, alpha, channels)
+
+
+def _with_alpha(stored: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The 1 or 3 colours of a picture of 1 to 4 channels, and its alpha channel, 255 where it has none."""
+    num_colours = (tf.shape(stored)[-1] - 1) // 2 * 2 + 1
+    alpha = tf.concat([stored[..., num_colours:], tf.fill(tf.shape(stored[..., :1]), tf.constant(255, tf.uint8))], -1)
+    return stored[..., :num_colours], alpha[..., :1]
+
+
+def _laid_on_white(colours: tf.Tensor, alpha: tf.Tensor, channels: int) -> tf.Tensor:
+    colours, alpha = tf.cast(colours, tf.int32), tf.cast(alpha, tf.int32)
     shown = tf.cast((colours * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
     return tf.broadcast_to(shown, [*tf.unstack(tf.shape(shown)[:2]), channels])
 

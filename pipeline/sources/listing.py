@@ -9,8 +9,8 @@ from absl import logging
 
 from pipeline.errors import BadDataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-UNREADABLE = (".webp",)  # suffixes of pictures that TensorFlow does not decode
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+UNREADABLE = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff")  # of pictures that are not decoded
 SHOWN = 20  # names in a message; how many more there are is a number
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not UTF-8, and line breaks
 

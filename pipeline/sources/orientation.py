@@ -6,20 +6,24 @@ that the stored picture is upright, as is every picture without the tag.
 
 import tensorflow as tf
 
+from pipeline.sources.traced import not_inlined
+
 SEARCHED = 2**13  # bytes at the start of a file in which EXIF data must begin, to be seen
 HEAD = 2**16  # bytes at the start of a file in which the tag must lie
 _TAG, _SHORT, _ENTRY = 0x0112, 3, 12  # of an EXIF directory: the tag, its type, and the bytes of an entry
 _MOST_ENTRIES = 512
 _JPEG_EXIF, _PNG_EXIF = (0xFF, 0xE1), tuple(b"eXIf")
 _START_OF_SCAN, _FILL = 0xDA, 0xFF
+# A WebP file says by a flag whether it has EXIF data, which stand behind its pixels (RFC 9649, section 2.7).
+_SAYS_EXIF = r"RIFF\C{4}WEBPVP8X\C{4}[\x08-\x0f\x18-\x1f\x28-\x2f\x38-\x3f]\C*"
 # Most files hold neither name, and this search is all that they cost.
-_MENTIONS_EXIF = r"\C*(?:Exif\x00\x00|eXIf)\C*"
+_MENTIONS_EXIF = rf"\C*(?:Exif\x00\x00|eXIf)\C*|{_SAYS_EXIF}"
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
     """The bytes of one image file, a scalar string -> its EXIF orientation, 1 to 8, int32.
 
-    1 where a JPEG or PNG file has no such tag in its first bytes, or one that breaks the standard.
+    1 where a file has no such tag, or one that breaks the standard. In a JPEG or PNG file it stands in the first bytes.
     """
     return tf.cond(_mentions_exif(encoded), lambda: _of_head(encoded), lambda: tf.constant(1))
 
@@ -60,7 +64,7 @@ def _is_upside_down(number: tf.Tensor) -> tf.Tensor:
     return (number == 3) | (number == 4) | (number == 7) | (number == 8)
 
 
-@tf.function(autograph=False, experimental_attributes={"_noinline": True})
+@not_inlined
 def _turned(image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     seen = tf.cond(_is_turned(number), lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     seen = tf.cond(_is_mirrored(number), lambda: tf.reverse(seen, [1]), lambda: seen)
@@ -71,15 +75,40 @@ def _mentions_exif(encoded: tf.Tensor) -> tf.Tensor:
     return tf.strings.regex_full_match(tf.strings.substr(encoded, 0, SEARCHED), _MENTIONS_EXIF)
 
 
-# Inlined into a graph, its hundred operations would cost time as well where the branch is not taken.
-@tf.function(
-    autograph=False, experimental_attributes={"_noinline": True}, input_signature=[tf.TensorSpec([], tf.string)]
-)
+@not_inlined(input_signature=[tf.TensorSpec([], tf.string)])
 def _of_head(encoded: tf.Tensor) -> tf.Tensor:
-    """The orientation in the first bytes of a file."""
-    content = tf.io.decode_raw(encoded, tf.uint8, fixed_length=HEAD)
-    place = tf.cond(_equal(content, 0, b"\x89PNG"), lambda: _png_exif(content), lambda: _jpeg_exif(content))
-    return tf.cond(place > 0, lambda: _of_directory(content, place), lambda: tf.constant(1))
+    """The orientation in the first bytes of a file, or in the chunk of a WebP file that has it."""
+    content = _head(encoded)
+
+    def elsewhere() -> tf.Tensor:
+        place = tf.cond(_equal(content, 0, b"\x89PNG"), lambda: _png_exif(content), lambda: _jpeg_exif(content))
+        return tf.cond(place > 0, lambda: _of_directory(content, place), lambda: tf.constant(1))
+
+    is_webp = _equal(content, 0, b"RIFF") & _equal(content, 8, b"WEBP")
+    return tf.cond(is_webp, lambda: _of_webp(encoded), elsewhere)
+
+
+def _head(content: tf.Tensor) -> tf.Tensor:
+    """The first bytes, [HEAD] uint8; zeros follow the last."""
+    return tf.io.decode_raw(content, tf.uint8, fixed_length=HEAD)
+
+
+def _of_webp(encoded: tf.Tensor) -> tf.Tensor:
+    """The orientation in a WebP file's chunk EXIF, which some programs begin as in a JPEG file."""
+    size = tf.strings.length(encoded)
+
+    def is_exif(place: tf.Tensor) -> tf.Tensor:
+        return tf.strings.substr(encoded, tf.minimum(place, size), 4) == b"EXIF"
+
+    def following(place: tf.Tensor) -> tf.Tensor:
+        header = tf.io.decode_raw(tf.strings.substr(encoded, place, 8), tf.uint8, fixed_length=8)
+        length = tf.minimum(_number(header, tf.constant(4), 4, True), tf.cast(size, tf.int64))
+        return place + 8 + tf.cast(length + length % 2, tf.int32)
+
+    [place] = tf.while_loop(lambda at: (at < size) & ~is_exif(at), lambda at: [following(at)], [tf.constant(12)])
+    content = _head(tf.strings.substr(encoded, tf.minimum(place + 8, size), HEAD))
+    start = tf.where(_equal(content, 0, b"Exif\0\0"), tf.constant(6, tf.int64), 0)
+    return _of_directory(content, start)
 
 
 def _jpeg_exif(content: tf.Tensor) -> tf.Tensor:
@@ -130,7 +159,7 @@ def _of_directory(content: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
 def _bytes(content: tf.Tensor, place: tf.Tensor, count: int) -> tf.Tensor:
     """Bytes from a place on, or from each of several: [..., count] int64. Behind the end stands the last byte."""
     places = tf.cast(place, tf.int64)[..., None] + tf.range(count, dtype=tf.int64)
-    return tf.cast(tf.gather(content, tf.minimum(places, HEAD - 1)), tf.int64)
+    return tf.cast(tf.gather(content, tf.minimum(places, content.shape[0] - 1)), tf.int64)
 
 
 def _equal(content: tf.Tensor, place: tf.Tensor | int, expected: tuple[int, ...] | bytes) -> tf.Tensor:

@@ -92,11 +92,12 @@ def test_what_is_not_read_is_not_decoded():
             assert words_of(caught.value) == words
 
 
-def test_webp_is_refused_and_not_left_out(root):
+@pytest.mark.parametrize("suffix", ["HEIC", "tif", "avif"])
+def test_what_cannot_be_decoded_is_refused_and_not_left_out(root, suffix):
     for i in range(2):
-        (root / "ant" / f"{i}.WebP").write_bytes(encoded(PHOTO, "WEBP"))
-    said = "2 files that TensorFlow cannot decode: 0.WebP, 1.WebP; convert them to PNG or JPEG, or remove them"
+        (root / "ant" / f"{i}.{suffix}").write_bytes(b"x")
+    said = f"2 files that TensorFlow cannot decode: 0.{suffix}, 1.{suffix}; convert them to PNG or JPEG, or remove them"
     assert refusal(root) == f"{root}/ant: {said}"
     for i in range(2):
-        (root / "ant" / f"{i}.WebP").rename(root / "ant" / f"webp{i}.jpg")
-    assert "webp0.jpg begins with 52 49 46 46" in refusal(root)
+        (root / "ant" / f"{i}.{suffix}").rename(root / "ant" / f"of_another_kind{i}.jpg")
+    assert "of_another_kind0.jpg begins with 78: it is no PNG, JPEG, WebP, BMP or GIF" in refusal(root)

@@ -13,6 +13,8 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.engine import state
 
+KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
+
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory):
@@ -20,9 +22,9 @@ def specs(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     for split, count in (("train", 20), ("test", 10)):
         for i in range(count):
-            path = root / "D" / split / ("ant", "bee")[i % 2] / f"{i}.{('png', 'jpg')[i % 4 // 2]}"
+            path = root / "D" / split / ("ant", "bee")[i % 2] / f"{i}.{tuple(KINDS)[i % 6 // 2]}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(photo(12, seed=i), {"png": "PNG", "jpg": "JPEG"}[path.suffix[1:]]))
+            path.write_bytes(encoded(photo(12, seed=i), KINDS[path.suffix[1:]]))
         records, members = imagenet_records(root / "D" / split), list(tar_members(root / "D" / split).items())
         half = len(records) // 2
         write_records(root / f"{split}-0.tfrecord", records[half:])

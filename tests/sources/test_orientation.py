@@ -26,7 +26,7 @@ def file_of(kind, number, **options):
 
 def stored(content):
     """The pixels as they lie in the file."""
-    return tf.io.decode_image(content, channels=3).numpy()
+    return tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
 
 
 # The words of the standard, in NumPy: where the 0th row and the 0th column of the stored picture are to be seen.
@@ -42,7 +42,7 @@ SEEN = {
 }
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_picture_is_upright(kind, number):
     content = file_of(kind, number)
@@ -52,7 +52,7 @@ def test_a_picture_is_upright(kind, number):
     assert shown.shape == by_pillow.shape and np.abs(shown.astype(int) - by_pillow).max() <= 4
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_window_of_it_is_one_of_the_upright_picture(kind, number):
     content = tf.constant(file_of(kind, number, **({"subsampling": 0} if kind == "JPEG" else {})))
@@ -109,6 +109,40 @@ def test_what_breaks_the_standard_changes_nothing(name):
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIDATeXIf", b"\xff\xd8\xff\xe0\0\0Exif\0\0"])
 def test_lengths_that_lead_nowhere_end(content):
     assert orientation(tf.constant(content)) == 1
+
+
+def chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def webp(flags, *chunks):
+    content = b"WEBP" + chunk(b"VP8X", bytes([flags]) + bytes(9)) + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(content)) + content
+
+
+EXIF = directory("<", [(TAG, 3, 1, 6, 0)])
+
+
+@pytest.mark.parametrize("exif", [EXIF, b"Exif\0\0" + EXIF])
+@pytest.mark.parametrize("before", [(), (chunk(b"ICCP", bytes(7)), chunk(b"VP8 ", bytes(100_000)))])
+def test_a_webp_file_has_it_in_a_chunk_anywhere(exif, before):
+    assert orientation(tf.constant(webp(0x3E & ~2, *before, chunk(b"EXIF", exif)))) == 6
+
+
+WITHOUT = {
+    "no flag": webp(0x36, chunk(b"EXIF", EXIF)),
+    "no chunk": webp(0x08, chunk(b"VP8 ", EXIF)),
+    "an empty chunk": webp(0x08, chunk(b"EXIF", b"")),
+    "a length that leads nowhere": webp(0x08, b"VP8 \xff\xff\xff\xff" + chunk(b"EXIF", EXIF)),
+    "a name that is cut off": webp(0x08, b"EX"),
+    "no first chunk": webp(0x08)[:12],
+    "the words elsewhere": webp(0, chunk(b"VP8 ", b"Exif\0\0" + EXIF)),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_webp_file_without_it_is_upright(name):
+    assert orientation(tf.constant(WITHOUT[name])) == 1
 
 
 def test_the_words_in_the_pixels_are_no_tag():

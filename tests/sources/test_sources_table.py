@@ -104,7 +104,7 @@ BAD = {
     "no train": ("path,label,split\na,1,test\n", "ROOT/list.csv has no row of the split train; add pictures to train"),
     "one class": ("path,label\na,1\nb,1\n", "ROOT/list.csv has 1 class; at least 2 are needed"),
     "both": ("path,label\na,1\nb,x\n", "ROOT/list.csv: some labels are numbers and others words, as x; give all the"),
-    "WebP": ("path,label\na.webp,1\n", "ROOT/list.csv: line 2: a.webp cannot be decoded; convert it to PNG or JPEG"),
+    "HEIC": ("path,label\na.heic,1\n", "ROOT/list.csv: line 2: a.heic cannot be decoded; convert it to PNG or JPEG"),
     "gone": (
         "path,label\npictures/ant/0.png,1\ngone.png,2\n",
         "ROOT/list.csv: line 3: ROOT/gone.png cannot be read (No such file or directory); replace or remove it",

@@ -69,7 +69,10 @@ def test_classes_by_number_from_0_with_names_from_a_file(root, tmp_path):
 
 BAD = {
     "no label": ({"a.png": PNG}, "a has no label; add a.cls or .json"),
-    "no picture": ({"a.cls": b"1", "a.webp": PNG}, "a has a label and no .png, .jpg, .jpeg, .bmp, .gif file; add one"),
+    "no picture": (
+        {"a.cls": b"1", "a.tiff": PNG},
+        "a has a label and no .png, .jpg, .jpeg, .webp, .bmp, .gif file; add one",
+    ),
     "two pictures": ({"a.png": PNG, "a.jpg": PNG, "a.cls": b"1"}, "a has two pictures; give each example a name"),
     "an empty label": ({"a.png": PNG, "a.cls": b""}, "a.cls holds no label; it needs a number or a text of one line"),
     "no JSON": ({"a.png": PNG, "a.json": b"{"}, 'a.json holds no label; it needs {"label": ...} with a number'),
