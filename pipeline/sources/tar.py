@@ -1,8 +1,8 @@
 """tar:GLOB: WebDataset shards, tar files in which the files of one example share their name up to the first dot.
 
 KEY.jpg (or .png, .jpeg, .webp, .bmp, .gif) is the picture, KEY.cls or KEY.json the label: a number from 0, or the text
-of the class; in JSON as {"label": ...}. With --multi_label, KEY.json has all of them, as {"labels": [...]}. Only headers
-and labels are read when the index is made.
+of the class; in JSON as {"label": ...}. With --multi_label, KEY.json has all of them, as {"labels": [...]}.
+Only headers and labels are read when the index is made.
 """
 
 import contextlib
