@@ -19,7 +19,7 @@ from pipeline.cli.flags import topic
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StorageError, UsageError
 from pipeline.process import preemption, standard_error
-from pipeline.process.exits import exit_with
+from pipeline.process.exits import exit_with, without_teardown
 from pipeline.text.spelling import did_you_mean, nearest
 
 HELP = ("--help", "-help", "--helpfull", "--helpshort", "-h", "--?", "-?")
@@ -60,10 +60,11 @@ def run(
             raise _no_flag(rest[0], names, usage)
         return functools.partial(main, rest) if positional else main
 
-    try:
-        app.run(_to_stdout, flags_parser=parse)
-    except PipelineError as error:
-        exit_with(error)
+    with without_teardown():
+        try:
+            app.run(_to_stdout, flags_parser=parse)
+        except PipelineError as error:
+            exit_with(error)
 
 
 def _concerns_users(record: logging.LogRecord) -> bool:
