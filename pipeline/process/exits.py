@@ -16,8 +16,8 @@ from pipeline.process import standard_error
 def without_teardown() -> Iterator[None]:
     """Ends the process as what happens inside would end it, but before Python takes itself apart.
 
-    Exit handlers that come later are called before. Then Python would end each thread that calls it, even one of tf.data
-    that reads an example, and TensorFlow would wait for that example for ever.
+    Exit handlers that come later are called before. Then Python would end each thread that calls it, even one that
+    reads an example for tf.data, and TensorFlow would wait for that example for ever.
     """
     code = 1
 
