@@ -48,7 +48,7 @@ def test_everything_that_is_broken_is_listed(root):
     """Also where a training would refuse to start, and behind the first of its kind."""
     whole = (root / "train" / "ant" / "9.jpg").read_bytes()
     faults = {
-        "train/ant/0.png": (b"hello", "begins with 68 65 6c 6c 6f: it is no PNG, JPEG, BMP or GIF"),
+        "train/ant/0.png": (b"hello", "begins with 68 65 6c 6c 6f: it is no PNG, JPEG, WebP, BMP or GIF"),
         "train/ant/1.jpg": (whole[:300], "was cut off: it has no end of its image"),
         "train/bee/3.jpg": (whole[:400] + whole[450:], "cannot be decoded ("),
         "train/bee/5.jpg": (whole[:-60] + whole[-20:], "is damaged inside ("),

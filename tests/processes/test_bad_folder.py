@@ -31,9 +31,9 @@ def as_file(kind, frames=1):
 
 
 FILES = {
-    "zero bytes": (lambda: b"", "begins with nothing: it is no PNG, JPEG, BMP or GIF; replace or remove it"),
+    "zero bytes": (lambda: b"", "begins with nothing: it is no PNG, JPEG, WebP, BMP or GIF; replace or remove it"),
     "cut off": (lambda: as_file("JPEG")[:300], "was cut off: it has no end of its image; replace or remove it"),
-    "a web page": (lambda: b"<!doctype html>", "begins with 3c 21 64 6f 63 74 79 70: it is no PNG, JPEG, BMP or GIF"),
+    "a web page": (lambda: b"<!doctype", "begins with 3c 21 64 6f 63 74 79 70: it is no PNG, JPEG, WebP, BMP or GIF"),
 }
 
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_whole_image_is_named_before_training(kind, folder):
         ),
         (
             lambda folder: (folder / "train" / "warm_rnig").mkdir(),
-            "shapes/train/warm_rnig holds no .png, .jpg, .jpeg, .bmp, .gif files; put images there or remove it",
+            "shapes/train/warm_rnig holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files; put images there or remove it",
         ),
         (
             lambda folder: os.mkdir(os.fsencode(folder / "train") + b"/r\xe9d"),

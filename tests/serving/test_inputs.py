@@ -66,7 +66,7 @@ def test_standard_input_gives_names_and_no_globs(tree):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("empty", "empty holds no .png, .jpg, .jpeg, .bmp, .gif files; give"),
+        ("empty", "empty holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files; give"),
         ("*.gif", "*.gif matches nothing; correct it"),
     ],
 )

@@ -148,8 +148,8 @@ def test_a_class_of_nested_directories_alone_says_where_its_pictures_are(root):
     for i in range(500):
         (root / "train" / "cow" / "images" / f"{i}.JPEG").touch()
     assert refusal(root) == (
-        f"{root}/train/cow holds no .png, .jpg, .jpeg, .bmp, .gif files of its own, but its directory images holds 500 "
-        "image files; move them one directory up"
+        f"{root}/train/cow holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files of its own, but its directory images "
+        "holds 500 image files; move them one directory up"
     )
 
 
@@ -158,7 +158,7 @@ def test_the_layout_one_level_too_high_is_seen(root, tmp_path):
     fill(tmp_path / "E" / "train")
     message = refusal(tmp_path)
     assert message.startswith(
-        f"{tmp_path}/D holds no .png, .jpg, .jpeg, .bmp, .gif files of its own, but its directory test"
+        f"{tmp_path}/D holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files of its own, but its directory test"
     )
     assert "holds 4 image files and its directory train holds 12 image files; move them one directory up" in message
 

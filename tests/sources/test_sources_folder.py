@@ -101,7 +101,9 @@ def test_jpeg_and_capitals_are_read_and_other_files_left_out(root, monkeypatch):
     assert len(open_splits(root).test) == 6 and said == []
     (root / "test" / "ant" / "notes.txt").write_text("")
     assert len(open_splits(root).test) == 6
-    assert len(said) == 1 and "ant: 1 entry is no .png, .jpg, .jpeg, .bmp, .gif file and is left out, as" in said[0]
+    assert (
+        len(said) == 1 and "ant: 1 entry is no .png, .jpg, .jpeg, .webp, .bmp, .gif file and is left out, as" in said[0]
+    )
     assert said[0].endswith("notes.txt")
 
 
@@ -189,7 +191,7 @@ def test_layouts_that_are_refused(root, tmp_path_factory):
     (empty / "test" / "cow").rename(empty / "test" / "bees")
     assert "bees is a class without training images; did you mean bee? rename or" in refusal(empty)
     (root / "train" / "dog").mkdir()
-    assert f"{root / 'train' / 'dog'} holds no .png, .jpg, .jpeg, .bmp, .gif files" in refusal(root)
+    assert f"{root / 'train' / 'dog'} holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files" in refusal(root)
 
 
 def test_too_few_images_to_carve(root):
