@@ -101,7 +101,7 @@ def pictures(directory: str) -> list[str]:
     files = names_of(kinds, "file")
     if unreadable := sorted(name for name in files if name.lower().endswith(UNREADABLE)):
         raise BadDataError(
-            f"{printable(directory)}: {count(len(unreadable), 'file')} that TensorFlow cannot decode: "
+            f"{printable(directory)}: {count(len(unreadable), 'file')} of kinds that are not read: "
             f"{some(list(map(printable, unreadable)))}; convert {them(len(unreadable))} to PNG or JPEG, or remove "
             f"{them(len(unreadable))}"
         )

@@ -96,7 +96,7 @@ def test_what_is_not_read_is_not_decoded():
 def test_what_cannot_be_decoded_is_refused_and_not_left_out(root, suffix):
     for i in range(2):
         (root / "ant" / f"{i}.{suffix}").write_bytes(b"x")
-    said = f"2 files that TensorFlow cannot decode: 0.{suffix}, 1.{suffix}; convert them to PNG or JPEG, or remove them"
+    said = f"2 files of kinds that are not read: 0.{suffix}, 1.{suffix}; convert them to PNG or JPEG, or remove them"
     assert refusal(root) == f"{root}/ant: {said}"
     for i in range(2):
         (root / "ant" / f"{i}.{suffix}").rename(root / "ant" / f"of_another_kind{i}.jpg")
