@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.contenders.pytorch_whitened import Whitened, WhitenedPair
+from benchmarks.contenders.pytorch_whitened import Whitened
 from pipeline.text import flag_values
 from pipeline.text.flag_values import Views
 
 EVAL_BATCH = 500
-MODELS = {"whitened": Whitened, "whitened_pair": WhitenedPair}
 SHIFT = 2  # pixels that --augment=reflect_crop:2 moves a picture by, at most
 
 
@@ -67,15 +66,14 @@ def augmented(images: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
 
 def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) -> tuple[nn.Module, float]:
     """The network, and the seconds that its steps took, but for the first."""
-    model = MODELS[flags.model](images.shape[1], int(labels.max()) + 1).to(memory_format=torch.channels_last).train()
-    networks = [module for module in model.modules() if isinstance(module, Whitened)]
+    model = Whitened(images.shape[1], int(labels.max()) + 1).to(memory_format=torch.channels_last).train()
     muon = Muon([p for p in model.parameters() if p.ndim > 2], flags.momentum, flags.weight_decay)
     offsets = [m.bias for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.requires_grad_(False)
     others = [
-        {"params": [network.logits.weight for network in networks], "peak": flags.learning_rate},
+        {"params": [model.logits.weight], "peak": flags.learning_rate},
         {"params": offsets, "peak": flags.learning_rate * flags.bias_rate},
     ]
     optimizer = torch.optim.SGD(others, lr=0.1, momentum=flags.momentum, nesterov=True)
@@ -95,7 +93,7 @@ def train(flags: SimpleNamespace, images: torch.Tensor, labels: torch.Tensor) ->
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=flags.precision == "bfloat16"):
             logits = model(augmented(images[chosen], mirror))
-        (len(networks) * loss_of(logits.float(), labels[chosen])).backward()  # the sum of each one's own mean loss
+        loss_of(logits.float(), labels[chosen]).backward()
         optimizer.step()
         muon.step(share * flags.muon_rate)
         if rule and (step + 1) % rule.period == 0:

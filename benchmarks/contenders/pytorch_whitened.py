@@ -1,4 +1,4 @@
-"""The networks `whitened` and `whitened_pair` in PyTorch, layer by layer as in Keras."""
+"""The network `whitened` in PyTorch, layer by layer as in Keras."""
 
 from collections.abc import Iterator
 
@@ -24,20 +24,6 @@ class Whitened(nn.Module):
         """[n, channels, height, width] -> logits [n, num_classes]."""
         x = nn.functional.gelu(nn.functional.conv2d(x - 0.5, self.filters.to(x.dtype)))
         return self.logits(self.stages(x).amax((2, 3))) / 9
-
-
-class WhitenedPair(nn.Module):
-    """Two of them, each trained on one half of a batch, whose mean answers."""
-
-    def __init__(self, channels: int, num_classes: int):
-        super().__init__()
-        self.networks = nn.ModuleList(Whitened(channels, num_classes) for _ in range(2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, channels, height, width] -> logits [n, num_classes]."""
-        parts = x.chunk(2) if self.training else (x, x)
-        logits = [network(part) for network, part in zip(self.networks, parts, strict=True)]
-        return torch.cat(logits) if self.training else torch.stack(logits).mean(0)
 
 
 def _stages(channels: int) -> Iterator[nn.Module]:

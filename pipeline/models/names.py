@@ -15,7 +15,6 @@ REGISTRY = {
     "wideresnet": "pipeline.models.wide:wideresnet",
     "wideresnet28_10": "pipeline.models.wide:wideresnet28_10",
     "whitened": "pipeline.models.whitened:whitened",
-    "whitened_pair": "pipeline.models.whitened:whitened_pair",
     "whitened_wide": "pipeline.models.whitened:whitened_wide",
 }
 

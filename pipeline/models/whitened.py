@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from pipeline.errors import UsageError
-from pipeline.models import committee, whitening
+from pipeline.models import whitening
 from pipeline.models.gelu import Gelu
 from pipeline.models.layers import ImageShape, normalized
 
@@ -26,11 +26,6 @@ _LEAST_SIDE = 16  # of images: the last pool takes what is left of them after th
 def whitened(image_shape: ImageShape, num_classes: int) -> keras.Model:
     """Six trained convolutions, of 64 and four times 256 filters: airbench94; 2.0 million parameters."""
     return _network("whitened", image_shape, num_classes, widths=(64, 256, 256), convolutions=2)
-
-
-def whitened_pair(image_shape: ImageShape, num_classes: int) -> keras.Model:
-    """Two networks as `whitened`, each trained on one half of a batch; 3.9 million parameters."""
-    return _network("whitened_pair", image_shape, num_classes, widths=(64, 256, 256), convolutions=2, networks=2)
 
 
 def whitened_wide(image_shape: ImageShape, num_classes: int) -> keras.Model:
@@ -84,38 +79,21 @@ class Dirac(keras.initializers.Initializer):
 
 
 def _network(
-    name: str, image_shape: ImageShape, num_classes: int, widths: Sequence[int], convolutions: int, networks: int = 1
+    name: str, image_shape: ImageShape, num_classes: int, widths: Sequence[int], convolutions: int
 ) -> keras.Model:
-    """A stage for each width, of so many convolutions; so many networks of this form, whose mean answers."""
+    """A stage for each width, of so many convolutions."""
     height, width, channels = image_shape
     if channels not in (1, 3) or min(height, width) < _LEAST_SIDE:
         raise UsageError(f"images of {height} x {width} x {channels}; it takes 1 or 3 channels and sides of 16 or more")
     images = keras.Input(image_shape, name="images")
     x = Whitening(name="whitening")(images)
     x = Gelu(name="whitening_gelu")(x)
-    if networks == 1:
-        x = _logits(x, num_classes, widths, convolutions)
-    else:
-        logits = []
-        for number in range(networks):
-            part = committee.Part(number, networks, name=f"part{number + 1}")(x)
-            logits.append(_logits(part, num_classes, widths, convolutions, f"network{number + 1}_"))
-        x = committee.Mean(dtype="float32", name="mean")(logits)
-    return keras.Model(images, layers.Rescaling(_LOGIT_SCALE, dtype="float32", name="scaled")(x), name=name)
-
-
-def _logits(
-    x: keras.KerasTensor, num_classes: int, widths: Sequence[int], convolutions: int, prefix: str = ""
-) -> keras.KerasTensor:
-    """The trained layers of a network. prefix: of their names."""
     for stage, filters in enumerate(widths, start=1):
-        x = _stage(x, filters, convolutions, f"{prefix}stage{stage}_")
-    x = layers.GlobalMaxPooling2D(name=f"{prefix}pool")(x)
+        x = _stage(x, filters, convolutions, f"stage{stage}_")
+    x = layers.GlobalMaxPooling2D(name="pool")(x)
     initial = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-    dense = layers.Dense(
-        num_classes, use_bias=False, kernel_initializer=initial, dtype="float32", name=f"{prefix}logits"
-    )
-    return dense(x)
+    x = layers.Dense(num_classes, use_bias=False, kernel_initializer=initial, dtype="float32", name="logits")(x)
+    return keras.Model(images, layers.Rescaling(_LOGIT_SCALE, dtype="float32", name="scaled")(x), name=name)
 
 
 def _stage(x: keras.KerasTensor, filters: int, convolutions: int, name: str) -> keras.KerasTensor:

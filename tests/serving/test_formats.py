@@ -57,9 +57,9 @@ def test_a_constant_of_the_model_is_no_input_of_the_export(format_name, tmp_path
 @pytest.mark.parametrize("format_name", formats.FORMATS)
 def test_every_format_has_a_gelu(format_name, tmp_path):
     assert export(*parts("models_for_tests:gelu"), format_name, tmp_path).difference < 2e-6  # Keras' own
-    exported = export(*parts("whitened_pair", image_size="16"), format_name, tmp_path)
+    exported = export(*parts("whitened", image_size="16"), format_name, tmp_path)
     assert exported.difference < 2e-6
-    assert exported.notes == []  # a .keras file of it needs no classes but those of Keras
+    assert exported.notes == []  # a .keras file of whitened needs no classes but those of Keras
 
 
 @pytest.mark.parametrize("format_name", formats.FORMATS)
