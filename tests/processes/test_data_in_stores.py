@@ -33,7 +33,7 @@ def test_a_store_that_fails_ends_the_run_saved_and_it_goes_on_to_the_bits_of_a_l
     run = RunDirectory(tmp_path / "run")
     flags = (*FLAGS, f"--source=tfrecord:s3://{BUCKET}/data/*.tfrecord", f"--data_dir={tmp_path / 'kept'}",
              f"--run_dir={run.path}")  # fmt: skip
-    each_time = ("--data_cache_mib=0", "--stall_timeout=8")
+    each_time = ("--data_cache_mib=0", "--decoded_cache_mib=0", "--stall_timeout=8")
     with commands.start("train", *flags, *each_time, "--steps=1000000", env=server.environment()) as process:
         until(lambda: any(e["event"] == "train" and e["step"] > 5 for e in run.history().events))
         server.fault = object_server.FAILING
