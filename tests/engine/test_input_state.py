@@ -13,7 +13,8 @@ from shard_files import imagenet_records, tar_members, write_records, write_tar
 from pipeline import augment
 from pipeline.engine.batches import Batches
 
-OPERATIONS = [f"{name}:{amount.example}" if amount else name for name, amount in augment.OPERATIONS.items()]
+OPERATIONS = {name: f"{name}:{amount.example}" if amount else name for name, amount in augment.OPERATIONS.items()}
+ALTERNATIVES = ("alternating_flip", "cutmix")  # to flip and mixup: there can be one of each
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,10 @@ def test_several_labels():
     assert of_batches(source="fake:20", multi_label=True) == []
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_augmentation(root, operation):
-    fields = {"source": f"folder:{root}/D", "validation_fraction": 0.2, "augment": operation}
+@pytest.mark.parametrize("alternative", [False, True])
+def test_augmentation(root, alternative):
+    operations = [words for name, words in OPERATIONS.items() if (name in ALTERNATIVES) == alternative]
+    fields = {"source": f"folder:{root}/D", "validation_fraction": 0.2, "augment": ",".join(operations)}
     assert of_batches(**fields) == of_batches(**fields, augment_steps=5) == []
 
 
