@@ -1,6 +1,7 @@
 """This pipeline, as its trainer and its evaluator run it."""
 
 import dataclasses
+import functools
 import math
 from typing import NoReturn
 
@@ -33,11 +34,12 @@ def train(task: Task, pause: Pause) -> None:
 def _evaluate(task: Task, pause: Pause, assembly: Assembly) -> NoReturn:
     evaluator, train = assembly.evaluator(assembly.towers(assembly.initial())), assembly.train
     whole = len(train) // task.batch * task.batch  # examples in full batches
+    first = functools.cache(lambda number: Slice(train, 0, number))  # a run evaluates the same split again, too
     while True:
         left, loss = task.batch * task.round_steps, math.nan
         while left:
             part = min(left, whole)
-            scores = evaluator(Slice(train, 0, part))
+            scores = evaluator(first(part))
             assert scores is not None  # nothing asks for a stop
             left, loss = left - part, scores.loss
         pause(loss, plain_keras.num_parameters(assembly.model))
