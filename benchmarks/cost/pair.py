@@ -56,7 +56,7 @@ def main(index: str, addresses: str) -> None:
             busy, _ = timed_turns(0)
     turns = [(size, min(seconds), taken) for size, (seconds, taken) in found]
     print(json.dumps({"turns": turns, "busy_s": statistics.median(busy), "example_s": example_s}))
-    cluster.barrier()
+    cluster.part()
 
 
 @contextlib.contextmanager

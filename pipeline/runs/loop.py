@@ -154,7 +154,7 @@ class Loop:
         if not run.journal.history.has("test", step):  # a launch that was killed before its result may have written it
             self._scorer.report("test", step, tally)
         self._write_result(step, tally, slowest)
-        run.cluster.barrier()  # so that no worker leaves before the chief has written all
+        run.cluster.part()  # so that no worker leaves before the chief has written all
 
     def _write_result(self, step: int, tally: Tally, slowest: Mapping[str, str]) -> None:
         run, clock = self._run, self._run.clock
@@ -207,7 +207,7 @@ class Loop:
         run.checkpoints.wait()
         regrouping.part_with_those_told_to_stop(run, step)
         run.journal.event("preempted", step, signal=stop.reason)
-        run.cluster.barrier()
+        run.cluster.part()
         remedy = (
             "the same command goes on from there"
             if run.directory.clear_stop()

@@ -54,14 +54,14 @@ def part_with_those_told_to_stop(run: Run, step: int) -> None:
     else:
         run.journal.event("preempted", step, signal=own)
     if workers.index in leaving:
-        run.cluster.barrier()
+        run.cluster.part()
         raise RegroupError(f"{own} at step {step}, and all of it is saved; the others go on without this worker")
     _start_again(run, f"stopped at step {step}, all of it saved, to go on without {len(leaving)} worker(s)")
 
 
 def _start_again(run: Run, why: str) -> NoReturn:
     """Ends this process, which its supervisor is to start again at once, once all have written what is to be said."""
-    run.cluster.barrier()
+    run.cluster.part()
     if (descriptor := pulse_fd()) is not None:
         pulse.give(descriptor, pulse.REGROUPS)
     raise RegroupError(why)

@@ -134,3 +134,11 @@ class Cluster:
         """Returns when every worker has called it."""
         if not self.alone:
             self._hosts.all_have(b"")
+
+    def part(self) -> None:
+        """Returns when every worker has called it, and this one may end without breaking what others still do.
+
+        The last call of all.
+        """
+        if not self.alone:
+            self._hosts.part()

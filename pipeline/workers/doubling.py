@@ -3,6 +3,7 @@
 Thakur, Rabenseifner & Gropp 2005, section 4. All workers must call the same functions in the same order.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -29,6 +30,17 @@ def all_equal(digest: bytes, index: int, count: int, exchange: Exchange) -> bool
         told = exchange(partner, np.append(own, np.int32(equal)))
         equal = equal and bool(told[-1]) and np.array_equal(told[:-1], own)
     return equal
+
+
+def part(index: int, count: int, exchange: Exchange, broken: type[Exception]) -> None:
+    """Returns when every worker has called it, and none needs this one any more. Raises `broken` if one is lost before.
+
+    A worker whose last exchange is over may end before its partner has fetched the other half of it. So they meet
+    twice: whoever ends after the second meeting can break only that, which all enter after the first.
+    """
+    all_equal(b"", index, count, exchange)
+    with contextlib.suppress(broken):
+        all_equal(b"", index, count, exchange)
 
 
 def _packed(known: Mapping[int, bytes]) -> np.ndarray:

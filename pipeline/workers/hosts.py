@@ -32,6 +32,10 @@ class Hosts:
         """Whether all workers' bytes are equal, on every worker; as many on each, a multiple of 4."""
         return doubling.all_equal(digest, self._workers.index, self._workers.count, self._exchange)
 
+    def part(self) -> None:
+        """Returns when every worker has called it, and none needs this one any more. Nothing follows."""
+        doubling.part(self._workers.index, self._workers.count, self._exchange, tf.errors.OpError)
+
     def from_chief(self, payload: bytes) -> bytes:
         """The chief's bytes, on every worker; those of the others do not count."""
         size = int(self._sent(np.asarray([len(payload)], np.int64))[0])

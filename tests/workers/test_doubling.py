@@ -3,6 +3,7 @@
 import collections
 import math
 import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -69,6 +70,63 @@ def test_one_bit_that_differs_on_one_worker_is_seen_by_all(count):
         assert equal([b"12345679" if k == other else own for k, own in enumerate(same)]) == [False] * count
     if count > 3:  # in whole blocks, so that neighbours agree
         assert equal([b"12345679" if k < count // 2 else own for k, own in enumerate(same)]) == [False] * count
+
+
+class Gone(Exception):
+    """The partner has ended, and what it had for this worker with it."""
+
+
+class Fetching:
+    """Workers that fetch what the others lay out, one of them as late as it can be: once the other has gone on."""
+
+    def __init__(self, late: int):
+        self._late, self._changed = late, threading.Condition()
+        self._laid_out: dict[tuple[int, int], list[tuple[np.ndarray, int]]] = collections.defaultdict(list)
+        self._moves: collections.Counter[int] = collections.Counter()  # how often each has gone on
+        self._ended: set[int] = set()
+
+    def of(self, index: int):
+        def exchange(partner: int, own: np.ndarray) -> np.ndarray:
+            with self._changed:
+                self._moves[index] += 1
+                number, theirs = len(self._laid_out[index, partner]), self._laid_out[partner, index]
+                self._laid_out[index, partner].append((own, self._moves[index]))
+                self._changed.notify_all()
+
+                def fetches() -> bool:
+                    return len(theirs) > number and self._moves[partner] >= theirs[number][1] + (index == self._late)
+
+                assert self._changed.wait_for(lambda: partner in self._ended or fetches(), timeout=10)
+                if partner in self._ended:
+                    raise Gone
+                return theirs[number][0]
+
+        return exchange
+
+    def end(self, index: int) -> None:
+        with self._changed:
+            self._ended.add(index)
+            self._changed.notify_all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 8])
+def test_whoever_has_parted_breaks_nothing_that_another_still_does(count):
+    for late in range(count):
+        between = Fetching(late)
+
+        def work(index: int, between=between) -> None:
+            doubling.part(index, count, between.of(index), Gone)
+            between.end(index)
+
+        with ThreadPoolExecutor(count) as threads:
+            list(threads.map(work, range(count)))
+
+
+def test_who_is_lost_before_all_have_come_to_part_is_missed():
+    between = Fetching(late=0)
+    between.end(1)
+    with pytest.raises(Gone):
+        doubling.part(0, 2, between.of(0), Gone)
 
 
 def test_each_exchange_has_two_sides():
