@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_run import assembly, topology, train, trainer
+from small_run import SHARDS, assembly, topology, train, trainer
 
 from pipeline.engine import checks, example_weights, state
 from pipeline.engine.batches import Batches
@@ -47,7 +47,7 @@ def test_the_loss_of_a_step_by_hand(weights):
     parts = assembly(1, **RECIPE)
     train_split = parts.splits.train
     given = train_split.weights.astype(np.float64)
-    indices = parts.plan.indices(parts.plan.positions(4, range(8))).numpy()
+    indices = parts.plan.indices(parts.plan.positions(4, range(SHARDS))).numpy()
     raw, labels = train_split.fetch(tf.constant(indices))
     pixels = train_split.decode(raw).numpy().reshape(len(indices), -1) / 255
     [kernel] = parts.initial().values()
@@ -81,7 +81,7 @@ def test_weights_that_are_all_0_are_refused(monkeypatch):
 
 def test_a_rechecked_step_weighs_its_shard(weights):
     run = trainer(2, **RECIPE)
-    todo = checks.checks(topology(2), 8, 0)
+    todo = checks.checks(topology(2), SHARDS, 0)
     _, evidence = run.advance_rechecked(0, todo)
     for check in todo:
         np.testing.assert_array_equal(evidence.own[check.owner], evidence.again[check.checker])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_run import assembly, config, topology, train, trainer
+from small_run import SHARDS, assembly, config, topology, train, trainer
 
 from pipeline.engine import checks, state
 from pipeline.engine.batches import Batches
@@ -39,7 +39,7 @@ def test_each_part_of_the_recipe_counts(straight, other):
 def test_the_loss_of_a_step_by_hand():
     fields = {**RECIPE, "augment": "", "sampling": "once", "class_weights": "balanced"}
     parts = assembly(1, **fields)
-    images, labels = Batches(parts.plan, parts.splits.train, multi_label=True).at(4, range(8))
+    images, labels = Batches(parts.plan, parts.splits.train, multi_label=True).at(4, range(SHARDS))
     pixels, has = images.numpy().reshape(16, -1) / 255, labels.numpy().reshape(16, 10)
     assert set(np.unique(has)) == {0, 1}
     [kernel] = parts.initial().values()
@@ -55,7 +55,7 @@ def test_a_rechecked_step_takes_the_labels_of_its_shard():
     fields = {**RECIPE, "augment": ""}
     run = trainer(2, **fields)
     for step in range(2):
-        todo = checks.checks(topology(2), 8, step)
+        todo = checks.checks(topology(2), SHARDS, step)
         _, evidence = run.advance_rechecked(step, todo)
         for check in todo:
             assert evidence.own[check.owner].any()
@@ -65,8 +65,8 @@ def test_a_rechecked_step_takes_the_labels_of_its_shard():
 
 def test_pairs_of_several_labels_are_mixed_like_their_images():
     parts = assembly(1, **RECIPE)
-    mixed = Batches(parts.plan, parts.splits.train, parts.config.augmentation, multi_label=True).at(1, range(8))[1]
-    plain = Batches(parts.plan, parts.splits.train, multi_label=True).at(1, range(8))[1]
+    mixed = Batches(parts.plan, parts.splits.train, parts.config.augmentation, multi_label=True).at(1, range(SHARDS))[1]
+    plain = Batches(parts.plan, parts.splits.train, multi_label=True).at(1, range(SHARDS))[1]
     pairs, own = (tf.reshape(labels, [8, 2, 10]).numpy() for labels in (mixed, plain))
     for (a, b), (left, right) in zip(pairs, own, strict=True):
         for row, first, second in ((a, left, right), (b, right, left)):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from lying import lying
-from small_run import topology, trainer
+from small_run import SHARDS, topology, trainer
 
 from pipeline.engine import checks, forward, state
 from pipeline.engine.recheck import Evidence
@@ -13,9 +13,9 @@ LAST = 4
 
 
 def recheck(run: Trainer, step: int, turn: int) -> tuple[list[checks.Check], Evidence]:
-    """Takes one step of a run of 8 shards on one worker, and rechecks it."""
+    """Takes one step of a run on one worker, and rechecks it."""
     towers = topology(len(run.towers))
-    todo = checks.checks(towers, 8, turn)
+    todo = checks.checks(towers, SHARDS, turn)
     outcome, evidence = run.advance_rechecked(step, todo)
     assert (outcome.next_step, outcome.diverged) == (step + 1, False)
     return todo, evidence

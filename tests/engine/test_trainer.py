@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from small_run import assembly, train, trainer
+from small_run import SHARDS, assembly, train, trainer
 
 from pipeline.engine import placement, state
 from pipeline.errors import UsageError
@@ -48,11 +48,11 @@ def shard_of(name: str) -> set[int]:
 
 def test_a_shard_waits_for_the_one_that_makes_room_for_it():
     """In the graphs that run: TensorFlow inlines a shard's function, and what waits for its call then waits no more."""
-    one = trainer(1, shards_at_once=4)
+    one = trainer(1, shards_at_once=2)
     one.placement = placement.Placement((), ())  # so that it collects no graphs itself
     with placement.collect() as collected:
         one.advance(0, 1)
-    waits: dict[int, set[int]] = {shard: set() for shard in range(8)}
+    waits: dict[int, set[int]] = {shard: set() for shard in range(SHARDS)}
     for graph in collected.graphs:
         inputs = {n.name: {i.removeprefix("^").partition(":")[0] for i in n.input} for n in graph.node}
         inputs |= {n.name: set() for n in graph.node if n.op == "NextIteration"}  # no way from one step to the next
@@ -62,7 +62,7 @@ def test_a_shard_waits_for_the_one_that_makes_room_for_it():
                 before |= left
                 left = {i for name in left for i in inputs.get(name, ())} - before
             waits[shard] |= set().union(*map(shard_of, before)) - {shard}
-    assert waits == {shard: {shard - 4} if shard >= 4 else set() for shard in range(8)}
+    assert waits == {shard: {shard - 2} if shard >= 2 else set() for shard in range(SHARDS)}
 
 
 RECIPE = {
@@ -155,4 +155,4 @@ def test_the_graph_shows_the_towers_scopes_and_their_devices():
         devices = {n.device[-5:] for n in nodes if n.name.startswith(f"tower_{tower}/shard_") and n.op == "MatMul"}
         assert devices == {f"CPU:{tower}"}
     shards = {part for n in nodes for part in n.name.split("/") if part.startswith("shard_")}
-    assert {f"shard_{i}" for i in range(8)} <= shards
+    assert {f"shard_{i}" for i in range(SHARDS)} <= shards

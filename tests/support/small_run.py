@@ -6,16 +6,17 @@ from pipeline.engine.assembly import Assembly
 from pipeline.engine.topology import Topology
 from pipeline.engine.trainer import Trainer
 
+SHARDS = 4  # of a step: each is traced
 INTRA_OP_THREADS = 2  # as conftest.py sets it: TensorFlow takes it once a process
 
 
 def config(**fields) -> Config:
-    """A valid configuration of 8 shards of 2 examples; `fields` change it."""
+    """A valid configuration of 4 shards of 4 examples; `fields` change it."""
     small = {
         "source": "fake:100",
         "model": "models_for_tests:batch_norm",
         "global_batch": 16,
-        "grad_shards": 8,
+        "grad_shards": SHARDS,
         "steps": 100,
         "decay_steps": 100,
         "learning_rate": 0.01,
