@@ -36,7 +36,7 @@ class Assembly:
         self.config, self.topology, self._recorded_spec = config, topology, recorded_spec
         self.rollbacks: tuple[Rollback, ...] = ()  # of the run until now
         self._decoded = DecodedCache(config.decoded_cache_mib << 20)
-        self._evaluated: dict[str, Source] = {}  # the splits that are evaluated more than once
+        self._evaluated_often: dict[str, Source] = {}  # the splits that are evaluated more than once
 
     @cached_property
     def splits(self) -> Splits:
@@ -50,17 +50,16 @@ class Assembly:
         always_windows = augment.has_windows(self.config.augmentation) and not self.config.augment_steps
         return self.splits.train if always_windows else self._decoded.of(self.splits.train)
 
-    def evaluated(self, split: str, again: bool = False) -> Source:
-        """The examples of a split as an evaluation sees them. Raises BadDataError.
-
-        again: whether it is evaluated more than once; then later evaluations need not decode its pictures again.
-        """
-        if again:
-            if split not in self._evaluated:
-                self._evaluated[split] = self._decoded.of(self.evaluated(split))
-            return self._evaluated[split]
+    def evaluated(self, split: str) -> Source:
+        """The examples of a split as an evaluation sees them. Raises BadDataError."""
         source, share = getattr(self.splits, split), self.config.eval_crop
         return source if share == 1 else Middle(source, share)
+
+    def evaluated_often(self, split: str) -> Source:
+        """The same for several evaluations, of which the later ones need not decode its pictures again."""
+        if split not in self._evaluated_often:
+            self._evaluated_often[split] = self._decoded.of(self.evaluated(split))
+        return self._evaluated_often[split]
 
     @property
     def spec(self) -> ExampleSpec:

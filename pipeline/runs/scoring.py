@@ -57,7 +57,8 @@ class Scorer:
             return self._evaluator.tally(self._examples(split), lambda: run.stop.requested)
 
     def _examples(self, split: str) -> Source:
-        return self._run.assembly.evaluated(split, again=split == "validation")  # test, once
+        assembly = self._run.assembly
+        return assembly.evaluated(split) if split == "test" else assembly.evaluated_often(split)
 
     def report(self, split: str, step: int, tally: Tally) -> None:
         """Shows a tally in TensorBoard, then writes its line to metrics.jsonl, which completes the report."""

@@ -105,7 +105,7 @@ class _Scorer:
     def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
         check_examples(assembly.spec, assembly.splits.spec)
-        self._initial, self._source = assembly.initial(), assembly.evaluated(self._split, again=True)
+        self._initial, self._source = assembly.initial(), assembly.evaluated_often(self._split)
         return assembly.evaluator(self._towers)
 
 

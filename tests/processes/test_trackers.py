@@ -17,7 +17,7 @@ from pipeline.tracking.points import points
 
 POLL_S = 0.3
 TRACK = "--track=mlflow,wandb"
-FOR_EVER = ("--steps=1000000", "--decay_steps=1", "--log_every=100", "--summary_every=0")
+FOR_EVER = ("--steps=1000000", "--decay_steps=1", "--log_every=100", "--summary_every=0", "--steps_per_loop=1")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,14 @@ def killed(server, client, tmp_path_factory):
         assert live.until(lambda: has_steps(client))
         live.send(signal.SIGKILL)
         assert live.end()[0] == -signal.SIGKILL
-    to_the_end = (*FOR_EVER, "--eval_every=250", "--log_every=5", f"--steps={last_step(client) + 300}", TRACK)
+    to_the_end = (
+        *FOR_EVER,
+        "--checkpoint_every=0",
+        "--eval_every=250",
+        "--log_every=20",
+        f"--steps={last_step(client) + 100}",
+        TRACK,
+    )
     with training(run.path, *to_the_end, env=environment) as live:
         code, _, err = live.end()
     # A busy machine may not send hundreds of points in the time that the end waits; the command below sends the rest.

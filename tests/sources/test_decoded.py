@@ -153,8 +153,8 @@ def test_the_splits_of_a_run_that_are_kept(root):
     parts = assembly(root, eval_crop=0.5)
     assert parts.train is parts.train and not parts.train.encoded
     assert parts.evaluated("test").encoded
-    validation = parts.evaluated("validation", again=True)
-    assert validation is parts.evaluated("validation", again=True) and not validation.encoded
+    validation = parts.evaluated_often("validation")
+    assert validation is parts.evaluated_often("validation") and not validation.encoded
     assert_equal(validation, Middle(parts.splits.validation, 0.5), [0, 1])
     assert assembly(root, decoded_cache_mib=0).train.encoded
     assert assembly(root, augment="resize_crop:0.5").train.encoded  # each time another part
