@@ -9,7 +9,7 @@ from pathlib import Path
 from fork_server import Forked, ForkServer
 
 TESTS = Path(__file__).parent.parent
-SMALL = ("--source=fake:600", "--model=dense", "--steps=20", "--checkpoint_every=10", "--intra_op_threads=2")
+SMALL = ("--source=fake:600", "--model=dense", "--steps=20", "--checkpoint_every=10", "--intra_op_threads=1")
 FORKED = ("train", "evaluate", "predict", "export", "inspect", "report", "data")  # they import TensorFlow themselves
 
 
