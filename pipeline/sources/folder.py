@@ -1,4 +1,4 @@
-"""folder:DIR: PNG, JPEG, WebP, BMP and GIF files, one sub-directory a class.
+"""folder:DIR: PNG, JPEG, WebP, BMP and GIF files, one sub-directory a class, with others in it or not.
 
 Either DIR/train/CLASS/FILE and DIR/test/CLASS/FILE, DIR/val/CLASS/FILE, or both, or DIR/CLASS/FILE, where test and
 validation are carved off. Only names are held in memory, some 200 bytes an image; files are read when their turn comes.
@@ -75,10 +75,20 @@ def _open(directories: Sequence[str], config: Config, examine: bool) -> list[Pic
     listed = {}
     for directory in directories:
         found = listing.class_directories(directory)
+        _check_level(directory, found)
         class_names = class_names or tuple(found)
         _check_classes(directory, found, class_names, named_by)
         listed[directory] = _examples(directory, found, class_names)
     return file_splits.opened(listed, class_names, config, examine)
+
+
+def _check_level(directory: str, found: Sequence[str]) -> None:
+    """Raises BadDataError for a class that is a data set of its own: its pictures would count as one class."""
+    for path in (os.path.join(directory, name) for name in found):
+        if os.path.isdir(os.path.join(path, "train")):
+            raise BadDataError(
+                f"{path} holds train, as a data set does, and is no class; give {path}, or rename its train"
+            )
 
 
 def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[str], named_by: str) -> None:
@@ -97,10 +107,19 @@ def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[s
 
 
 def _examples(directory: str, found: Sequence[str], class_names: Sequence[str]) -> list[Example]:
-    """The image files of the classes `found`, in the order of a hash of their names."""
+    """The image files of the classes `found`, at any depth, in the order of a hash of their names."""
     numbers = {name: number for number, name in enumerate(class_names)}
     start = len(os.path.join(directory, ""))
     paths = listing.pictures_of([os.path.join(directory, name) for name in found])
-    names = [path[start:] for path in paths]
-    examples = [Example(name, path, numbers[name.split("/")[0]]) for name, path in zip(names, paths, strict=True)]
+    below = [path[start:] for path in paths]
+    of_classes = [path.split("/")[0] for path in below]
+    names = _names(below, of_classes)
+    rows = zip(names, paths, of_classes, strict=True)
+    examples = [Example(name, path, numbers[of_class]) for name, path, of_class in rows]
     return [examples[i] for i in order.by_hash(names)]
+
+
+def _names(below: Sequence[str], of_classes: Sequence[str]) -> Sequence[str]:
+    """CLASS/FILE of each path, as if nothing lay deeper; where two have one, what shards with these paths have."""
+    flat = [f"{of_class}/{os.path.basename(path)}" for path, of_class in zip(below, of_classes, strict=True)]
+    return flat if len(set(flat)) == len(flat) else order.names(below, of_classes, lambda: below)

@@ -3,7 +3,8 @@
 import os
 import stat
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from absl import logging
 
@@ -62,7 +63,7 @@ def class_directories(directory: str) -> list[str]:
     Image files beside them belong to no class; they are left out, which is told.
     Raises BadDataError for an entry that leads nowhere, and for a name that cannot be printed.
     """
-    kinds = _kinds(directory)
+    kinds = _checked(directory, _kinds(directory))
     names = sorted(name for name, kind in kinds.items() if kind == "directory")
     for name in names:
         if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
@@ -92,34 +93,38 @@ def pictures_of(directories: Sequence[str]) -> list[str]:
 
 
 def pictures(directory: str) -> list[str]:
-    """The paths of the image files of one class, in no order; at least one.
+    """The paths of the image files of one class, at any depth, in no order; at least one.
 
-    Everything else that is not hidden is left out, which is told: other files, and image files in nested directories.
-    Raises BadDataError for an entry that leads nowhere or cannot be read to its end, and for UNREADABLE pictures.
+    Everything else that is not hidden is left out, which is told. Raises BadDataError for an entry that leads nowhere,
+    back to a directory that it lies in, or cannot be read to its end, and for UNREADABLE pictures.
     """
-    kinds = _kinds(directory)
-    files = names_of(kinds, "file")
-    if unreadable := sorted(name for name in files if name.lower().endswith(UNREADABLE)):
+    files, specials = [], []
+    for place, entries in _levels(directory, _around(directory)):
+        if entries is None:
+            raise BadDataError(f"{printable(place)} leads back to a directory that it lies in; remove the link")
+        kinds = _checked(place, entries)
+        files += [os.path.join(place, name) for name in names_of(kinds, "file")]
+        specials += [os.path.join(place, name) for name in names_of(kinds, "special")]
+    start = len(os.path.join(directory, ""))
+    if unreadable := sorted(path[start:] for path in files if path.lower().endswith(UNREADABLE)):
         raise BadDataError(
             f"{printable(directory)}: {count(len(unreadable), 'file')} of kinds that are not read: "
             f"{some(list(map(printable, unreadable)))}; convert {them(len(unreadable))} to PNG or JPEG, or remove "
             f"{them(len(unreadable))}"
         )
-    found = [name for name in files if _is_picture(name)]
-    nested = [_nested(directory, name) for name in sorted(names_of(kinds, "directory"))]
+    found = list(filter(_is_picture, files))
     if not found:
-        raise BadDataError(_nothing(directory, [words for words in nested if words]))
-    others = sorted(set(files) - set(found)) + sorted(names_of(kinds, "special"))
+        raise BadDataError(
+            f"{printable(directory)} holds no {', '.join(SUFFIXES)} files; put images there or remove it"
+        )
+    others = sorted(set(files) - set(found)) + sorted(specials)
     if others:
         logging.warning(
             "%s: %s no %s %s left out, as %s",
             printable(directory), count(len(others), "entry is", "entries are"), ", ".join(SUFFIXES),
-            "file and is" if len(others) == 1 else "files and are",
-            printable(os.path.join(directory, others[0])),
+            "file and is" if len(others) == 1 else "files and are", printable(others[0]),
         )  # fmt: skip
-    for words in filter(None, nested):
-        logging.warning("%s: %s, left out; move them one directory up", printable(directory), words)
-    return [os.path.join(directory, name) for name in found]
+    return found
 
 
 def names_of(kinds: dict[str, str], kind: str) -> list[str]:
@@ -134,22 +139,42 @@ def pictures_below(directory: str) -> Iterator[str]:
     nowhere comes as a path, so that whoever reads it says what is wrong. Raises BadDataError for a directory that
     cannot be read.
     """
-    return _below(directory, ())
+    for place, entries in _levels(directory, ()):
+        kinds = entries or {}
+        for name in sorted(kinds):
+            if kinds[name] not in ("directory", "file", "special") or (
+                kinds[name] != "directory" and _is_picture(name)
+            ):
+                yield os.path.join(place, name)
 
 
-def _below(directory: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    own = _identity(directory)
-    if own in above:
-        return
-    kinds = {entry.name: _kind(entry) for entry in _entries(directory)}
-    for name in sorted(kinds):
-        if kinds[name] not in ("directory", "file", "special") or (kinds[name] != "directory" and _is_picture(name)):
-            yield os.path.join(directory, name)
-    for name in sorted(names_of(kinds, "directory")):
-        yield from _below(os.path.join(directory, name), (*above, own))
+_Identity = tuple[int, int]
 
 
-def _identity(directory: str) -> tuple[int, int]:
+def _levels(directory: str, around: tuple[_Identity, ...]) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """This directory and those below it, through links too, each with the kinds of its entries.
+
+    around: the directories that it lies in. A link back to one of those, or to one below, has None and nothing below.
+    """
+    left = [(directory, around)]
+    while left:
+        place, above = left.pop()
+        own = _identity(place)
+        if own in above:
+            yield place, None
+            continue
+        kinds = _kinds(place)
+        yield place, kinds
+        inside = sorted(names_of(kinds, "directory"), reverse=True)
+        left += [(os.path.join(place, name), (*above, own)) for name in inside]
+
+
+def _around(directory: str) -> tuple[_Identity, ...]:
+    """The directories that this one lies in, as its path names them."""
+    return tuple(_identity(str(parent)) for parent in Path(os.path.abspath(directory)).parents)
+
+
+def _identity(directory: str) -> _Identity:
     """Two numbers that a directory has under all its names."""
     try:
         status = os.stat(directory)
@@ -159,12 +184,12 @@ def _identity(directory: str) -> tuple[int, int]:
 
 
 def _kinds(directory: str) -> dict[str, str]:
-    """The kind of each entry that is not hidden: directory, file, or special, as a pipe is.
+    """The kind of each entry that is not hidden."""
+    return {entry.name: _kind(entry) for entry in _entries(directory)}
 
-    Raises BadDataError for entries that lead nowhere or cannot be looked at, and special ones called as images are.
-    """
-    entries = _entries(directory)
-    kinds = {entry.name: _kind(entry) for entry in entries}
+
+def _checked(directory: str, kinds: dict[str, str]) -> dict[str, str]:
+    """The kinds. Raises BadDataError for what leads nowhere, cannot be looked at, or has no end and an image's name."""
     broken = {name: kind for name, kind in kinds.items() if kind not in ("directory", "file", "special")}
     broken |= {name: "no regular file" for name in names_of(kinds, "special") if _is_picture(name)}
     if broken:
@@ -198,20 +223,6 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise BadDataError(f"{printable(directory)} cannot be read ({_reason(error)}); make it readable") from None
-
-
-def _nested(directory: str, name: str) -> str:
-    """A clause about the image files in a directory that lies in a class directory; '' if there are none."""
-    number = sum(1 for _ in _below(os.path.join(directory, name), (_identity(directory),)))
-    return f"its directory {printable(name)} holds {count(number, 'image file')}" if number else ""
-
-
-def _nothing(directory: str, nested: Collection[str]) -> str:
-    """The line about a class directory without image files of its own."""
-    start = f"{printable(directory)} holds no {', '.join(SUFFIXES)} files"
-    if nested:
-        return f"{start} of its own, but {' and '.join(nested)}; move them one directory up"
-    return f"{start}; put images there or remove it"
 
 
 def _is_picture(name: str) -> bool:

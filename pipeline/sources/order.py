@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 def names(given: Sequence[str], classes: Sequence[str], otherwise: Callable[[], Sequence[str]]) -> Sequence[str]:
     """The name of each picture that decides its place: the last two parts of its path, as in a folder of classes.
 
-    given: the paths; "" for a picture without one. classes: of each, which stands before a path of one part. Where a
-    picture has none, or two have one, all have the names `otherwise` gives.
+    given: the paths; "" for a picture without one. classes: of each, which stands before a path of one part. Where two
+    pictures have the same two parts, whole paths are the names of all; where two have one path, or one has none, the
+    names that `otherwise` gives.
     """
-    short = [
-        "/".join(path.split("/")[-2:]) if "/" in path.strip("/") else f"{label}/{path}"
-        for path, label in zip(given, classes, strict=True)
-    ]
-    return short if all(given) and len(set(short)) == len(short) else otherwise()
+    paths = [path if "/" in path.strip("/") else f"{label}/{path}" for path, label in zip(given, classes, strict=True)]
+    short = ["/".join(path.split("/")[-2:]) for path in paths]
+    distinct = [names for names in (short, paths) if all(given) and len(set(names)) == len(names)]
+    return distinct[0] if distinct else otherwise()
 
 
 def by_hash(chosen: Sequence[str]) -> list[int]:

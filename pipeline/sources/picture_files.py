@@ -19,7 +19,7 @@ from pipeline.storage.reading import open_regular
 class Example(NamedTuple):
     """An image file and its labels."""
 
-    name: str  # its path below the split's directory
+    name: str  # decides its place among the others; see `order`
     path: str
     label: int | tuple[int, ...]  # of multi-label data, any number
     listed: str = ""  # where a file lists it, as it stands before the path in a message

@@ -55,6 +55,36 @@ def test_the_same_examples_in_the_same_order(source, tmp_path):
     ]
 
 
+def nested(tmp_path, names):
+    """A folder of pictures below its classes, and a flat one of the same files."""
+    for i, name in enumerate(names):
+        of_class, _, file = name.split("/")
+        write(tmp_path / "nested" / name, picture(i))
+        write(tmp_path / "flat" / of_class / file, picture(i))
+    return [Config(source=f"folder:{tmp_path}/{kind}", validation_fraction=0.25) for kind in ("nested", "flat")]
+
+
+def test_a_folder_of_nested_directories_has_the_order_of_a_flat_one(tmp_path):
+    deep, flat = nested(tmp_path, [f"{'ab'[i % 2]}/{i % 3}/{i}.png" for i in range(12)])
+    expected = list(examples(sources.open_splits(flat)))
+    convert(deep, tmp_path / "out")
+    for splits in (sources.open_splits(deep), converted(tmp_path / "out")):
+        np.testing.assert_equal(list(examples(splits)), expected)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a/1/x.png", "a/2/x.png", "b/3/x.png", "b/4/x.png", "b/5/y.png", "b/6/z.png"],
+        ["a/1/x.png", "b/1/x.png", "a/2/x.png", "b/2/x.png", "a/3/x.png", "b/4/z.png"],
+    ],
+)
+def test_files_of_one_name_in_a_class_keep_their_order(tmp_path, names):
+    deep, _ = nested(tmp_path, names)
+    convert(deep, tmp_path / "out")
+    np.testing.assert_equal(*(list(examples(s)) for s in (sources.open_splits(deep), converted(tmp_path / "out"))))
+
+
 def test_names_without_a_class_keep_their_order_too(source, tmp_path):
     for i in range(9):
         write(tmp_path / f"{i}.png", picture(i))

@@ -134,33 +134,43 @@ def test_pictures_outside_of_class_directories_are_told(root, said):
     ]
 
 
-def test_pictures_in_nested_directories_are_counted(root, said):
-    for i in range(5):
-        write(root / "train" / "ant" / "deep" / f"er{i}" / "x.png", picture(1))
-    (root / "train" / "ant" / "deep" / "up").symlink_to("..")  # no way out of it, unless circles are seen
-    (root / "train" / "ant" / "empty").mkdir()
+def test_other_files_at_any_depth_are_told_and_hidden_ones_are_not(root, said):
+    for name in ("notes/a.txt", "notes/deep/b.xml", ".thumbnails/c.png"):
+        path = root / "train" / "ant" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no picture")
     assert number_of(open_splits(root)) == 16
-    assert said == [f"{root}/train/ant: its directory deep holds 5 image files, left out; move them one directory up"]
+    assert said == [
+        f"{root}/train/ant: 2 entries are no .png, .jpg, .jpeg, .webp, .bmp, .gif files and are left out, as "
+        f"{root}/train/ant/notes/a.txt"
+    ]
 
 
-def test_a_class_of_nested_directories_alone_says_where_its_pictures_are(root):
+def test_kinds_that_are_not_read_are_refused_at_any_depth(root):
+    (root / "train" / "ant" / "phone").mkdir()
+    (root / "train" / "ant" / "phone" / "1.HEIC").touch()
+    assert f"{root}/train/ant: 1 file of kinds that are not read: phone/1.HEIC; convert it to PNG" in refusal(root)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../.."])
+def test_a_link_back_to_what_it_lies_in_is_refused(root, target):
+    (root / "train" / "ant" / "deep").mkdir()
+    (root / "train" / "ant" / "deep" / "loop").symlink_to(target)
+    line = f"{root}/train/ant/deep/loop leads back to a directory that it lies in; remove the link"
+    assert refusal(root) == line
+
+
+def test_a_class_without_a_picture_at_any_depth_is_refused(root):
     (root / "train" / "cow" / "images").mkdir(parents=True)
-    for i in range(500):
-        (root / "train" / "cow" / "images" / f"{i}.JPEG").touch()
     assert refusal(root) == (
-        f"{root}/train/cow holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files of its own, but its directory images "
-        "holds 500 image files; move them one directory up"
+        f"{root}/train/cow holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files; put images there or remove it"
     )
 
 
 def test_the_layout_one_level_too_high_is_seen(root, tmp_path):
-    assert "its directory D holds" not in refusal(tmp_path)  # one class only
     fill(tmp_path / "E" / "train")
-    message = refusal(tmp_path)
-    assert message.startswith(
-        f"{tmp_path}/D holds no .png, .jpg, .jpeg, .webp, .bmp, .gif files of its own, but its directory test"
-    )
-    assert "holds 4 image files and its directory train holds 12 image files; move them one directory up" in message
+    line = f"{root} holds train, as a data set does, and is no class; give {root}, or rename its train"
+    assert refusal(tmp_path) == line
 
 
 # Names.
