@@ -1,7 +1,7 @@
 """Pictures that lie in shards, read at random: one read of just its bytes for each."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.process import standard_error
-from pipeline.sources import classes, decoding, files, fingerprints, images, order
+from pipeline.sources import checksums, classes, decoding, files, fingerprints, images, order
 from pipeline.sources.base import Original, Splits, complete
 from pipeline.sources.labels import Labels, Lookup, by_example, joined_names, of_example
 from pipeline.sources.listing import printable
@@ -22,7 +22,7 @@ SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes de
 
 
 class PackedFiles:
-    """One split, in the order in which a folder would have its pictures. It holds 40 bytes a picture, and its name."""
+    """One split, in the order in which a folder would have its pictures. It holds 56 bytes a picture, and its name."""
 
     weights = None  # all examples weigh as much
     encoded = True
@@ -53,6 +53,7 @@ class PackedFiles:
         self._numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])[places]
         self._offsets = np.concatenate([shard.contents.offsets for shard in shards])[places]
         self.sizes = np.concatenate([shard.contents.lengths for shard in shards])[places]
+        self._margins = _margins(shards, places)
         ordered = [os.fsencode(names[i]) for i in places]
         self._names, self._ends = b"".join(ordered), np.cumsum([len(name) for name in ordered])
         self._labels = Lookup(labels[places], len(class_names))
@@ -74,8 +75,22 @@ class PackedFiles:
         return tf.ensure_shape(encoded, indices.shape), self._labels(indices)
 
     def read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """The bytes of these pictures' files: [n] of bytes. Raises BadDataError, and StorageError for a store."""
-        return self._files.read(self._stored, self._shards[indices], self._offsets[indices], self.sizes[indices])
+        """The bytes of these pictures' files: [n] of bytes.
+
+        Raises BadDataError, also for a record whose content has another checksum, and StorageError for a store.
+        """
+        where = self._offsets[indices], self.sizes[indices]
+        if self._margins is None:
+            return self._files.read(self._stored, self._shards[indices], *where)
+        found = self._files.read(self._stored, self._shards[indices], *self._margins.widened(indices, *where))
+        for place, index in enumerate(indices.tolist()):
+            found[place] = self._margins.picture(index, found[place])
+            if found[place] is None:
+                raise BadDataError(
+                    f"{self.where(index)} cannot be read (its content has another checksum than stands behind it); "
+                    "bring the original file back, or make it anew"
+                )
+        return found
 
     def original(self, index: int) -> Original:
         [content] = self.read(np.array([index]))
@@ -88,6 +103,13 @@ class PackedFiles:
 
     def where(self, index: int) -> str:
         return f"{printable(self._stored[self._shards[index]].path)}: record {self._numbers[index]}"
+
+
+def _margins(shards: Sequence[Shard], places: Sequence[int]) -> checksums.Margins | None:
+    """Those of the pictures at these places in the shards, one after another; None where there are no checksums."""
+    before = [shard.contents.before for shard in shards if shard.contents.before is not None]
+    behind = [shard.contents.behind for shard in shards if shard.contents.behind is not None]
+    return checksums.Margins(np.concatenate(before)[places], np.concatenate(behind)[places]) if before else None
 
 
 def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
@@ -126,10 +148,25 @@ def _by_picture(numbers: npt.NDArray[np.int32], shards: Sequence[Shard]) -> Labe
 def _image_shape(source: PackedFiles, size: ImageSize, examine: bool) -> images.ImageShape:
     """The shape of all pictures, as `files.common_shape` finds it from the first."""
     first = np.arange(min(SAMPLED, len(source)))
-    contents, names = source.read(first), [source.where(index) for index in first.tolist()]
+    names = [source.where(index) for index in first.tolist()]
+    read = _reading(source, first, examine)
     with standard_error.kept():  # libjpeg's words about a header that it cannot read
-        found = files.shapes_of(names, lambda number: files.shape_of(contents[number], names[number]), examine)
+        found = files.shapes_of(names, lambda number: files.shape_of(read(number), names[number]), examine)
     return files.common_shape(found, size)
+
+
+def _reading(source: PackedFiles, indices: npt.NDArray[np.int64], examine: bool) -> Callable[[int], bytes]:
+    """Gives the bytes of one of these pictures' files, which are read at once.
+
+    Without `examine` it may raise BadDataError, for that one alone.
+    """
+    try:
+        contents = source.read(indices)
+    except BadDataError:
+        if examine:
+            raise
+        return lambda number: source.read(indices[[number]])[0]
+    return lambda number: contents[number]
 
 
 def _check(sources: Sequence[PackedFiles]) -> None:

@@ -25,7 +25,8 @@ from pipeline.sources.listing import printable, some
 from pipeline.sources.shard_files import ShardFiles
 from pipeline.storage.stores import Stored
 
-_VERSION = 1  # of an index; raised when its form or its meaning changes
+_VERSION = 2  # of an index; raised when its form or its meaning changes
+_OPTIONAL = ("counts", "before", "behind")  # columns
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
 SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
@@ -40,6 +41,9 @@ class Index(NamedTuple):
     classes: dict[int, str]  # label -> the text that the shard has for it
     textual: bool = False  # whether classes are told apart by their texts alone
     counts: npt.NDArray[np.int64] | None = None  # the labels of each picture, of multi-label data; None: each has one
+    # Bytes of each record before and behind its picture, where records have checksums.
+    before: npt.NDArray[np.int64] | None = None
+    behind: npt.NDArray[np.int64] | None = None
 
 
 class Shard(NamedTuple):
@@ -137,13 +141,14 @@ def _load(place: Path, stamp: list[int]) -> Index | None:
             offsets, lengths, labels, numbers = (file[name] for name in ("offsets", "lengths", "labels", "classes"))
             names, texts = (_split(file[name]) for name in ("names", "texts"))
             classes = dict(zip(numbers.tolist(), texts, strict=True))
-            counts = file["counts"] if "counts" in file.files else None
-            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]), counts)
+            further = {name: file[name] for name in _OPTIONAL if name in file.files}
+            index = Index(offsets, lengths, labels, names, classes, bool(file["textual"]), **further)
     except Exception as error:  # a cache may be damaged in any way; making it again repairs it
         logging.warning("%s is damaged (%s); the index is made again", place, error)
         return None
-    total, rows = (len(labels), len(labels)) if counts is None else (int(counts.sum()), len(counts))
-    return index if len(names) == len(offsets) == len(lengths) == rows and len(labels) == total else None
+    counts = np.ones(len(labels), np.int64) if index.counts is None else index.counts
+    columns = (offsets, lengths, counts, *(column for column in (index.before, index.behind) if column is not None))
+    return index if {len(names)} == set(map(len, columns)) and len(labels) == counts.sum() else None
 
 
 def _write(place: Path, stamp: list[int], index: Index) -> bool:
@@ -156,8 +161,7 @@ def _write(place: Path, stamp: list[int], index: Index) -> bool:
             "names": _joined(index.names), "classes": np.array(list(index.classes), np.int64),
             "texts": _joined(list(index.classes.values())), "textual": np.array(index.textual),
         }  # fmt: skip
-        if index.counts is not None:
-            arrays["counts"] = index.counts
+        arrays |= {name: own for name in _OPTIONAL if (own := getattr(index, name)) is not None}
         with open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for savez's own
         temporary.replace(place)

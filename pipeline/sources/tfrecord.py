@@ -3,7 +3,7 @@
 With --multi_label, all numbers of the label are read, and there may be none.
 
 The files are walked once, without reading the pictures: the checksum of each record's length is verified. That of its
-content is not: damage inside a picture is found by decoding it.
+content is, whenever its picture is read.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import packed_files, shard_files, shards
+from pipeline.sources import checksums, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Index
@@ -25,7 +25,7 @@ IMAGE_KEYS = ("image/encoded", "image")  # of TensorFlow's ImageNet scripts, and
 LABEL_KEYS = ("image/class/label", "label")
 NAME_KEYS = ("image/filename", "file_name")
 TEXT_KEYS = ("image/class/text",)
-_HEADER, _FOOTER = 12, 4  # bytes of a record before and behind its content
+_HEADER = 8 + checksums.SIZE  # bytes before a record's content: its length, and the length's checksum
 _BYTES_LIST, _INT64_LIST = 1, 3  # fields of a tf.train.Feature
 
 
@@ -57,6 +57,7 @@ def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) 
     path: for messages.
     """
     offsets, lengths, labels, names, counts = [], [], [], [], []
+    before, behind = [], []
     classes: dict[int, str] = {}
     for number, (data, start, end, place) in enumerate(_records(path, file)):
         try:
@@ -69,13 +70,16 @@ def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) 
             raise BadDataError(f"{printable(path)}: record {number} {error}") from None
         offsets.append(place + begin)
         lengths.append(stop - begin)
+        before.append(begin - start)
+        behind.append(end - stop)
         labels += own
         counts.append(len(own))
         for label, text in zip(own, texts, strict=True) if len(texts) == len(own) else ():
             if text:
                 classes.setdefault(label, text)
     columns = shards.column(offsets), shards.column(lengths), shards.column(labels)
-    return Index(*columns, names, classes, counts=shards.column(counts) if multi_label else None)
+    margins = shards.column(before), shards.column(behind)
+    return Index(*columns, names, classes, False, shards.column(counts) if multi_label else None, *margins)
 
 
 class _Unreadable(Exception):
@@ -97,16 +101,16 @@ def _records(path: str, file: IO[bytes]) -> Iterator[tuple[_Data, int, int, int]
         while place < size:
             header = _part(mapped or file, place, place + _HEADER)
             length, checksum = struct.unpack("<QI", header) if len(header) == _HEADER else (size, 0)
-            if len(header) == _HEADER and masked_crc32c(header[:8]) != checksum:
+            if len(header) == _HEADER and checksums.masked(header[:8]) != checksum:
                 raise BadDataError(
                     f"{printable(path)}: the length of record {number} has another checksum than stands behind it; "
                     "the file is damaged, or no TFRecord file (compressed ones are not read): replace it"
                 )
             begin, end = place + _HEADER, place + _HEADER + length
-            if end + _FOOTER > size:
+            if end + checksums.SIZE > size:
                 raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
             yield (mapped, begin, end, 0) if mapped else (_part(file, begin, end), 0, length, begin)
-            place, number = end + _FOOTER, number + 1
+            place, number = end + checksums.SIZE, number + 1
 
 
 def _mapped(file: IO[bytes], size: int) -> mmap.mmap | None:
@@ -236,25 +240,3 @@ def _texts(data: _Data, features: dict[str, _Span], keys: tuple[str, ...]) -> li
         if key in features:
             return [shards.plain(data[a:b]) for a, b in _values(data, features[key], _BYTES_LIST) if b >= 0]
     return []
-
-
-def _table() -> list[int]:
-    """CRC-32C of each byte (Castagnoli's polynomial, reflected: RFC 3720, appendix B.4)."""
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-_CRC32C = _table()
-
-
-def masked_crc32c(content: bytes) -> int:
-    """The checksum that a TFRecord file has of a few bytes: their CRC-32C, rotated and moved by a constant."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

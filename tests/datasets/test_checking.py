@@ -44,6 +44,20 @@ def test_a_sound_data_set(root):
     assert report.splits["test"].num_bytes == sum(path.stat().st_size for path in root.glob("test/*/*"))
 
 
+def test_records_that_have_another_checksum_are_listed(root, tmp_path):
+    """Also among the first, whose sizes decide."""
+    path = tmp_path / "records" / "train"
+    path.parent.mkdir()
+    write_records(path, imagenet_records(root / "train"))
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1  # in the last record
+    path.write_bytes(content)
+    report, _ = check(f"tfrecord:{path}")
+    said = "cannot be read (its content has another checksum than stands behind it)"
+    assert [(fault.where, fault.reason) for fault in report.broken] == [(f"{path}: record 19", said)]
+    assert sum(checked.num_examples for checked in report.splits.values()) == 20
+
+
 def test_everything_that_is_broken_is_listed(root):
     """Also where a training would refuse to start, and behind the first of its kind."""
     whole = (root / "train" / "ant" / "9.jpg").read_bytes()

@@ -13,7 +13,7 @@ from shard_files import example, imagenet_records, write_records
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import shards, tfrecord
+from pipeline.sources import checksums, decoding, shards, tfrecord
 
 
 @pytest.fixture
@@ -219,6 +219,42 @@ def test_labels_that_are_no_class(root):
         )
 
 
+def damage_a_picture(path, number=0):
+    """Changes one bit of pixels in a record; its file has the size and the times that it had."""
+    times, content = os.stat(path), bytearray(path.read_bytes())
+    place = 0
+    for _ in range(number):
+        place += 16 + int.from_bytes(content[place : place + 8], "little")
+    content[place + 12 + int.from_bytes(content[place : place + 8], "little") // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def checksum_fault(path, number):
+    return (
+        f"{path}: record {number} cannot be read (its content has another checksum than stands behind it); "
+        "bring the original file back, or make it anew"
+    )
+
+
+def test_a_record_that_has_another_checksum_is_named_at_the_start(root):
+    open_splits(root)  # an index is kept
+    damage_a_picture(root / "train-00001-of-00002", 3)
+    assert refusal(root) == checksum_fault(root / "train-00001-of-00002", 3)
+
+
+def test_a_record_that_is_damaged_later_is_named_when_it_is_read(root):
+    splits = open_splits(root)
+    path = root / "validation-00000-of-00001"
+    damage_a_picture(path, 1)
+    [index] = [i for i in range(len(splits.test)) if splits.test.where(i) == f"{path}: record 1"]
+    whole = [i for i in range(len(splits.test)) if i != index]
+    assert len(splits.test.fetch(tf.constant(whole, tf.int64))[0]) == len(whole)
+    with pytest.raises(BadDataError) as caught:
+        decoding.find_broken(splits.test, [index])
+    assert str(caught.value) == checksum_fault(path, 1)
+
+
 def test_a_picture_that_cannot_be_decoded_is_named(root):
     path = root / "validation-00000-of-00001"
     write_records(path, [example({"image/encoded": b"no picture", "image/class/label": 1})])
@@ -251,4 +287,4 @@ def test_splits_by_name(root):
 def test_the_checksum_is_that_of_the_format():
     """The check value of CRC-32C, masked."""
     crc = 0xE3069283
-    assert tfrecord.masked_crc32c(b"123456789") == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    assert checksums.masked(b"123456789") == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
