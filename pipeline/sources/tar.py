@@ -18,7 +18,7 @@ from pipeline.sources import classes, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
-from pipeline.storage.reading import parse_json
+from pipeline.storage import reading
 
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
@@ -45,7 +45,8 @@ def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
     try:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        # In a map nothing is read by a call, at which threads would wait for each other.
+        with reading.mapped(file) as content, tarfile.open(fileobj=content or file, mode="r:") as archive:
             for member in filter(tarfile.TarInfo.isreg, archive):
                 _sort(path, archive, member, pictures, labels, multi_label)
                 if member.offset_data + member.size > size:
@@ -101,9 +102,9 @@ def _labels(
     value: Any = None
     with contextlib.suppress(ValueError, TypeError, KeyError):
         if multi_label:
-            value = parse_json(content)["labels"] if is_json else None
+            value = reading.parse_json(content)["labels"] if is_json else None
         else:
-            value = [parse_json(content)["label"] if is_json else content.decode().strip()]
+            value = [reading.parse_json(content)["label"] if is_json else content.decode().strip()]
     labels = classes.parsed_several(value)
     if labels is not None:
         return labels

@@ -6,8 +6,6 @@ The files are walked once, without reading the pictures: the checksum of each re
 content is, whenever its picture is read.
 """
 
-import contextlib
-import io
 import mmap
 import struct
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from pipeline.sources import checksums, packed_files, shard_files, shards
 from pipeline.sources.base import Splits
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Index
+from pipeline.storage import reading
 
 IMAGE_KEYS = ("image/encoded", "image")  # of TensorFlow's ImageNet scripts, and of TFDS
 LABEL_KEYS = ("image/class/label", "label")
@@ -93,10 +92,7 @@ _Span = tuple[int, int]  # the first byte and the one behind the last
 def _records(path: str, file: IO[bytes]) -> Iterator[tuple[_Data, int, int, int]]:
     """For each record bytes, where its content begins and ends in them, and where they begin in the file."""
     size = file.seek(0, 2)
-    with contextlib.ExitStack() as stack:
-        mapped = _mapped(file, size)
-        if mapped:
-            stack.enter_context(mapped)
+    with reading.mapped(file) as mapped:
         place = number = 0
         while place < size:
             header = _part(mapped or file, place, place + _HEADER)
@@ -111,14 +107,6 @@ def _records(path: str, file: IO[bytes]) -> Iterator[tuple[_Data, int, int, int]
                 raise BadDataError(f"{printable(path)} was cut off in record {number}; replace it")
             yield (mapped, begin, end, 0) if mapped else (_part(file, begin, end), 0, length, begin)
             place, number = end + checksums.SIZE, number + 1
-
-
-def _mapped(file: IO[bytes], size: int) -> mmap.mmap | None:
-    """The content of a file of this machine, of which nothing is read that is not looked at; None for other files."""
-    try:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-    except io.UnsupportedOperation:
-        return None
 
 
 def _part(content: mmap.mmap | IO[bytes], start: int, end: int) -> bytes:

@@ -1,7 +1,9 @@
 """Reading what lies on a disk without trust: regular files alone, of a bounded size, and JSON of any depth."""
 
 import contextlib
+import io
 import json
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -27,6 +29,21 @@ def read_small(path: Path, most: int = MOST_SMALL_BYTES) -> bytes:
     if len(content) > most:
         raise OSError(None, f"it holds more than {most} bytes", str(path))
     return content
+
+
+@contextlib.contextmanager
+def mapped(file: IO[bytes]) -> Iterator[mmap.mmap | None]:
+    """The content of an open file of this machine, of which nothing is read that is not looked at.
+
+    None for an empty file, and for one that lies elsewhere.
+    """
+    try:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (io.UnsupportedOperation, ValueError):
+        yield None
+        return
+    with content:
+        yield content
 
 
 @contextlib.contextmanager
