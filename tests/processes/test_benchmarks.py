@@ -33,7 +33,7 @@ def test_contenders_train_the_same_model_and_learn(tmp_path):
         f"--contenders={','.join(CONTENDERS)}",
         "--sections=one,several",
     ]
-    length = ["--batches=10", "--rounds=1", "--images=200", "--devices=2", "--devices_batch=10"]
+    length = ["--batches=20", "--rounds=1", "--images=400", "--devices=2", "--devices_batch=20"]
     said = run("peers", *chosen, *length, f"--json={tmp_path / 'figures.json'}")
     [group] = json.loads((tmp_path / "figures.json").read_text())["groups"]
     results = [result for result in group["results"] if not result["unavailable"]]
