@@ -22,7 +22,7 @@ SAMPLED, CHECKED, CHECKED_BYTES = 50, 1000, 8 * 2**20  # pictures whose sizes de
 
 
 class PackedFiles:
-    """One split, in the order in which a folder would have its pictures. It holds 56 bytes a picture, and its name."""
+    """One split, in the order in which a folder would have its pictures. At most 56 bytes a picture, and its name."""
 
     weights = None  # all examples weigh as much
     encoded = True

@@ -2,7 +2,7 @@
 
 With --multi_label, all numbers of the label are read, and there may be none.
 
-The files are walked once, without reading the pictures: the checksum of each record's length is verified. That of its
+The files are walked once, without a look at the pictures: the checksum of each record's length is verified. That of its
 content is, whenever its picture is read.
 """
 
@@ -76,9 +76,16 @@ def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) 
         for label, text in zip(own, texts, strict=True) if len(texts) == len(own) else ():
             if text:
                 classes.setdefault(label, text)
-    columns = shards.column(offsets), shards.column(lengths), shards.column(labels)
-    margins = shards.column(before), shards.column(behind)
-    return Index(*columns, names, classes, False, shards.column(counts) if multi_label else None, *margins)
+    return Index(
+        offsets=shards.column(offsets),
+        lengths=shards.column(lengths),
+        labels=shards.column(labels),
+        names=names,
+        classes=classes,
+        counts=shards.column(counts) if multi_label else None,
+        before=shards.column(before),
+        behind=shards.column(behind),
+    )
 
 
 class _Unreadable(Exception):

@@ -1,7 +1,6 @@
 """Reading what lies on a disk without trust: regular files alone, of a bounded size, and JSON of any depth."""
 
 import contextlib
-import io
 import json
 import mmap
 import os
@@ -33,13 +32,13 @@ def read_small(path: Path, most: int = MOST_SMALL_BYTES) -> bytes:
 
 @contextlib.contextmanager
 def mapped(file: IO[bytes]) -> Iterator[mmap.mmap | None]:
-    """The content of an open file of this machine, of which nothing is read that is not looked at.
+    """The content of an open file of this machine, as memory that the kernel fills when it is looked at.
 
-    None for an empty file, and for one that lies elsewhere.
+    None for an empty file, for one that lies elsewhere, and on file systems without maps.
     """
     try:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (io.UnsupportedOperation, ValueError):
+    except (OSError, ValueError):
         yield None
         return
     with content:

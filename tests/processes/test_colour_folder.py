@@ -51,7 +51,7 @@ def test_a_run_killed_and_resumed_on_other_towers_ends_as_one_never_killed(shape
 def test_resnet20_learns_both_form_and_colour(tmp_path):
     """Form alone tells a class in half of the cases, colour alone in a fifth."""
     splits = {"train": np.arange(2200), "test": drawing.TEST_START + np.arange(300)}
-    drawing.write(tmp_path / "shapes", splits, side=24)
+    drawing.write(tmp_path / "shapes", splits, side=32)
     # fmt: off
     flags = (
         f"--source=folder:{tmp_path}/shapes", "--model=resnet20", "--optimizer=nesterov", "--learning_rate=0.1",
