@@ -18,7 +18,7 @@ from pipeline.storage.files import expand
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(computes=True, scores=True)
+    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT, *flags.METRICS)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
     DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, until the training ends.")
     DEFINE_integer("timeout", 0, "--watch: seconds to wait for the next checkpoint (0: for ever).", lower_bound=0)
@@ -53,19 +53,19 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     import_tensorflow()
     from pipeline.monitoring import scorecard
     from pipeline.monitoring.journal import plain
-    from pipeline.runs.saved_run import SavedRun, check_examples
+    from pipeline.runs.saved_run import SavedRun
 
     saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    check_examples(assembly.spec, assembly.splits.spec)
-    tally = assembly.evaluator(towers).tally(assembly.evaluated(split))
+    tally = assembly.evaluator(towers).tally(saved.examples(assembly, split))
     assert tally is not None  # no stop can be asked for here
     step, class_names = restored.manifest.step, assembly.spec.class_names
+    of = {"source": execution["source"]} if "source" in execution else {}
     print("\n".join(scorecard.lines(split, step, tally, class_names)))
     if assembly.weighs:
         print(f"the loss is without the training's weights of {assembly.weighs}")
-    print(json.dumps(plain({"event": split, "step": step, **scorecard.as_dict(tally, class_names)})))
+    print(json.dumps(plain({"event": split, "step": step, **of, **scorecard.as_dict(tally, class_names)})))
 
 
 def run() -> None:

@@ -18,7 +18,7 @@ ON_THE_HOST = {"towers": 1, "tower_devices": "cpu:0"}
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(computes=False)
+    flags.define_for_readers()
     DEFINE_enum("format", "savedmodel", list(formats.FORMATS), "The format of the export.")
     DEFINE_string("output", "", "The directory in which the export is the next version (default: R/exports/FORMAT).")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    flags.define_for_readers(computes=False)
+    flags.define_for_readers()
     DEFINE_boolean("verify", False, "Read every file of every checkpoint and compare its hash.")
 
 

@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(computes=True)
+    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
     DEFINE_string("draw", "", "A directory to write each image to, with its likeliest classes below it.")
@@ -76,7 +76,7 @@ def predict_split(words: list[str]) -> None:
     execution = flags.execution()
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
-    from pipeline.runs.saved_run import SavedRun, check_examples
+    from pipeline.runs.saved_run import SavedRun
     from pipeline.serving import prediction_files, split_predictions
 
     if output:
@@ -84,8 +84,7 @@ def predict_split(words: list[str]) -> None:
     saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    check_examples(assembly.spec, assembly.splits.spec)
-    source = assembly.evaluated(flags.value("split"))
+    source = saved.examples(assembly, flags.value("split"))
     batches = split_predictions.batches(assembly.evaluator(towers), source)
     layout = prediction_files.Layout(source.class_names, assembly.config.multi_label)
     if not output:
@@ -120,10 +119,11 @@ def _output_of_split(words: list[str]) -> Path | None:
 
 def predict_files(words: list[str]) -> None:
     """Prints a line for each image, in the order of the files; nothing if one cannot be read or skipped."""
-    if flags.value("output"):
-        raise UsageError(
-            f"output={flags.value('output')} is of --split, which is not given; give both, or leave it out"
-        )
+    for name in ("output", *flags.SPLIT):
+        if flags.value(name):
+            raise UsageError(
+                f"{name}={flags.value(name)} is of --split, which is not given; give both, or leave it out"
+            )
     if not words:
         raise UsageError("no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -")
     if "" in words:

@@ -21,7 +21,7 @@ NAME = "report.html"
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    flags.define_for_readers(computes=True, scores=True)
+    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT, *flags.METRICS)
     DEFINE_string("output", "", f"The file of the page (default: {NAME}, in the directory of a single run, else here).")
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples of the confusion matrix.")
     DEFINE_boolean("score", True, "Score the checkpoint, for the confusion matrix and the wrong examples.")

@@ -68,20 +68,19 @@ def given() -> dict[str, str]:
     return {name: flags.FLAGS[name].serialize() for name in names}
 
 
-_READERS_FIELDS = ("towers", "tower_devices", "data_dir", "eval_batch")
-_SCORERS_FIELDS = ("metrics",)
+# Fields of a run that commands which read it take from their flags.
+COMPUTING = ("towers", "tower_devices", "data_dir", "eval_batch")
+SPLIT = ("source", "record_image_key", "record_label_key")  # the data that a split is of
+METRICS = ("metrics",)
 _READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devices are often another machine's
 
 
-def define_for_readers(computes: bool, scores: bool = False) -> None:
-    """Defines the flags of a command that reads a run: the run, and the devices if the command computes.
-
-    scores: whether it scores a split.
-    """
+def define_for_readers(*fields: str) -> None:
+    """Defines the flags of a command that reads a run: the run, and these fields."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (on validation, see --best_by), or a step.")
     for field in dataclasses.fields(Config):
-        if (computes and field.name in _READERS_FIELDS) or (scores and field.name in _SCORERS_FIELDS):
+        if field.name in fields:
             as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
             _define_flag(field, None, _help(field) + as_recorded)
 
@@ -97,9 +96,11 @@ def execution() -> dict[str, Any]:
 
     Raises UsageError for a value that breaks a rule.
     """
-    taken = [name for name in (*_READERS_FIELDS, *_SCORERS_FIELDS) if name in flags.FLAGS and value(name) is not None]
-    execution: dict[str, Any] = {**_READERS_OWN, **{name: value(name) for name in taken}}
-    Config(**execution).validate()
+    defined = [name for name in (*COMPUTING, *SPLIT, *METRICS) if name in flags.FLAGS]
+    execution: dict[str, Any] = {**_READERS_OWN, **{name: value(name) for name in defined if value(name) is not None}}
+    if "source" in execution:
+        execution["source"] = sources.normalized(execution["source"])
+    settings.check(Config(**execution))
     return execution
 
 

@@ -7,12 +7,13 @@ between them, `configuration.py` the class `Config`, and `continuing.py` the val
 from pipeline.config.configuration import Config
 from pipeline.config.continuing import differences, keep_recorded, resolve
 from pipeline.config.fields import EXECUTION, KEPT, LENGTH, MATHEMATICS
-from pipeline.config.flags import ALIKE, OF_ONE_START, OPTIMIZERS, PRECISIONS, SCHEDULES
+from pipeline.config.flags import ALIKE, BALANCED, OF_ONE_START, OPTIMIZERS, PRECISIONS, SCHEDULES
 from pipeline.config.rules import LARGEST_FLOAT32, MOST_WHOLE
 from pipeline.config.values import format_value, parse_value
 
 __all__ = [
     "ALIKE",
+    "BALANCED",
     "EXECUTION",
     "KEPT",
     "LARGEST_FLOAT32",

@@ -7,7 +7,8 @@ from pipeline.text.flag_values import BETTER, MOST_TOWERS
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion", "muon")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
-SAMPLINGS = ("once", "balanced")
+BALANCED = "balanced"  # of --class_weights and --sampling
+SAMPLINGS = ("once", BALANCED)
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 # Fields that hold for one start only, and so are not recorded.

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from pipeline.augment import mixes
+from pipeline.config.flags import BALANCED
 from pipeline.config.parsed import PARSED, Parsed
 from pipeline.errors import UsageError
 from pipeline.metrics import names as metrics
@@ -94,7 +95,7 @@ def _companions_are_given(config: Parsed) -> None:
 
 
 def _classes_are_balanced_once(config: Parsed) -> None:
-    if config.class_weights == config.sampling == "balanced":
+    if config.class_weights == config.sampling == BALANCED:
         raise UsageError(
             "class_weights=balanced and sampling=balanced both make up for classes of different sizes, and together "
             "would make small classes weigh most; give one of them"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import augment, models, sources
-from pipeline.config import Config
+from pipeline.config import BALANCED, Config
 from pipeline.engine import class_weights, example_weights, optimizers, state
 from pipeline.engine.evaluation import Evaluator, Gather
 from pipeline.engine.hardware import conditions
@@ -48,18 +48,26 @@ class Assembly:
     def train(self) -> Source:
         """The training examples, whose pictures later epochs need not decode again. Raises BadDataError."""
         always_windows = augment.has_windows(self.config.augmentation) and not self.config.augment_steps
-        return self.splits.train if always_windows else self._decoded.of(self.splits.train)
+        return self.splits.train if always_windows else self.kept(self.splits.train)
 
     def evaluated(self, split: str) -> Source:
         """The examples of a split as an evaluation sees them. Raises BadDataError."""
-        source, share = getattr(self.splits, split), self.config.eval_crop
+        return self.as_evaluated(getattr(self.splits, split))
+
+    def as_evaluated(self, source: Source) -> Source:
+        """Examples as an evaluation sees them."""
+        share = self.config.eval_crop
         return source if share == 1 else Middle(source, share)
 
     def evaluated_often(self, split: str) -> Source:
-        """The same for several evaluations, of which the later ones need not decode its pictures again."""
+        """A split for several evaluations, of which the later ones need not decode its pictures again."""
         if split not in self._evaluated_often:
-            self._evaluated_often[split] = self._decoded.of(self.evaluated(split))
+            self._evaluated_often[split] = self.kept(self.evaluated(split))
         return self._evaluated_often[split]
+
+    def kept(self, source: Source) -> Source:
+        """The same examples, whose pictures stay decoded after they were read, if memory is left for all of them."""
+        return self._decoded.of(source)
 
     @property
     def spec(self) -> ExampleSpec:
@@ -70,7 +78,7 @@ class Assembly:
         if self._recorded_spec:
             return self._recorded_spec
         spec, weights = self.splits.spec, self._class_weights
-        if weights is None or self.config.class_weights == class_weights.BALANCED:
+        if weights is None or self.config.class_weights == BALANCED:
             return spec
         digest = fingerprints.digest(weights)
         return dataclasses.replace(spec, fingerprint=f"{spec.fingerprint}; train class weights={digest}")
@@ -93,7 +101,7 @@ class Assembly:
     def weighs(self) -> str:
         """Whose weights the training's loss has, for people; "" if it has none."""
         of_classes = "classes" if self.config.class_weights else ""
-        of_examples = "examples" if self.splits.train.weights is not None else ""
+        of_examples = "examples" if "train weights=" in self.spec.fingerprint else ""
         return " and ".join(filter(None, (of_classes, of_examples)))
 
     @cached_property
@@ -102,7 +110,7 @@ class Assembly:
         if not config.class_weights:
             return None
         train = self.splits.train
-        evenly = config.sampling == "balanced"
+        evenly = config.sampling == BALANCED
         return class_weights.of(config.class_weights, train.labels, train.class_names, evenly)
 
     @property

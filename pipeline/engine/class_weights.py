@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import LARGEST_FLOAT32
+from pipeline.config import BALANCED, LARGEST_FLOAT32
 from pipeline.errors import BadDataError
 from pipeline.sources.labels import NO_CLASS, Labels
 from pipeline.storage.files import expand
 from pipeline.storage.reading import read_small
-
-BALANCED = "balanced"
 
 
 def of(value: str, labels: Labels, class_names: tuple[str, ...], evenly: bool = False) -> npt.NDArray[np.float32]:

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import config as configuration
 from pipeline import errors
-from pipeline.errors import ExitCode, PreemptedError, StorageError, UsageError
+from pipeline.errors import ExitCode, PreemptedError, StorageError
 from pipeline.experiments.grid import Run
 from pipeline.monitoring.history import DIVERGED
 from pipeline.process.children import die_with
@@ -30,12 +29,8 @@ def check(runs: Sequence[Run]) -> None:
         settings.check(run.config)
         _check_place(Path(run.config.run_dir))
         record = RunRecord.read(Path(run.config.run_dir))
-        asked = record and configuration.keep_recorded(record.config, run.config)
-        if record and asked and (changed := configuration.differences(record.config, asked)):
-            raise UsageError(
-                f"{run.config.run_dir} was started with another configuration ({'; '.join(changed)}); "
-                "use its own values, or another directory"
-            )
+        if record:
+            settings.continued(run.config, record.config)
 
 
 def _check_place(directory: Path) -> None:

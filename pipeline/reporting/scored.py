@@ -40,6 +40,7 @@ class Scored:
     """The scores of a checkpoint on a split."""
 
     split: str
+    source: str  # of the split
     step: int
     scores: Scores
     class_names: tuple[str, ...]
@@ -105,14 +106,14 @@ def score(directory: RunDirectory, which: str, split: str, execution: Mapping[st
     saved = saved_run.SavedRun(directory)
     restored = saved.restore(which)
     assembly, towers = saved.assemble(restored, execution)
-    saved_run.check_examples(assembly.spec, assembly.splits.spec)
-    source = assembly.evaluated(split)
+    source = saved.examples(assembly, split)
     tally = assembly.evaluator(towers).tally(source)
     assert tally is not None  # no stop can be asked for here
     names = source.class_names
     with towers.on_host():
         pictures = _pictures(source, tally.mistakes[:MOST_PICTURES], tally.answers(names))
-    return Scored(split, restored.manifest.step, tally.scores, names, tally.confusion, pictures, tally.metrics)
+    about = split, assembly.config.source, restored.manifest.step
+    return Scored(*about, tally.scores, names, tally.confusion, pictures, tally.metrics)
 
 
 def _pictures(source: Source, mistakes: Sequence[Mistake], names: Sequence[str]) -> tuple[Picture, ...]:

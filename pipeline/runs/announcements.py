@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.engine import hardware
 from pipeline.monitoring import hparams
 from pipeline.monitoring.journal import markdown_table
-from pipeline.runs import membership
+from pipeline.runs import membership, settings
 from pipeline.runs.checkpoints import Restored
 from pipeline.runs.fine_tuning import Imported
 from pipeline.runs.run import Run
@@ -16,6 +17,7 @@ def announce(run: Run, restored: Restored | None, imported: Imported | None) -> 
     """Writes the first lines of this launch to the chief's journal."""
     _announce_start(run, restored)
     if restored:
+        _announce_moves(run, restored.manifest.config)
         _announce_reshard(run, restored.manifest.config["grad_shards"])
         _announce_hardware(run, restored.manifest.hardware)
     if imported:
@@ -42,6 +44,14 @@ def _announce_start(run: Run, restored: Restored | None) -> None:
     counts = {"workers": workers.count, "towers": towers.total_towers, "grad_shards": config.grad_shards}
     journal.event("start", step, devices=devices, **counts, **membership.as_event(workers))
     journal.progress(f"{config.model} on {config.source}: {where}, {config.grad_shards} shards, in {config.run_dir}")
+
+
+def _announce_moves(run: Run, before: Mapping[str, Any]) -> None:
+    """Tells of inputs that lie at another place than at the launch that saved the checkpoint."""
+    for name in settings.PLACES:
+        then, now = before.get(name, ""), getattr(run.config, name)
+        if then != now:
+            run.journal.progress(f"the same {name} at another place: {now or 'none'}, before {then or 'none'}")
 
 
 def _announce_reshard(run: Run, before: int) -> None:

@@ -26,8 +26,15 @@ def fitted(restored: Restored, initial: Values) -> Restored:
 def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
     """Raises BadDataError if the examples are not those that the checkpoint was trained on.
 
-    A manifest of before 0.2.0 has no fingerprint of the examples, so only their shape, classes and number are compared.
+    A manifest of before 0.2.0 has no fingerprint of the examples, so only their shape, classes and number are compared;
+    their source must be the same.
     """
+    source_then, source_now = (config.get("source") for config in (restored.manifest.config, about["config"]))
+    if source_then != source_now and not restored.manifest.examples.get("fingerprint"):
+        raise BadDataError(
+            f"ckpt-{restored.manifest.step} was written before 0.2.0 and does not say what its examples were, so "
+            f"source={source_now} may hold others; give --source={source_then}"
+        )
     for name, now in about["examples"].items():
         then = restored.manifest.examples.get(name, "")
         if then == now or (name == "fingerprint" and not then):

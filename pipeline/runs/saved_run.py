@@ -6,13 +6,14 @@ from typing import Any
 
 from pipeline.engine import devices, ema, state, topology
 from pipeline.engine.assembly import Assembly
-from pipeline.engine.towers import Towers
+from pipeline.engine.towers import Towers, on_host
 from pipeline.errors import BadDataError, UsageError
 from pipeline.process import standard_error
 from pipeline.runs import resume
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.sources.base import ExampleSpec
+from pipeline.sources import evaluated
+from pipeline.sources.base import ExampleSpec, Source
 
 
 class SavedRun:
@@ -73,7 +74,7 @@ class SavedRun:
     def assemble(self, restored: Restored, execution: Mapping[str, Any]) -> tuple[Assembly, Towers]:
         """The parts that a checkpoint belongs to, and towers that hold its state.
 
-        execution: fields of the configuration that replace the recorded ones, such as the devices.
+        execution: fields of the configuration that replace the recorded ones, as the devices, or the source.
         """
         config = dataclasses.replace(self.config, **execution)
         self.directory.check_code(config.model)
@@ -81,15 +82,29 @@ class SavedRun:
         shape, names = tuple(spec["image_shape"]), tuple(spec["class_names"])
         towers = topology.from_config(config, devices.num_gpus())
         devices.start(towers, config)
-        assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"]))
+        assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"], spec.get("fingerprint", "")))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
 
+    def examples(self, assembly: Assembly, split: str) -> Source:
+        """The examples of a split as an evaluation of these parts sees them.
 
-def check_examples(trained: ExampleSpec, found: ExampleSpec) -> None:
-    """Raises BadDataError unless the examples have the classes and the shape that the model was trained on."""
+        Where the source is another than the run's, a line on stderr says what it is.
+        Raises BadDataError unless they have the classes and the shape that the model was trained on.
+        """
+        config, trained = assembly.config, assembly.spec
+        if config.source == self.config.source:
+            source = assembly.evaluated(split)
+            _check_fit(trained, source, "the examples changed since the training", "bring the old ones back")
+            return source
+        with on_host(assembly.topology):
+            source, what = evaluated.opened(config, self.config, trained, split)
+        _check_fit(trained, source, f"the model does not fit {config.source}", "give data like those of the training")
+        standard_error.tell(what)
+        return assembly.as_evaluated(source)
+
+
+def _check_fit(trained: ExampleSpec, source: Source, fault: str, remedy: str) -> None:
     for name in ("class_names", "image_shape"):
-        then, now = getattr(trained, name), getattr(found, name)
+        then, now = getattr(trained, name), getattr(source, name)
         if then != now:
-            raise BadDataError(
-                f"the examples changed since the training: {name} was {then} and is {now}; bring the old ones back"
-            )
+            raise BadDataError(f"{fault}: {name} was {then} and is {now}; {remedy}")

@@ -2,16 +2,19 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline import config as configuration
 from pipeline import models, sources, tracking  # their registries of names: no TensorFlow is imported here
-from pipeline.config import Config
+from pipeline.config import BALANCED, Config
 from pipeline.engine.topology import Topology
 from pipeline.errors import StorageError, UsageError
 from pipeline.models.names import KERAS
 from pipeline.process import messages
 from pipeline.storage import stores
 from pipeline.storage.files import expand
+
+PLACES = ("source", "class_names", "class_weights", "init_from")  # fields that say where an input lies
 
 
 def check(config: Config) -> None:
@@ -98,12 +101,14 @@ def shards(asked: Config, recorded: Config | None, topology: Topology) -> int:
 def _with_choices(asked: Config, recorded: Config | None, topology: Topology) -> Config:
     """A job that shrinks and grows gets the shards of the whole job, whoever is there at its first start."""
     towers = topology.num_towers * max(topology.workers.count, len(topology.workers.candidates))
-    return configuration.resolve(asked if recorded is None else _continued(asked, recorded), towers)
+    return configuration.resolve(asked if recorded is None else continued(asked, recorded), towers)
 
 
-def _continued(asked: Config, recorded: Config) -> Config:
+def continued(asked: Config, recorded: Config) -> Config:
+    """The configuration that continues a recorded one. Raises UsageError if the numbers of the run would change."""
     if asked.reshard:  # take the asked number of shards; 0 is then resolved anew, to one per tower
         recorded = dataclasses.replace(recorded, grad_shards=asked.grad_shards)
+    recorded = dataclasses.replace(recorded, **_moved(asked, recorded))
     settled = configuration.keep_recorded(recorded, asked)
     if changed := configuration.differences(recorded, settled):
         raise UsageError(
@@ -111,3 +116,19 @@ def _continued(asked: Config, recorded: Config) -> Config:
             "use its own values, or another --run_dir"
         )
     return settled
+
+
+def _moved(asked: Config, recorded: Config) -> dict[str, Any]:
+    """The asked PLACES that may hold what the recorded ones did, as in the scratch directory of another job.
+
+    Whether they do, a resume finds out: it compares examples, names of classes and weights with those of the
+    checkpoint, which holds the parameters of --init_from itself.
+    """
+    weights = asked.class_weights, recorded.class_weights
+    may_move = {
+        "source": sources.may_be_same(asked.source, recorded.source),
+        "class_names": True,
+        "class_weights": not {"", BALANCED} & set(weights),
+        "init_from": bool(asked.init_from and recorded.init_from),
+    }
+    return {name: getattr(asked, name) for name in PLACES if may_move[name]}

@@ -5,6 +5,7 @@ It only reads the run's files. It writes its own metrics.jsonl and tensorboard/ 
 
 import collections
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from pipeline.process.preemption import Preemption
 from pipeline.runs import resume
 from pipeline.runs.checkpoints import Checkpoints, Restored
 from pipeline.runs.run_directory import RunDirectory
-from pipeline.runs.saved_run import SavedRun, check_examples
+from pipeline.runs.saved_run import SavedRun
 
 POLL_S = 1.0
 ATTEMPTS = 3  # a checkpoint that is being replaced or deleted looks damaged for a moment
@@ -34,7 +35,7 @@ def watch(
 
     Waits for the run to start, too. Each checkpoint is scored once, also where the watch itself was started again.
     execution: as for SavedRun.assemble. timeout_s: the longest wait for a checkpoint; 0 for ever.
-    parameters: as for SavedRun; where they are given, the scores lie in R/watch/SPLIT-PARAMETERS.
+    parameters: as for SavedRun. The scores lie in R/watch/SPLIT, or SPLIT-PARAMETERS-SOURCE where these are given.
     Raises PreemptedError when a stop is asked for, StorageError if another process watches this split.
     """
     patience = _Patience(timeout_s, stop)
@@ -42,7 +43,8 @@ def watch(
         if not patience.wait():
             print(f"no run in {run.path} after {timeout_s} s")
             return
-    own = RunDirectory(run.path / "watch" / (f"{split}-{parameters}" if parameters else split))
+    names = split, parameters or "", re.sub(r"[^\w.]+", "_", execution.get("source", ""))
+    own = RunDirectory(run.path / "watch" / "-".join(filter(None, names)))
     with own.own():
         history = own.history()
         done = {event["step"] for event in history.events if event["event"] == split}
@@ -104,8 +106,8 @@ class _Scorer:
 
     def _make_evaluator(self, restored: Restored) -> Evaluator:
         assembly, self._towers = self._saved.assemble(restored, self._execution)
-        check_examples(assembly.spec, assembly.splits.spec)
-        self._initial, self._source = assembly.initial(), assembly.evaluated_often(self._split)
+        self._initial = assembly.initial()
+        self._source = assembly.kept(self._saved.examples(assembly, self._split))
         return assembly.evaluator(self._towers)
 
 

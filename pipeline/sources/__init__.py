@@ -1,6 +1,7 @@
 """Sources of examples, by the name that --source gives: KIND or KIND:ARGUMENT.
 
-To add one, write a module with `open_splits(argument, config) -> Splits` and give it a line in KINDS.
+To add one, write a module with `own_splits(argument, config) -> dict[str, Source]`, the splits that the data have, and
+give it a line in KINDS.
 """
 
 from __future__ import annotations  # base imports TensorFlow, so its names are for the type checker alone
@@ -8,6 +9,7 @@ from __future__ import annotations  # base imports TensorFlow, so its names are 
 import importlib
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import BadDataError, UsageError
@@ -16,7 +18,8 @@ from pipeline.text.spelling import nearest
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.sources.base import Splits
+    from pipeline.sources.base import Source, Splits
+    from pipeline.sources.classes import Names
     from pipeline.text.flag_values import ImageSize
 
 
@@ -46,6 +49,7 @@ KINDS = {
     "fake": Kind("fake", "[NUMBER]", "60000"),
 }
 OF_PICTURES = ("folder", "csv", "tfrecord", "tar")  # kinds of picture files, alone or packed, whose names order them
+_ANYWHERE = (OF_PICTURES, ("idx",))  # groups of kinds in which the same examples have the same fingerprint
 _FLAGS_OF = {
     "record_image_key": ("tfrecord", "tfds"),
     "record_label_key": ("tfrecord", "tfds"),
@@ -101,31 +105,57 @@ def normalized(spec: str) -> str:
     return f"{name}{colon}{plain or '.'}"
 
 
+def may_be_same(spec: str, other: str) -> bool:
+    """Whether the files of one spec may be those of another: then only their fingerprints tell."""
+    kinds = {spec.partition(":")[0], other.partition(":")[0]}
+    return any(kinds <= set(group) for group in _ANYWHERE)
+
+
 def open_splits(config: Config, examine: bool = True) -> Splits:
     """The three splits of `config.source`, none of them empty, all with the same classes and image shape.
 
     examine: whether pictures are looked at, as far as a start of a training does.
     Raises UsageError or BadDataError, each naming what is wrong with the flags or the data.
     """
+    return completed(config, own_splits(config, examine=examine))
+
+
+def own_splits(config: Config, named: Names | None = None, examine: bool = True) -> dict[str, Source]:
+    """The splits that the data of `config.source` have, train first. Raises UsageError or BadDataError.
+
+    named: of pictures, the settled names of their classes (None: those of --class_names). examine: as above.
+    """
+    from pipeline.sources import classes
+
     check(config.source)
     name, _, argument = config.source.partition(":")
-    for flag, kinds in _FLAGS_OF.items():
-        if getattr(config, flag) and name not in kinds:
-            raise UsageError(f"--{flag} is of --source={', '.join(kinds)}, and not of {name}; leave it out")
+    for flag in foreign(config):
+        raise UsageError(f"--{flag} is of --source={', '.join(_FLAGS_OF[flag])}, and not of {name}; leave it out")
     module = importlib.import_module(f"pipeline.sources.{KINDS[name].module}")
-    how = {} if examine or name not in OF_PICTURES else {"examine": False}
-    splits = module.open_splits(argument or KINDS[name].default, config, **how)
+    how = {"named": named or classes.given(config), "examine": examine} if name in OF_PICTURES else {}
+    return module.own_splits(argument or KINDS[name].default, config, **how)
+
+
+def foreign(config: Config) -> list[str]:
+    """The flags that are given, and are of other kinds of source alone."""
+    kind = config.source.partition(":")[0]
+    return [flag for flag, kinds in _FLAGS_OF.items() if getattr(config, flag) and kind not in kinds]
+
+
+def completed(config: Config, own: Mapping[str, Source]) -> Splits:
+    """The three splits of a training, of those that its data have: see `open_splits`."""
+    from pipeline.sources.base import Splits, complete
+
+    splits = complete(config.source, own, config.validation_fraction)
     check_agreement(config.source, splits)
-    return _of_size(config.size, splits)
+    return Splits(**{name: of_size(config.size, split) for name, split in vars(splits).items()})
 
 
-def _of_size(size: ImageSize, splits: Splits) -> Splits:
-    """The splits, resized to images of that size; as they are for (0, 0), or if they have it."""
-    from pipeline.sources.base import Resized, Splits
+def of_size(size: ImageSize, source: Source) -> Source:
+    """The source, resized to images of that size; as it is for (0, 0), or if it has it."""
+    from pipeline.sources.base import Resized
 
-    if splits.train.image_shape[:2] == size or not size.height:
-        return splits
-    return Splits(**{name: Resized(split, *size) for name, split in vars(splits).items()})
+    return source if source.image_shape[:2] == size or not size.height else Resized(source, *size)
 
 
 def check_agreement(spec: str, splits: Splits) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 from absl import logging
 
-from pipeline.errors import UsageError
+from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.labels import Labels, Weights, of_example
@@ -213,9 +213,13 @@ def complete(name: str, found: Mapping[str, Source], validation_fraction: float)
     """All three splits, of those that a data set has: train, and maybe validation and test.
 
     Without a test split its validation split, if it has one, is the test split, which is told. Splits that are
-    missing then are carved off the training examples. name: of the data set, for the line that tells it.
+    missing then are carved off the training examples. name: of the data set, for messages.
+    Raises BadDataError without train, and UsageError where a split would be empty.
     """
     splits = dict(found)
+    if "train" not in splits:
+        there = " and ".join(found) or "none"
+        raise BadDataError(f"{name} has no train split with labels, but {there}; use other data")
     if "test" not in splits and "validation" in splits:
         logging.warning("%s has no test split with labels: its validation split is used for testing", name)
         splits["test"] = splits.pop("validation")

@@ -15,6 +15,14 @@ from pipeline.storage.reading import read_small
 Numbers = dict[str, npt.NDArray[np.int32]]  # split -> the class of each of its labels
 
 
+class Names(NamedTuple):
+    """The names of all classes in order, where they are settled before the data are read."""
+
+    lines: tuple[str, ...] = ()  # none: the data have names of their own
+    origin: str = ""  # who gives the names, as it is told to the user
+    of_model: bool = False  # whether they are a trained model's: the data may lack some of its classes
+
+
 class Labels(NamedTuple):
     """The labels in one file, in its order."""
 
@@ -52,24 +60,29 @@ def parsed_several(value: object) -> tuple[int | str, ...] | None:
     return usable if len(usable) == len(labels) == len(set(usable)) else None
 
 
-def resolve(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -> tuple[tuple[str, ...], Numbers]:
+def resolve(name: str, found: Mapping[str, Sequence[Labels]], named: Names) -> tuple[tuple[str, ...], Numbers]:
     """The names of the classes, and the class of each label, by split and in the order of its files.
 
-    name: of the data, for messages. Raises BadDataError for a label that is no class.
+    name: of the data, for messages. found: train first. Raises BadDataError for a label that is no class.
     """
     if any(part.textual for parts in found.values() for part in parts):
-        return _by_text(name, found, config)
+        return _by_text(name, found, named)
     labels = {split: np.concatenate([part.values for part in parts]) for split, parts in found.items()}
-    names = given(config)
-    least, most = (int(labels["train"].min()), int(labels["train"].max())) if len(labels["train"]) else (0, 0)
+    names, of_first = named.lines, next(iter(labels.values()))
+    least, most = (int(of_first.min()), int(of_first.max())) if len(of_first) else (0, 0)
     first = 1 if (most == len(names) if names else least == 1) else 0
     count = len(names) or most - first + 1
+    if named.of_model and least > 0 and most < count:
+        raise BadDataError(
+            f"{name} has the labels {least} to {most}, which may be numbered from 0 or from 1: {named.origin} has "
+            f"{count} classes; give data with its first class or its last, or with texts as labels"
+        )
     for split, values in labels.items():
         strange = values[(values < first) | (values >= first + count)]
         if len(strange):
             raise BadDataError(
                 f"{name}: {split} has the label {strange[0]}, which is no class; {count} classes are numbered from "
-                f"{first}, as {'--class_names' if names else 'the training examples'} say: correct the data or that"
+                f"{first}, as {named.origin or 'the training examples'} say: correct the data or that"
             )
     if count < 2:
         raise BadDataError(f"{name} has {count} class; at least 2 are needed")
@@ -81,7 +94,7 @@ def resolve(name: str, found: Mapping[str, Sequence[Labels]], config: Config) ->
 def _own_names(found: Mapping[str, Sequence[Labels]], first: int, count: int) -> tuple[str, ...]:
     """The texts of the labels, made different where two labels have one; numbers where a label has none."""
     texts: dict[int, str] = {}
-    for part in found["train"]:
+    for part in next(iter(found.values())):
         texts = {**part.texts, **texts}
     if set(range(first, first + count)) - set(texts):
         return tuple(str(number) for number in range(count))
@@ -89,13 +102,12 @@ def _own_names(found: Mapping[str, Sequence[Labels]], first: int, count: int) ->
     return tuple(f"{text} ({number})" if named.count(text) > 1 else text for number, text in enumerate(named))
 
 
-def _by_text(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -> tuple[tuple[str, ...], Numbers]:
-    """Classes that are told apart by their texts: numbered in their order, or in that of --class_names."""
+def _by_text(name: str, found: Mapping[str, Sequence[Labels]], named: Names) -> tuple[tuple[str, ...], Numbers]:
+    """Classes that are told apart by their texts: numbered in their order, or in that of the given names."""
     if not all(part.textual for parts in found.values() for part in parts if len(part.values)):
         raise BadDataError(f"{name}: some files have numbers as labels and others words; give all the same")
-    words = sorted({text for part in found["train"] for text in part.texts.values()})
-    names = given(config)
-    class_names = names or tuple(words)
+    words = sorted({text for part in next(iter(found.values())) for text in part.texts.values()})
+    class_names = named.lines or tuple(words)
     if len(class_names) < 2:
         raise BadDataError(f"{name} has {len(class_names)} class; at least 2 are needed")
     numbers = {text: number for number, text in enumerate(class_names)}
@@ -103,7 +115,7 @@ def _by_text(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -
     for split, parts in found.items():
         for part in parts:
             if strange := sorted(set(part.texts.values()) - set(numbers)):
-                known = f"--class_names={config.class_names}" if names else "the training examples"
+                known = named.origin or "the training examples"
                 raise BadDataError(f"{part.place}: {strange[0]} is no class of {known}; correct it or them")
         labels[split] = np.concatenate(
             [np.array([numbers[part.texts[i]] for i in part.values.tolist()], np.int32) for part in parts]
@@ -111,10 +123,10 @@ def _by_text(name: str, found: Mapping[str, Sequence[Labels]], config: Config) -
     return class_names, labels
 
 
-def given(config: Config) -> tuple[str, ...]:
+def given(config: Config) -> Names:
     """The lines of --class_names; none where it is not given. Raises BadDataError."""
     if not config.class_names:
-        return ()
+        return Names()
     path = expand(config.class_names, "class_names")
     try:
         lines = read_small(Path(path)).decode().splitlines()
@@ -126,4 +138,4 @@ def given(config: Config) -> tuple[str, ...]:
         raise BadDataError(
             f"class_names={path} has lines that are empty, equal or not printable; write one class a line"
         )
-    return tuple(lines)
+    return Names(tuple(lines), f"--class_names={config.class_names}")

@@ -11,7 +11,7 @@ from absl import logging
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.sources import digit_drawing
-from pipeline.sources.base import Splits, carve
+from pipeline.sources.base import Source
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
 
@@ -20,7 +20,7 @@ TEST_START = 10**12  # the test examples' first index: the same ones for every n
 _CHUNK = 500  # examples drawn at once; larger ones leave the processor's caches
 
 
-def open_splits(argument: str, config: Config) -> Splits:
+def own_splits(argument: str, config: Config) -> dict[str, Source]:
     """`argument` examples to train on and validate with, and a sixth as many to test on."""
     indices = {
         "train": np.arange(int(argument)),
@@ -28,9 +28,7 @@ def open_splits(argument: str, config: Config) -> Splits:
     }
     cache = _cache_path(config, argument)
     images = _cached(cache, indices) if cache else _drawn(indices)
-    splits = {name: _in_memory(images[name], indices[name], name) for name in indices}
-    train, validation = carve(splits["train"], config.validation_fraction)
-    return Splits(train, validation, splits["test"])
+    return {name: _in_memory(images[name], indices[name], name) for name in indices}
 
 
 def _in_memory(images: np.ndarray, indices: np.ndarray, name: str) -> InMemory:

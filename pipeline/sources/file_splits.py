@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from absl import logging
 
-from pipeline.config import Config
 from pipeline.process import standard_error
 from pipeline.sources import files, images, listing, samples
 from pipeline.sources.picture_files import Example, PictureFiles
+from pipeline.text.flag_values import ImageSize
 
 CHECKED_FILES = 50_000  # whose ends are looked at before training starts, of each split
 SAMPLED_FILES = 50  # of the training split, whose sizes and colours decide for all
 
 
 def opened(
-    listed: Mapping[str, Sequence[Example]], class_names: tuple[str, ...], config: Config, examine: bool
+    listed: Mapping[str, Sequence[Example]], class_names: tuple[str, ...], size: ImageSize, examine: bool
 ) -> list[PictureFiles]:
     """The splits of these examples, all with the image shape that the first one, which is train, decides.
 
@@ -28,7 +28,7 @@ def opened(
     pairs = list(zip(itertools.chain(*listed.values()), itertools.chain(*looks), strict=True))
     if examine:
         _check(pairs)
-    image_shape = _image_shape(next(iter(listed.values())), looks[0], config, examine)
+    image_shape = _image_shape(next(iter(listed.values())), looks[0], size, examine)
     splits = [
         PictureFiles(examples, [look.size for look in seen], class_names, image_shape)
         for examples, seen in zip(listed.values(), looks, strict=True)
@@ -58,7 +58,7 @@ def _tell_other_kinds(pairs: Sequence[tuple[Example, files.Look]]) -> None:
 
 
 def _image_shape(
-    examples: Sequence[Example], looks: Sequence[files.Look], config: Config, examine: bool
+    examples: Sequence[Example], looks: Sequence[files.Look], size: ImageSize, examine: bool
 ) -> images.ImageShape:
     """The shape of all images, as `files.common_shape` finds it from the first that can be used."""
     pairs = zip(examples, looks, strict=True)
@@ -67,4 +67,4 @@ def _image_shape(
     with standard_error.kept(), ThreadPoolExecutor(16) as threads:
         shapes = [threads.submit(files.shape, path) for path in paths]
         found = files.shapes_of(paths, lambda number: shapes[number].result(), examine)
-    return files.common_shape(found, config.size)
+    return files.common_shape(found, size)

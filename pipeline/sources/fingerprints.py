@@ -45,6 +45,11 @@ def differences(then: str, now: str) -> str:
     return "; ".join(f"{kind} in {', '.join(splits)}" for kind, splits in changed.items())
 
 
+def is_part(now: str, whole: str) -> bool:
+    """Whether a text has nothing but what another has, which may know of more: weights of classes are no source's."""
+    return _parsed(now).items() <= _parsed(whole).items()
+
+
 def _parsed(line: str) -> dict[tuple[str, str], str]:
     """'train file names=ab; ...' -> {("train", "file names"): "ab", ...}; what cannot be read is one entry."""
     parsed = {}

@@ -12,24 +12,26 @@ from absl import logging
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources import classes, file_splits, listing, order
-from pipeline.sources.base import Splits, complete
+from pipeline.sources import file_splits, listing, order
+from pipeline.sources.base import Source
+from pipeline.sources.classes import Names
 from pipeline.sources.picture_files import Example, PictureFiles
 from pipeline.storage.files import expand
+from pipeline.text.flag_values import ImageSize
 from pipeline.text.spelling import did_you_mean
 
 SPLITS = {"train": ("train",), "test": ("test",), "validation": ("validation", "val", "valid")}  # their directories
 _MEANT = {"validation": ("dev", "eval"), "test": ("testing",), "train": ("training",)}
 
 
-def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
-    """The splits that lie in the directory `argument`, those it lacks made of others by `complete`."""
+def own_splits(argument: str, config: Config, named: Names, examine: bool) -> dict[str, Source]:
+    """The splits that lie in the directory `argument`; train alone where classes do."""
     root = expand(argument, "source=folder")
     listing.require_directory(root, "give one that holds a sub-directory for each class")
     there = _directories(root)
     if "train" not in there:
-        [split] = _open([root], config, examine)
-        return complete(root, {"train": split}, config.validation_fraction)
+        [split] = _open([root], config.size, named, examine)
+        return {"train": split}
     if len(there) == 1:
         raise BadDataError(
             f"{root} has train but no test and no val; add {os.path.join(root, 'test')}, or give {there['train']} to "
@@ -40,8 +42,7 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
     _name_others(root)
     if "test" in there and "validation" in there and os.path.basename(there["validation"]) != "validation":
         logging.warning("%s is used for validation, and test for testing", listing.printable(there["validation"]))
-    opened = _open(list(there.values()), config, examine)
-    return complete(listing.printable(root), dict(zip(there, opened, strict=True)), config.validation_fraction)
+    return dict(zip(there, _open(list(there.values()), config.size, named, examine), strict=True))
 
 
 def _directories(root: str) -> dict[str, str]:
@@ -65,21 +66,19 @@ def _name_others(root: str) -> None:
         logging.warning("%s is not read; %s", listing.printable(os.path.join(root, name)), remedy)
 
 
-def _open(directories: Sequence[str], config: Config, examine: bool) -> list[PictureFiles]:
+def _open(directories: Sequence[str], size: ImageSize, named: Names, examine: bool) -> list[PictureFiles]:
     """The splits in these directories, all with the image shape of the first, which is train.
 
-    Classes are those of --class_names, else those of the first.
+    Where no names are settled, classes are those of the first.
     """
-    class_names = classes.given(config)
-    named_by = f"--class_names={config.class_names}" if class_names else ""
-    listed = {}
+    class_names, listed = named.lines, {}
     for directory in directories:
         found = listing.class_directories(directory)
         _check_level(directory, found)
         class_names = class_names or tuple(found)
-        _check_classes(directory, found, class_names, named_by)
+        _check_classes(directory, found, class_names, named.origin)
         listed[directory] = _examples(directory, found, class_names)
-    return file_splits.opened(listed, class_names, config, examine)
+    return file_splits.opened(listed, class_names, size, examine)
 
 
 def _check_level(directory: str, found: Sequence[str]) -> None:
@@ -94,7 +93,7 @@ def _check_level(directory: str, found: Sequence[str]) -> None:
 def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[str], named_by: str) -> None:
     """Raises BadDataError for a class that has no training images or no name, or too few classes.
 
-    named_by: the flag whose file names the classes; "" where the training images do.
+    named_by: who names the classes; "" where the training images do.
     """
     if strange := sorted(set(found) - set(class_names)):
         reason, remedy = "a class without training images", "rename or remove it, or add images to train on"

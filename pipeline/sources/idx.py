@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.config import Config
 from pipeline.errors import BadDataError
-from pipeline.sources.base import Splits, carve
+from pipeline.sources.base import Source
 from pipeline.sources.listing import require_directory
 from pipeline.sources.memory import InMemory
 from pipeline.storage.files import expand
@@ -24,12 +24,11 @@ _UNSIGNED_BYTE = 8
 _GZIP = b"\x1f\x8b"  # what every gzip file begins with
 
 
-def open_splits(argument: str, config: Config) -> Splits:
-    """Train and validation from the train files of the directory `argument`, test from its t10k files."""
+def own_splits(argument: str, config: Config) -> dict[str, Source]:
+    """Train from the train files of the directory `argument`, test from its t10k files."""
     directory = Path(expand(argument, "source=idx"))
     require_directory(str(directory), "give the one with the idx files, as idx:DIR")
-    train, validation = carve(_open(directory, "train"), config.validation_fraction)
-    return Splits(train, validation, _open(directory, "t10k"))
+    return {"train": _open(directory, "train"), "test": _open(directory, "t10k")}
 
 
 def _open(directory: Path, prefix: str) -> InMemory:

@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.process import standard_error
 from pipeline.sources import checksums, classes, decoding, files, fingerprints, images, order
-from pipeline.sources.base import Original, Splits, complete
+from pipeline.sources.base import Original, Source
 from pipeline.sources.labels import Labels, Lookup, by_example, joined_names, of_example
 from pipeline.sources.listing import printable
 from pipeline.sources.shard_files import ShardFiles
@@ -112,26 +111,33 @@ def _margins(shards: Sequence[Shard], places: Sequence[int]) -> checksums.Margin
     return checksums.Margins(np.concatenate(before)[places], np.concatenate(behind)[places]) if before else None
 
 
-def splits(name: str, files: ShardFiles, found: Mapping[str, Sequence[Shard]], config: Config, examine: bool) -> Splits:
-    """The splits that lie in these shards of the files, those they lack made of others by `complete`.
+def splits(
+    name: str,
+    files: ShardFiles,
+    found: Mapping[str, Sequence[Shard]],
+    size: ImageSize,
+    named: classes.Names,
+    examine: bool,
+) -> dict[str, Source]:
+    """The splits that lie in these shards of the files, all with the image shape of the first, which is train's.
 
     Raises BadDataError for a label that is no class and, with `examine`, for pictures among the first that cannot be
     decoded.
     """
     labels = {split: [_labels(shard) for shard in shards] for split, shards in found.items()}
-    class_names, numbers = classes.resolve(name, labels, config)
+    class_names, numbers = classes.resolve(name, labels, named)
     opened = {
         split: PackedFiles(files, shards, _by_picture(numbers[split], shards), class_names, f"{name} {split}")
         for split, shards in found.items()
     }
     if empty := [split for split, source in opened.items() if not len(source)]:
         raise BadDataError(f"{name}: its {empty[0]} files hold no pictures; give others")
-    shape = _image_shape(opened["train"], config.size, examine)
+    shape = _image_shape(next(iter(opened.values())), size, examine)
     for source in opened.values():
         source.image_shape = shape
     if examine:
         _check(list(opened.values()))
-    return complete(name, opened, config.validation_fraction)
+    return dict(opened)
 
 
 def _labels(shard: Shard) -> classes.Labels:

@@ -59,10 +59,10 @@ class Shard(NamedTuple):
 
 
 def find(files: ShardFiles, kind: str, pattern: str) -> dict[str, list[str]]:
-    """The paths that the glob matches, sorted, by split: train, and maybe validation and test.
+    """The paths that the glob matches, sorted, by split, train first.
 
     A split is a word of the file's name, else of its directory's: train, test, validation, valid or val. Where no path
-    has one, all are train. Raises BadDataError where none matches, some have no split, or none is for training.
+    has one, all are train. Raises BadDataError where none matches, and where only some have a split.
     """
     paths, hint = files.find(kind, pattern)
     if not paths:
@@ -77,8 +77,6 @@ def find(files: ShardFiles, kind: str, pattern: str) -> dict[str, list[str]]:
             f"source={kind}:{pattern}: {some(list(map(printable, splits[''])))} have no train, val or test in their "
             "names, others do; rename them, or give another glob"
         )
-    if "train" not in splits:
-        raise BadDataError(f"source={kind}:{pattern} matches no file with train in its name; give a glob that does")
     return {split: splits[split] for split in ("train", "test", "validation") if split in splits}
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import classes, file_splits, order, table_rows
-from pipeline.sources.base import Splits, complete
+from pipeline.sources.base import Source
 from pipeline.sources.labels import Labels, by_example, joined_names, of_example
 from pipeline.sources.listing import UNREADABLE, printable
 from pipeline.sources.picture_files import Example
@@ -22,8 +22,8 @@ from pipeline.sources.table_rows import Row
 from pipeline.storage.files import expand
 
 
-def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
-    """The splits that the table `argument` has, those it lacks made of others by `complete`."""
+def own_splits(argument: str, config: Config, named: classes.Names, examine: bool) -> dict[str, Source]:
+    """The splits that the table `argument` has."""
     path = expand(argument, "source=csv")
     if not path.lower().endswith(table_rows.SUFFIXES):
         raise UsageError(f"source=csv:{argument} ends with none of {', '.join(table_rows.SUFFIXES)}; rename it")
@@ -33,18 +33,18 @@ def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
         split: [classes.numbered([label for row in some for label in row.labels], place)]
         for split, some in rows.items()
     }
-    class_names, numbers = classes.resolve(place, labels, config)
+    class_names, numbers = classes.resolve(place, labels, named)
     listed = {
         split: _examples(path, some, _by_row(numbers[split], some, config.multi_label), class_names)
         for split, some in rows.items()
     }
     called = {f"{place} ({split})": examples for split, examples in listed.items()}
-    splits = file_splits.opened(called, class_names, config, examine)
-    return complete(place, dict(zip(listed, splits, strict=True)), config.validation_fraction)
+    splits = file_splits.opened(called, class_names, config.size, examine)
+    return dict(zip(listed, splits, strict=True))
 
 
 def _by_split(path: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each split: train, and maybe test and validation. Raises BadDataError."""
+    """The rows of each split that the table has, train first. Raises BadDataError."""
     place = printable(path)
     if not rows:
         raise BadDataError(f"{place} has no rows; give each picture one")
@@ -61,8 +61,6 @@ def _by_split(path: str, rows: Sequence[Row]) -> dict[str, list[Row]]:
         return {"train": list(rows)}
     if "" in found:
         raise BadDataError(f"{place}: line {found[''][0].line} has no split, other lines do; give train, val or test")
-    if "train" not in found:
-        raise BadDataError(f"{place} has no row of the split train; add pictures to train on")
     return {split: found[split] for split in ("train", "test", "validation") if split in found}
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.sources import classes, packed_files, shard_files, shards
-from pipeline.sources.base import Splits
+from pipeline.sources.base import Source
 from pipeline.sources.listing import SUFFIXES, printable
 from pipeline.sources.shards import Index
 from pipeline.storage import reading
@@ -23,16 +23,16 @@ from pipeline.storage import reading
 _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 
 
-def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
-    """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+def own_splits(argument: str, config: Config, named: classes.Names, examine: bool) -> dict[str, Source]:
+    """The splits in the files that the glob `argument` matches."""
     files = shard_files.of(argument, config)
     form = "tar of several labels" if config.multi_label else "tar"
     make = partial(index_of, multi_label=config.multi_label)
-    found = {
+    indexed = {
         split: shards.indexed(files, paths, make, form, config)
         for split, paths in shards.find(files, "tar", argument).items()
     }
-    return packed_files.splits(f"tar:{argument}", files, found, config, examine)
+    return packed_files.splits(f"tar:{argument}", files, indexed, config.size, named, examine)
 
 
 def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:

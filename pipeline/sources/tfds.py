@@ -18,7 +18,7 @@ import tensorflow as tf
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import fingerprints, images
-from pipeline.sources.base import Original, Source, Splits, complete
+from pipeline.sources.base import Original, Source
 from pipeline.sources.decoding import find_broken
 from pipeline.sources.fingerprints import Fingerprint
 from pipeline.sources.labels import NO_CLASS, Labels, by_example, of_example, several_hot
@@ -111,20 +111,14 @@ class Records:
         return f"{self.name}: record {index}"
 
 
-def open_splits(argument: str, config: Config) -> Splits:
-    """The data set's own splits; those it lacks, or has without labels, are carved off its training examples.
-
-    Where it has no test split its validation split, if it has one, is the test split.
-    """
+def own_splits(argument: str, config: Config) -> dict[str, Source]:
+    """The data set's own splits that have labels."""
     name = f"tfds:{argument}"
     # The features are checked before anything is downloaded.
     features = _features(name, _builder(name, argument, config).info, config)
     builder = _prepared(name, argument, config)
-    found = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
-    splits = {split: source for split, source in found.items() if source is not None}
-    if "train" not in splits:
-        raise BadDataError(f"{name} has no train split with labels, but {', '.join(builder.info.splits)}; use another")
-    return complete(name, splits, config.validation_fraction)
+    opened = {split: _open(name, builder, split, features) for split in SPLITS if split in builder.info.splits}
+    return {split: source for split, source in opened.items() if source is not None}
 
 
 def _builder(name: str, argument: str, config: Config) -> Any:

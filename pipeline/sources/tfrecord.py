@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 from pipeline.config import Config
 from pipeline.errors import BadDataError
 from pipeline.sources import checksums, packed_files, shard_files, shards
-from pipeline.sources.base import Splits
+from pipeline.sources.base import Source
+from pipeline.sources.classes import Names
 from pipeline.sources.listing import printable
 from pipeline.sources.shards import Index
 from pipeline.storage import reading
@@ -35,19 +36,19 @@ class Keys(NamedTuple):
     label: tuple[str, ...]
 
 
-def open_splits(argument: str, config: Config, examine: bool = True) -> Splits:
-    """The splits in the files that the glob `argument` matches, those they lack made of others by `base.complete`."""
+def own_splits(argument: str, config: Config, named: Names, examine: bool) -> dict[str, Source]:
+    """The splits in the files that the glob `argument` matches."""
     keys = Keys(
         (config.record_image_key,) if config.record_image_key else IMAGE_KEYS,
         (config.record_label_key,) if config.record_label_key else LABEL_KEYS,
     )
     files = shard_files.of(argument, config)
     form = f"tfrecord {keys}{' of several labels' if config.multi_label else ''}"
-    found = {
+    indexed = {
         split: shards.indexed(files, paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
         for split, paths in shards.find(files, "tfrecord", argument).items()
     }
-    return packed_files.splits(f"tfrecord:{argument}", files, found, config, examine)
+    return packed_files.splits(f"tfrecord:{argument}", files, indexed, config.size, named, examine)
 
 
 def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) -> Index:

@@ -65,6 +65,7 @@ def view(directory, events, number: int = 0, scored: Scored | None = None, left_
 
 SCORED = Scored(
     "test",
+    "digits",
     20,
     Scores(0.25, 0.875, 8),
     ("cat", HOSTILE),
@@ -114,7 +115,7 @@ def test_a_finished_run(tmp_path):
         "Time 24.0 s in 2 starts",
         "Images per second 1,234 1 tower, float32",
         f"parameters_sha256 {'ab' * 32}",
-        "Checkpoint of step 20 on the test split: 87.50% of 8 examples right, loss 0.25",
+        "Checkpoint of step 20 on the test split of digits: 87.50% of 8 examples right, loss 0.25",
         f"is cat , said {HOSTILE} 98.7%",
         "compute 75% 3.0 s other 25% 1.0 s",
         "2 towers: cpu:0, cpu:1 4.0 s was killed",
@@ -132,7 +133,7 @@ def test_metrics_and_many_classes(tmp_path):
     counts[7, 110] = 3
     names = tuple(f"kind {i}" for i in range(120))
     metrics = summarize(("top2", "f1"), 1083, of_confusion(counts), (), {"top2": 1080})
-    scored = Scored("test", 20, Scores(0.1, 1080 / 1083, 1083), names, counts, (), metrics)
+    scored = Scored("test", "digits", 20, Scores(0.1, 1080 / 1083, 1083), names, counts, (), metrics)
     text = Page(page.render([view(tmp_path / "run", [*TRAINED, RESULT], scored=scored)])).text
     for words in (
         "The 95% interval of the accuracy is 99.19% to 99.91%.",

@@ -69,7 +69,7 @@ MATHEMATICS = {
     "weight_decay": 0.1, "clip_norm": 2.0, "seed": 5, "grad_shards": 8, "intra_op_threads": 3,
     "all_reduce": "fast", "wire": "bfloat16", "augment_steps": 60, "average": "50:90",
     "init_from": "other", "init_sha256": "12ab", "record_image_key": "jpeg", "record_label_key": "class",
-    "class_names": "names.txt", "deterministic": False, "jit": True, "eval_crop": 0.875,
+    "deterministic": False, "jit": True, "eval_crop": 0.875,
     "normalize": "0.5/0.25", "beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-6, "final_rate": 1e-4, "freeze": "conv1/.*",
     "ema": 0.99, "multi_label": True, "class_weights": "balanced", "sampling": "balanced", "bias_rate": 64.0,
     "tta": "flip", "lookahead": "5:0.5", "muon_rate": 0.1,
@@ -84,7 +84,38 @@ def test_what_changes_the_numbers_is_refused(name):
 
 
 def test_every_field_that_decides_the_numbers_is_in_the_table_above():
-    assert {*MATHEMATICS, "fake_data", "piecewise"} == set(FIRST.mathematics())
+    assert {*MATHEMATICS, "class_names", "fake_data", "piecewise"} == set(FIRST.mathematics())
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "may"),
+    [
+        ("source", "folder:a", "folder:b", True),
+        ("source", "folder:a", "tar:b/*", True),
+        ("source", "idx:a", "idx:b", True),
+        ("source", "idx:a", "folder:a", False),
+        ("source", "tfds:a", "tfds:b", False),
+        ("source", "digits:60", "digits:66", False),
+        ("source", "folder:a", "digits", False),
+        ("class_names", "a.txt", "b.txt", True),
+        ("class_names", "a.txt", "", True),
+        ("class_weights", "a.txt", "b.txt", True),
+        ("class_weights", "a.txt", "balanced", False),
+        ("class_weights", "a.txt", "", False),
+        ("init_from", "a.keras", "b.keras", True),
+        ("init_from", "a.keras", "", False),
+        ("init_from", "", "b.keras", False),
+    ],
+)
+def test_inputs_may_lie_at_another_place(name, before, after, may):
+    """What lies there, a resume compares with its checkpoint."""
+    first = dataclasses.replace(FIRST, **{name: before})
+    if may:
+        moved = settle(recorded=first, **{name: after})
+        assert moved == dataclasses.replace(settle(recorded=first, **{name: before}), **{name: after})
+    else:
+        with pytest.raises(UsageError, match=re.escape(f"({name}: {before} -> {after})")):
+            settle(recorded=first, **{name: after})
 
 
 def test_all_that_differs_is_listed():
@@ -190,7 +221,7 @@ def test_a_checkpoint_of_another_model_is_refused_whole(initial, change, message
 
 
 def test_other_examples_are_refused():
-    about = {"examples": {"num_train": 55, "image_shape": [28, 28, 1]}}
+    about = {"config": {}, "examples": {"num_train": 55, "image_shape": [28, 28, 1]}}
     resume.check_examples(restored({}, num_train=55, image_shape=[28, 28, 1]), about)
     with pytest.raises(BadDataError, match="examples changed since ckpt-50: num_train was 50 and is 55, so that"):
         resume.check_examples(restored({}, num_train=50, image_shape=[28, 28, 1]), about)
@@ -198,13 +229,17 @@ def test_other_examples_are_refused():
 
 def test_examples_of_another_fingerprint_are_refused_by_their_kind():
     then, now = ({"num_train": 5, "fingerprint": f"train labels={labels}; train images=1"} for labels in "12")
-    resume.check_examples(restored({}, **then), {"examples": then})
+    resume.check_examples(restored({}, **then), {"config": {}, "examples": then})
     with pytest.raises(BadDataError, match="examples changed since ckpt-50: other labels in train, so that other"):
-        resume.check_examples(restored({}, **then), {"examples": now})
+        resume.check_examples(restored({}, **then), {"config": {}, "examples": now})
 
 
-def test_a_manifest_without_a_fingerprint_is_accepted():
-    resume.check_examples(restored({}, num_train=5), {"examples": {"num_train": 5, "fingerprint": "train labels=1"}})
+def test_a_manifest_without_a_fingerprint_is_accepted_for_the_same_source():
+    now = {"num_train": 5, "fingerprint": "train labels=1"}
+    resume.check_examples(restored({}, num_train=5), {"config": {}, "examples": now})
+    said = "ckpt-50 was written before 0.2.0 and does not say what its examples were, so source=idx:b may hold others"
+    with pytest.raises(BadDataError, match=said):
+        resume.check_examples(restored({}, num_train=5), {"config": {"source": "idx:b"}, "examples": now})
 
 
 def test_an_assemblys_examples_are_those_of_its_own_checkpoint():

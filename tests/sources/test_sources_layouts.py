@@ -38,7 +38,7 @@ def test_without_test_the_validation_directory_is_the_test_split(tmp_path, said,
     assert names(splits.test) == all_names(name, 2)
     assert len(splits.train) == 9 and len(splits.validation) == 3
     assert sorted(names(splits.train) + names(splits.validation)) == all_names("train", 6)
-    assert said == [f"{tmp_path} has no test split with labels: its validation split is used for testing"]
+    assert said == [f"folder:{tmp_path} has no test split with labels: its validation split is used for testing"]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])

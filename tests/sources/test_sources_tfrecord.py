@@ -13,7 +13,7 @@ from shard_files import example, imagenet_records, write_records
 from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
-from pipeline.sources import checksums, decoding, shards, tfrecord
+from pipeline.sources import checksums, classes, decoding, shards, tfrecord
 
 
 @pytest.fixture
@@ -119,12 +119,28 @@ def test_names_from_a_file(root, tmp_path):
     splits = open_splits(root, class_names=str(names))
     assert set(all_of(splits.train)[1]) == {1, 2}
     names.write_text("Ameise\n")
-    assert "has the label 2, which is no class; 1 classes are numbered from 0, as --class_names say" in refusal(
-        root, class_names=str(names)
+    assert (
+        f"has the label 2, which is no class; 1 classes are numbered from 0, as --class_names={names} say"
+        in refusal(root, class_names=str(names))
     )
     names.write_text("a\na\n")
     assert "has lines that are empty, equal" in refusal(root, class_names=str(names))
     assert "cannot be read" in refusal(root, class_names=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [([0, 1], [0, 1]), ([0, 2], [0, 2]), ([2, 3], [1, 2]), ([3], [2]), ([1, 2], None), ([1], None)],
+)
+def test_a_models_classes_are_numbered_from_0_or_1_only_where_the_labels_tell(labels, numbers):
+    found = {"test": [classes.numbered(labels, "FILE")]}
+    named = classes.Names(("ant", "bee", "cow"), "the model", of_model=True)
+    if numbers is None:
+        with pytest.raises(BadDataError, match=r"NAME has the labels 1 to ., which may be numbered from 0 or from 1: "):
+            classes.resolve("NAME", found, named)
+    else:
+        names, by_split = classes.resolve("NAME", found, named)
+        assert names == ("ant", "bee", "cow") and by_split["test"].tolist() == numbers
 
 
 def test_flags_of_shards_are_refused_for_other_sources():
@@ -268,7 +284,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(root):
     [
         ("none*", "none* matches no file; correct it"),
         ("", "/ matches no file; give its files, as tfrecord:"),
-        ("val*", "matches no file with train in its name"),
+        ("val*", "val* has no train split with labels, but validation; use other data"),
     ],
 )
 def test_globs_that_are_refused(root, pattern, said):
