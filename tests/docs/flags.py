@@ -20,7 +20,7 @@ The column "role" says what a flag may change:
 
 | role | meaning |
 |---|---|
-| mathematics | The numbers of a run. Fixed for its life: a resume with another value is refused, but for [paths of inputs](data.md#data-that-were-moved). |
+| mathematics | The numbers of a run. Fixed but for [paths](data.md#data-that-were-moved): another value is refused. |
 | kept | Mathematics too. The value 0, or none, lets the first start choose; the choice is then kept. |
 | length | How far the run goes. A resume may raise it. |
 | execution | How the same numbers are computed, shown and saved. It may differ at every start. |
