@@ -37,8 +37,10 @@ class Measure:
     def group(self, base: Task) -> Group | None:
         """All contenders of the base's precision, at its batch and on its data, side by side; None if time is short."""
         base = dataclasses.replace(base, on_gpu=bool(self.facts.num_gpus), num_parameters=self.facts.num_parameters)
+        flops = self.facts.evaluation_flops_per_example if base.evaluates else self.facts.flops_per_example
         images, rows, num_products = self._length(base)
-        rows = min(rows, self.images or rows)  # short rounds have small products
+        if self.images:  # products take no more operations than a short round
+            rows = min(rows, round((self.images * flops / (2 * num_products)) ** (1 / 3)))
         trained = [(entry, task.with_rounds_of(self.images or images)) for entry, task in self._tasks(base)]
         product = dataclasses.replace(base, batch=rows)
         products = [(e, dataclasses.replace(e.task(product), round_steps=num_products)) for e in PRODUCTS]
@@ -58,7 +60,6 @@ class Measure:
             if one.rounds
         }
         listed = [_result(entry, one) for entry, one in results]
-        flops = self.facts.evaluation_flops_per_example if base.evaluates else self.facts.flops_per_example
         return Group(base.precision, base.batch, flops, listed, flops_per_s, base.model, base.evaluates)
 
     def _length(self, base: Task) -> tuple[int, int, int]:

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_run import SHARDS, assembly, topology, train, trainer
+from small_run import SHARDS, assembly, config, topology, train, trainer
 
 from pipeline.engine import checks, example_weights, state
+from pipeline.engine.assembly import Assembly
 from pipeline.engine.batches import Batches
 from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy
 from pipeline.errors import BadDataError
 from pipeline.sources import fake
+from pipeline.sources.base import ExampleSpec
 
 RECIPE = {"model": "models_for_tests:linear", "optimizer": "sgd", "source": "fake:120"}
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 3.0]], np.float32)
@@ -97,8 +99,15 @@ def test_nothing_in_the_place_of_a_shard_has_its_shapes_and_types(flags):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
-    [({}, "examples"), ({"class_weights": "balanced"}, "classes and examples")],
+    ("flags", "kinds", "said"),
+    [
+        ({}, "", ""),
+        ({}, "; train weights=2", "examples"),
+        ({"class_weights": "balanced"}, "", "classes"),
+        ({"class_weights": "FILE"}, "; train weights=2; train class weights=3", "classes and examples"),
+    ],
 )
-def test_whose_weights_the_loss_has_is_told(weights, flags, said):
-    assert assembly(1, **RECIPE, **flags).weighs == said
+def test_whose_weights_the_loss_has_is_told(flags, kinds, said):
+    """By what a checkpoint recorded: an evaluation may be on other data."""
+    recorded = ExampleSpec((28, 28, 1), ("0", "1"), 9, f"train labels=1{kinds}")
+    assert Assembly(config(**RECIPE, **flags), topology(1), recorded).weighs == said
