@@ -91,20 +91,16 @@ class SavedRun:
         Where the source is another than the run's, a line on stderr says what it is.
         Raises BadDataError unless they have the classes and the shape that the model was trained on.
         """
-        config, trained = assembly.config, assembly.spec
-        if config.source == self.config.source:
-            source = assembly.evaluated(split)
-            _check_fit(trained, source, "the examples changed since the training", "bring the old ones back")
-            return source
+        trained = assembly.spec
         with on_host(assembly.topology):
-            source, what = evaluated.opened(config, self.config, trained, split)
-        _check_fit(trained, source, f"the model does not fit {config.source}", "give data like those of the training")
-        standard_error.tell(what)
+            source, what = evaluated.opened(assembly.config, self.config, trained, split)
+        for name in ("class_names", "image_shape"):
+            then, now = getattr(trained, name), getattr(source, name)
+            if then != now:
+                raise BadDataError(
+                    f"the model does not fit {assembly.config.source}: {name} was {then} in the training and is {now}; "
+                    "give data like those of the training"
+                )
+        if what:
+            standard_error.tell(what)
         return assembly.as_evaluated(source)
-
-
-def _check_fit(trained: ExampleSpec, source: Source, fault: str, remedy: str) -> None:
-    for name in ("class_names", "image_shape"):
-        then, now = getattr(trained, name), getattr(source, name)
-        if then != now:
-            raise BadDataError(f"{fault}: {name} was {then} and is {now}; {remedy}")

@@ -20,7 +20,7 @@ class Names(NamedTuple):
 
     lines: tuple[str, ...] = ()  # none: the data have names of their own
     origin: str = ""  # who gives the names, as it is told to the user
-    of_model: bool = False  # whether they are a trained model's: the data may lack some of its classes
+    of_other_data: bool = False  # whether a model has them that was trained on other data: these may lack some
 
 
 class Labels(NamedTuple):
@@ -72,7 +72,7 @@ def resolve(name: str, found: Mapping[str, Sequence[Labels]], named: Names) -> t
     least, most = (int(of_first.min()), int(of_first.max())) if len(of_first) else (0, 0)
     first = 1 if (most == len(names) if names else least == 1) else 0
     count = len(names) or most - first + 1
-    if named.of_model and least > 0 and most < count:
+    if named.of_other_data and least > 0 and most < count:
         raise BadDataError(
             f"{name} has the labels {least} to {most}, which may be numbered from 0 or from 1: {named.origin} has "
             f"{count} classes; give data with its first class or its last, or with texts as labels"

@@ -1,6 +1,6 @@
-"""The data that a trained model is evaluated on, where they are not at the place that its run recorded.
+"""The examples that a trained model is evaluated on: its run's own, at the recorded place or another, or other data.
 
-The run's own data, copied elsewhere, have the splits of the training. Other data may have any: without a split of the
+The run's own data have the splits of the training, wherever they lie. Other data may have any: without a split of the
 name, validation is the test split, and data without splits are evaluated whole.
 """
 
@@ -17,22 +17,30 @@ from pipeline.sources.classes import Names
 
 
 def opened(config: Config, recorded: Config, trained: ExampleSpec, split: str) -> tuple[Source, str]:
-    """The examples of a split of `config.source`, numbered by the model's classes, and a line on what they are.
+    """The examples of a split of `config.source`, numbered by the model's classes.
 
-    recorded: the run's configuration; of it, flags of another kind of source do not count.
-    trained: the run's own examples. Raises UsageError for a split that is not there, and BadDataError.
+    With a line on what they are where that is not the source of the run; else "".
+    recorded: the run's configuration. trained: the run's own examples.
+    Raises UsageError for a split that is not there, and BadDataError.
     """
-    config = dataclasses.replace(config, class_names="", image_size="x".join(map(str, trained.image_shape[:2])))
-    of_run = [flag for flag in sources.foreign(config) if getattr(config, flag) == getattr(recorded, flag)]
-    left_out: dict[str, Any] = {flag: "" for flag in of_run if flag != "multi_label"}
-    config = dataclasses.replace(config, **left_out)
-    own = sources.own_splits(config, Names(trained.class_names, "the model", of_model=True))
+    if config.source == recorded.source:
+        own = sources.own_splits(config, Names(trained.class_names, "the model"))
+        return getattr(sources.completed(config, own), split), ""
+    config = _for_other_data(config, recorded, trained)
+    own = sources.own_splits(config, Names(trained.class_names, "the model", of_other_data=True))
     if (splits := _splits(config, own)) and fingerprints.is_part(splits.spec.fingerprint, trained.fingerprint):
         return getattr(splits, split), f"{config.source}: the data of the run"
     name = _name(config.source, own, split)
     part = "all" if len(own) == 1 else f"the {name} split"
     source = sources.of_size(config.size, own[name])
     return source, f"{config.source}: other data than the run's; {part}, {len(source):,} examples"
+
+
+def _for_other_data(config: Config, recorded: Config, trained: ExampleSpec) -> Config:
+    """With the model's size of images, and without the run's flags of another kind of source."""
+    of_run = [flag for flag in sources.foreign(config) if getattr(config, flag) == getattr(recorded, flag)]
+    left_out: dict[str, Any] = {flag: "" for flag in of_run if flag != "multi_label"}
+    return dataclasses.replace(config, image_size="x".join(map(str, trained.image_shape[:2])), **left_out)
 
 
 def _splits(config: Config, own: Mapping[str, Source]) -> Splits | None:

@@ -76,7 +76,7 @@ def _open(directories: Sequence[str], size: ImageSize, named: Names, examine: bo
         found = listing.class_directories(directory)
         _check_level(directory, found)
         class_names = class_names or tuple(found)
-        _check_classes(directory, found, class_names, named.origin)
+        _check_classes(directory, found, class_names, named)
         listed[directory] = _examples(directory, found, class_names)
     return file_splits.opened(listed, class_names, size, examine)
 
@@ -90,15 +90,13 @@ def _check_level(directory: str, found: Sequence[str]) -> None:
             )
 
 
-def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[str], named_by: str) -> None:
-    """Raises BadDataError for a class that has no training images or no name, or too few classes.
-
-    named_by: who names the classes; "" where the training images do.
-    """
+def _check_classes(directory: str, found: Sequence[str], class_names: Sequence[str], named: Names) -> None:
+    """Raises BadDataError for a class that has no training images or no name, or too few classes."""
     if strange := sorted(set(found) - set(class_names)):
         reason, remedy = "a class without training images", "rename or remove it, or add images to train on"
-        if named_by:
-            reason, remedy = f"no class of {named_by}", "rename or remove it, or add its name there"
+        if named.lines:
+            reason, remedy = f"no class of {named.origin}", "rename or remove it"
+            remedy += ", or add its name there" if named.origin.startswith("--") else ""
         hint = did_you_mean(strange[0], class_names)
         raise BadDataError(f"{os.path.join(directory, strange[0])} is {reason}; {hint}{remedy}")
     if len(class_names) < 2:

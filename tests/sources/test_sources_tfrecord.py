@@ -134,7 +134,7 @@ def test_names_from_a_file(root, tmp_path):
 )
 def test_a_models_classes_are_numbered_from_0_or_1_only_where_the_labels_tell(labels, numbers):
     found = {"test": [classes.numbered(labels, "FILE")]}
-    named = classes.Names(("ant", "bee", "cow"), "the model", of_model=True)
+    named = classes.Names(("ant", "bee", "cow"), "the model", of_other_data=True)
     if numbers is None:
         with pytest.raises(BadDataError, match=r"NAME has the labels 1 to ., which may be numbered from 0 or from 1: "):
             classes.resolve("NAME", found, named)
