@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline import sources
 from pipeline.engine import hardware
 from pipeline.monitoring import hparams
 from pipeline.monitoring.journal import markdown_table
@@ -49,7 +50,7 @@ def _announce_start(run: Run, restored: Restored | None) -> None:
 def _announce_moves(run: Run, before: Mapping[str, Any]) -> None:
     """Tells of inputs that lie at another place than at the launch that saved the checkpoint."""
     for name in settings.PLACES:
-        then, now = before.get(name, ""), getattr(run.config, name)
+        then, now = sources.normalized(before.get(name, "")), getattr(run.config, name)
         if then != now:
             run.journal.progress(f"the same {name} at another place: {now or 'none'}, before {then or 'none'}")
 

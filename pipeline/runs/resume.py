@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline import sources
 from pipeline.engine import hardware
 from pipeline.engine.state import Values
 from pipeline.errors import BadDataError, StorageError, UsageError
@@ -29,7 +30,8 @@ def check_examples(restored: Restored, about: Mapping[str, Any]) -> None:
     A manifest of before 0.2.0 has no fingerprint of the examples, so only their shape, classes and number are compared;
     their source must be the same.
     """
-    source_then, source_now = (config.get("source") for config in (restored.manifest.config, about["config"]))
+    configs = restored.manifest.config, about["config"]
+    source_then, source_now = (sources.normalized(config.get("source", "")) for config in configs)
     if source_then != source_now and not restored.manifest.examples.get("fingerprint"):
         raise BadDataError(
             f"ckpt-{restored.manifest.step} was written before 0.2.0 and does not say what its examples were, so "

@@ -236,10 +236,13 @@ def test_examples_of_another_fingerprint_are_refused_by_their_kind():
 
 def test_a_manifest_without_a_fingerprint_is_accepted_for_the_same_source():
     now = {"num_train": 5, "fingerprint": "train labels=1"}
-    resume.check_examples(restored({}, num_train=5), {"config": {}, "examples": now})
+    then = restored({}, num_train=5)
+    resume.check_examples(then, {"config": {}, "examples": now})
+    then.manifest.config["source"] = "idx:./a/"  # as it was spelled before sources had one spelling
+    resume.check_examples(then, {"config": {"source": "idx:a"}, "examples": now})
     said = "ckpt-50 was written before 0.2.0 and does not say what its examples were, so source=idx:b may hold others"
     with pytest.raises(BadDataError, match=said):
-        resume.check_examples(restored({}, num_train=5), {"config": {"source": "idx:b"}, "examples": now})
+        resume.check_examples(then, {"config": {"source": "idx:b"}, "examples": now})
 
 
 def test_an_assemblys_examples_are_those_of_its_own_checkpoint():
