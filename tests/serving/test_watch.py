@@ -116,6 +116,17 @@ def test_started_again_it_scores_what_is_new(run, capsys):
     assert told[1].startswith("the run diverged at step 4; 2 checkpoints were scored")
 
 
+def test_a_watch_on_other_data_keeps_its_scores_apart(run):
+    run.save(LAST)
+    run.tell("result", LAST)
+    losses = set()
+    for source, place in (({}, "test"), ({"source": "fake:90"}, "test-fake_90")):
+        watch.watch(run.directory, "test", EXECUTION | source, 0, Preemption())
+        [line] = lines(run.directory.path / "watch" / place)
+        losses.add(line["loss"])
+    assert len(losses) == 2
+
+
 @pytest.mark.parametrize(("event", "step"), [("preempted", LAST), ("checkpoint", LAST), ("result", LAST - 2)])
 def test_what_is_not_the_end_is_waited_through(run, capsys, event, step):
     run.save(LAST)
