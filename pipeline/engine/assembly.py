@@ -101,7 +101,9 @@ class Assembly:
     def weighs(self) -> str:
         """Whose weights the training's loss has, for people; "" if it has none."""
         of_classes = "classes" if self.config.class_weights else ""
-        of_examples = "examples" if "train weights=" in self.spec.fingerprint else ""
+        recorded = self._recorded_spec  # an evaluation may be on other data
+        weighed = "train weights=" in recorded.fingerprint if recorded else self.splits.train.weights is not None
+        of_examples = "examples" if weighed else ""
         return " and ".join(filter(None, (of_classes, of_examples)))
 
     @cached_property

@@ -94,13 +94,13 @@ class SavedRun:
         trained = assembly.spec
         with on_host(assembly.topology):
             source, what = evaluated.opened(assembly.config, self.config, trained, split)
+        fault, remedy = "the examples changed since the training", "bring the old ones back"
+        if what:
+            fault, remedy = f"the model does not fit {assembly.config.source}", "give data like those of the training"
         for name in ("class_names", "image_shape"):
             then, now = getattr(trained, name), getattr(source, name)
             if then != now:
-                raise BadDataError(
-                    f"the model does not fit {assembly.config.source}: {name} was {then} in the training and is {now}; "
-                    "give data like those of the training"
-                )
+                raise BadDataError(f"{fault}: {name} was {then} and is {now}; {remedy}")
         if what:
             standard_error.tell(what)
         return assembly.as_evaluated(source)

@@ -218,7 +218,7 @@ def complete(name: str, found: Mapping[str, Source], validation_fraction: float)
     """
     splits = dict(found)
     if "train" not in splits:
-        there = " and ".join(found) or "none"
+        there = " and ".join(sorted(found)) or "none"
         raise BadDataError(f"{name} has no train split with labels, but {there}; use other data")
     if "test" not in splits and "validation" in splits:
         logging.warning("%s has no test split with labels: its validation split is used for testing", name)

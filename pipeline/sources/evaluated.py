@@ -24,7 +24,8 @@ def opened(config: Config, recorded: Config, trained: ExampleSpec, split: str) -
     Raises UsageError for a split that is not there, and BadDataError.
     """
     if config.source == recorded.source:
-        own = sources.own_splits(config, Names(trained.class_names, "the model"))
+        named = Names(trained.class_names, "the model") if config.class_names else None  # its file may be gone
+        own = sources.own_splits(config, named)
         return getattr(sources.completed(config, own), split), ""
     config = _for_other_data(config, recorded, trained)
     own = sources.own_splits(config, Names(trained.class_names, "the model", of_other_data=True))

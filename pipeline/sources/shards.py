@@ -58,11 +58,12 @@ class Shard(NamedTuple):
         return self.stored.path
 
 
-def find(files: ShardFiles, kind: str, pattern: str) -> dict[str, list[str]]:
+def find(files: ShardFiles, kind: str, pattern: str, needs_train: bool) -> dict[str, list[str]]:
     """The paths that the glob matches, sorted, by split, train first.
 
     A split is a word of the file's name, else of its directory's: train, test, validation, valid or val. Where no path
-    has one, all are train. Raises BadDataError where none matches, and where only some have a split.
+    has one, all are train. Raises BadDataError where none matches, only some have a split, or none is for training and
+    that is needed.
     """
     paths, hint = files.find(kind, pattern)
     if not paths:
@@ -77,6 +78,8 @@ def find(files: ShardFiles, kind: str, pattern: str) -> dict[str, list[str]]:
             f"source={kind}:{pattern}: {some(list(map(printable, splits[''])))} have no train, val or test in their "
             "names, others do; rename them, or give another glob"
         )
+    if needs_train and "train" not in splits:
+        raise BadDataError(f"source={kind}:{pattern} matches no file with train in its name; give a glob that does")
     return {split: splits[split] for split in ("train", "test", "validation") if split in splits}
 
 

@@ -29,6 +29,8 @@ def own_splits(argument: str, config: Config, named: classes.Names, examine: boo
         raise UsageError(f"source=csv:{argument} ends with none of {', '.join(table_rows.SUFFIXES)}; rename it")
     rows = _by_split(path, table_rows.read(path, config.multi_label))
     place = printable(path)
+    if "train" not in rows and not named.of_other_data:
+        raise BadDataError(f"{place} has no row of the split train; add pictures to train on")
     labels = {
         split: [classes.numbered([label for row in some for label in row.labels], place)]
         for split, some in rows.items()

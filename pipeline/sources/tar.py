@@ -30,7 +30,7 @@ def own_splits(argument: str, config: Config, named: classes.Names, examine: boo
     make = partial(index_of, multi_label=config.multi_label)
     indexed = {
         split: shards.indexed(files, paths, make, form, config)
-        for split, paths in shards.find(files, "tar", argument).items()
+        for split, paths in shards.find(files, "tar", argument, not named.of_other_data).items()
     }
     return packed_files.splits(f"tar:{argument}", files, indexed, config.size, named, examine)
 

@@ -46,7 +46,7 @@ def own_splits(argument: str, config: Config, named: Names, examine: bool) -> di
     form = f"tfrecord {keys}{' of several labels' if config.multi_label else ''}"
     indexed = {
         split: shards.indexed(files, paths, partial(index_of, keys=keys, multi_label=config.multi_label), form, config)
-        for split, paths in shards.find(files, "tfrecord", argument).items()
+        for split, paths in shards.find(files, "tfrecord", argument, not named.of_other_data).items()
     }
     return packed_files.splits(f"tfrecord:{argument}", files, indexed, config.size, named, examine)
 

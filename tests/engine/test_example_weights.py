@@ -99,6 +99,14 @@ def test_nothing_in_the_place_of_a_shard_has_its_shapes_and_types(flags):
 
 
 @pytest.mark.parametrize(
+    ("flags", "said"),
+    [({}, "examples"), ({"class_weights": "balanced"}, "classes and examples")],
+)
+def test_whose_weights_the_loss_has_is_told(weights, flags, said):
+    assert assembly(1, **RECIPE, **flags).weighs == said
+
+
+@pytest.mark.parametrize(
     ("flags", "kinds", "said"),
     [
         ({}, "", ""),
@@ -107,7 +115,7 @@ def test_nothing_in_the_place_of_a_shard_has_its_shapes_and_types(flags):
         ({"class_weights": "FILE"}, "; train weights=2; train class weights=3", "classes and examples"),
     ],
 )
-def test_whose_weights_the_loss_has_is_told(flags, kinds, said):
-    """By what a checkpoint recorded: an evaluation may be on other data."""
+def test_a_checkpoint_tells_whose_weights_the_loss_had(flags, kinds, said):
+    """An evaluation may be on other data."""
     recorded = ExampleSpec((28, 28, 1), ("0", "1"), 9, f"train labels=1{kinds}")
     assert Assembly(config(**RECIPE, **flags), topology(1), recorded).weighs == said

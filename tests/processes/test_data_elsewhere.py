@@ -49,7 +49,9 @@ def test_a_run_goes_on_with_inputs_that_were_moved(made, tmp_path):
     ]
     result = last((made / "straight" / "metrics.jsonl").read_text())
     assert last(told)["parameters_sha256"] == result["parameters_sha256"]
+    names = (tmp_path / "scratch" / "names").rename(tmp_path / "away")  # a checkpoint has the names
     assert last(commands.succeed("evaluate", "--run_dir=run", cwd=tmp_path))["accuracy"] == result["test_accuracy"]
+    names.rename(tmp_path / "scratch" / "names")
     with (tmp_path / "scratch" / "data" / "test" / "ant" / "0.png").open("ab") as file:
         file.write(b"longer")
     refused = commands.refuse(ExitCode.BAD_DATA, "train", *FLAGS, *there, "--steps=6", cwd=tmp_path)
@@ -85,10 +87,18 @@ def test_other_data_are_evaluated_whole_in_the_classes_of_the_model(made, tmp_pa
 
 BAD = [
     (["--source=folder:mine", "--split=validation"], ExitCode.USAGE, "has no validation split, but train and test; "),
-    (["--source=fake:10"], ExitCode.BAD_DATA, "the model does not fit fake:10: class_names was ('bee', 'ant') in"),
+    (
+        ["--source=fake:10"],
+        ExitCode.BAD_DATA,
+        "the model does not fit fake:10: class_names was ('bee', 'ant') and is ('0', '1'",
+    ),
     (["--source=folder:cows"], ExitCode.BAD_DATA, "cows/cow is no class of the model; rename or remove it"),
     (["--source=flder:more"], ExitCode.USAGE, "source=flder:more is unknown; did you mean folder? known: "),
-    (["--source=folder:none"], ExitCode.BAD_DATA, "none"),
+    (
+        ["--source=folder:none"],
+        ExitCode.BAD_DATA,
+        "none is not a directory; give one that holds a sub-directory for each",
+    ),
 ]
 
 

@@ -101,10 +101,7 @@ BAD = {
     "no path": ("path,label\n,1\n", 'ROOT/list.csv: line 2 has the path ""; give the path of a picture'),
     "a split": ("path,label,split\na,1,dev\n", "ROOT/list.csv: line 2 has the split dev; give train, val or test"),
     "no split": ("path,label,split\na,1,train\nb,1,\n", "line 3 has no split, other lines do; give train, val or test"),
-    "no train": (
-        "path,label,split\npictures/ant/0.png,ant,test\npictures/bee/0.png,bee,test\n",
-        "csv:ROOT/list.csv has no train split with labels, but test; use other data",
-    ),
+    "no train": ("path,label,split\na,1,test\n", "ROOT/list.csv has no row of the split train; add pictures to train"),
     "one class": ("path,label\na,1\nb,1\n", "ROOT/list.csv has 1 class; at least 2 are needed"),
     "both": ("path,label\na,1\nb,x\n", "ROOT/list.csv: some labels are numbers and others words, as x; give all the"),
     "HEIC": ("path,label\na.heic,1\n", "ROOT/list.csv: line 2: a.heic cannot be decoded; convert it to PNG or JPEG"),

@@ -288,9 +288,7 @@ def test_what_is_refused(data_dir):
     assert "cannot be opened" in refusal(UsageError, data_dir, "pipeline_pictures/unknown")
     assert "has the features image, file;" in refusal(BadDataError, data_dir, "pipeline_pictures/no_label")
     assert "8-bit pixels" in refusal(BadDataError, data_dir, "pipeline_pictures/wide")
-    assert "no train split with labels, but validation and test; use other data" in refusal(
-        BadDataError, data_dir, "pipeline_pictures/no_train"
-    )
+    assert "no train split with labels, but test" in refusal(BadDataError, data_dir, "pipeline_pictures/no_train")
     message = refusal(BadDataError, data_dir, "pipeline_pictures/offline")
     assert "cannot be prepared" in message and "ConnectionError: no route to host" in message
 

@@ -143,6 +143,12 @@ def test_a_models_classes_are_numbered_from_0_or_1_only_where_the_labels_tell(la
         assert names == ("ant", "bee", "cow") and by_split["test"].tolist() == numbers
 
 
+def test_a_model_is_evaluated_on_data_without_training_examples(root):
+    named = classes.Names(("ant", "bee"), "the model", of_other_data=True)
+    own = sources.own_splits(Config(source=f"tfrecord:{root}/val*"), named)
+    assert list(own) == ["validation"] and all_of(own["validation"])[0] == all_of(open_splits(root).test)[0]
+
+
 def test_flags_of_shards_are_refused_for_other_sources():
     with pytest.raises(UsageError, match="--class_names is of --source=folder, csv, tfrecord, tar, and not of fake"):
         sources.open_splits(Config(source="fake:10", class_names="x"))
@@ -284,7 +290,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(root):
     [
         ("none*", "none* matches no file; correct it"),
         ("", "/ matches no file; give its files, as tfrecord:"),
-        ("val*", "val* has no train split with labels, but validation; use other data"),
+        ("val*", "matches no file with train in its name"),
     ],
 )
 def test_globs_that_are_refused(root, pattern, said):
