@@ -141,7 +141,7 @@ def predict_files(words: list[str]) -> None:
     assembly, towers = saved.assemble(restored, execution)
     images = Images(inputs.expand(words, sys.stdin), assembly.spec.image_shape, assembly.config.eval_crop)
     multi_label = assembly.config.multi_label
-    predictor = Predictor(assembly.model, towers, assembly.config.eval_batch, multi_label)
+    predictor = Predictor(assembly.model, towers, assembly.eval_batch, multi_label)
     with standard_error.kept() as lines:
         predictions = predictor(images, flags.value("skip_unreadable"))
     for line in images.remarks(lines, bool(predictions.refused)):

@@ -48,7 +48,7 @@ class Predictor:
         self.image_shape = assembly.spec.image_shape  # height, width, channels
         config = assembly.config
         self._eval_crop = config.eval_crop
-        self._compute = Computation(assembly.model, towers, config.eval_batch, config.multi_label)
+        self._compute = Computation(assembly.model, towers, assembly.eval_batch, config.multi_label)
 
     def __call__(self, images: "npt.ArrayLike | AnyPath | Sequence[AnyPath]") -> "npt.NDArray[np.float32]":
         """The probabilities of images: [n, classes] float32, in their order; they sum to 1, but for several labels.

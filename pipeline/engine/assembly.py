@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline import augment, models, sources
 from pipeline.config import BALANCED, Config
-from pipeline.engine import class_weights, example_weights, optimizers, state
+from pipeline.engine import class_weights, evaluation, example_weights, optimizers, state
 from pipeline.engine.evaluation import Evaluator, Gather
 from pipeline.engine.hardware import conditions
 from pipeline.engine.losses import BinaryCrossEntropy, CrossEntropy, Loss
@@ -147,6 +147,11 @@ class Assembly:
         with on_host(self.topology):
             return Balanced(train.labels, train.class_names)
 
+    @property
+    def eval_batch(self) -> int:
+        """Examples in a tower's batch of an evaluation or prediction."""
+        return self.config.eval_batch or evaluation.batch_for(self.spec.image_shape)
+
     def initial(self) -> state.Values:
         """The state at step 0."""
         return state.initial(self.model, self.trained, optimizers.make(self.config), self.config)
@@ -161,7 +166,7 @@ class Assembly:
         gather, ema: as `Evaluator` takes them.
         """
         config, metrics = self.config, self.metrics
-        return Evaluator(self.model, towers, config.eval_batch, gather, ema, config.multi_label, metrics)
+        return Evaluator(self.model, towers, self.eval_batch, gather, ema, config.multi_label, metrics)
 
     def about(self) -> dict[str, Any]:
         """The fields of a manifest that describe the run, in types of JSON.

@@ -22,6 +22,9 @@ from pipeline.sources.decoding import find_broken
 
 Gather = Callable[[bytes], list[bytes]]
 
+_MOST_EXAMPLES = 500  # in a tower's batch: more are no faster
+_MOST_NUMBERS = 32 * 224 * 224 * 3  # in the images of a tower's batch: memory holds many times as many activations
+
 
 class Round(NamedTuple):
     """The judgements on the next shards of the towers, padding included."""
@@ -158,6 +161,15 @@ def _stacked(rounds: Sequence[Round]) -> dict[str, np.ndarray]:
     """What workers send each other of all rounds, each [num_rounds, num_towers, ...]: the verdicts and the ranks."""
     stacked = Verdicts(*map(np.stack, zip(*(judged.verdicts for judged in rounds), strict=True)))
     return {**stacked._asdict(), "ranks": np.stack([judged.outputs.ranks for judged in rounds])}
+
+
+def batch_for(image_shape: tuple[int, int, int]) -> int:
+    """Examples in a tower's batch of an evaluation: 500, or of large images a power of 2, as 32 of 224 x 224 x 3.
+
+    They depend on the images alone, since the last bits of a loss depend on them.
+    """
+    fitting = max(1, _MOST_NUMBERS // math.prod(image_shape))
+    return _MOST_EXAMPLES if fitting >= _MOST_EXAMPLES else 1 << fitting.bit_length() - 1
 
 
 def probabilities(

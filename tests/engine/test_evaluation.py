@@ -59,6 +59,13 @@ def test_every_example_counts_once(parts, examples, shard_batch):
     assert 0 < right.sum() < NUM_EXAMPLES
 
 
+def test_batches_of_large_images_hold_fewer():
+    shapes = [(28, 28, 1), (56, 56, 3), (57, 57, 3), (128, 128, 3), (224, 224, 3), (225, 225, 3), (3000, 3000, 3)]
+    assert [evaluation.batch_for(shape) for shape in shapes] == [500, 500, 256, 64, 32, 16, 1]
+    assert [assembly(1, source="fake:9", image_size=size).eval_batch for size in ("28", "300x300")] == [500, 32]
+    assert assembly(1, source="fake:9", image_size="300x300", eval_batch=7).eval_batch == 7
+
+
 class Counted(InMemory):
     """Counts how often its decoding is traced."""
 

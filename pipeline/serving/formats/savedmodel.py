@@ -1,7 +1,7 @@
 """savedmodel: a directory that TensorFlow, TF Serving and their tools load without this project or Keras.
 
 Signatures: `serving_default` takes `images` [n, height, width, channels] uint8; `serving_bytes` takes `image_bytes`
-[n], the contents of PNG or JPEG files of any size. Both return `probabilities` [n, classes] float32, `class_index` [n]
+[n], the contents of picture files of any size. Both return `probabilities` [n, classes] float32, `class_index` [n]
 int64, the likeliest class, and `class_name` [n], its name; of a multi-label model `probabilities` and `has_class`
 [n, classes] bool, the predicted classes. All names are in assets/labels.txt.
 """
