@@ -11,6 +11,7 @@ from pipeline.cli import command, flags
 from pipeline.errors import UsageError
 from pipeline.process.preemption import Preemption
 from pipeline.process.startup import import_tensorflow
+from pipeline.runs import settings
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand
 
@@ -18,7 +19,7 @@ from pipeline.storage.files import expand
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT, *flags.METRICS)
+    flags.define_for_readers(*settings.COMPUTING, *settings.SPLIT, *settings.METRICS)
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples to score.")
     DEFINE_boolean("watch", False, "Score every checkpoint of a run as it appears, until the training ends.")
     DEFINE_integer("timeout", 0, "--watch: seconds to wait for the next checkpoint (0: for ever).", lower_bound=0)
@@ -52,20 +53,17 @@ def score_one(execution: Mapping[str, Any], split: str) -> None:
     directory = RunDirectory.existing(flags.value("run_dir"))
     import_tensorflow()
     from pipeline.monitoring import scorecard
-    from pipeline.monitoring.journal import plain
     from pipeline.runs.saved_run import SavedRun
 
     saved = SavedRun(directory, flags.value("parameters"))
     restored = saved.restore(flags.value("checkpoint"))
     assembly, towers = saved.assemble(restored, execution)
-    tally = assembly.evaluator(towers).tally(saved.examples(assembly, split))
-    assert tally is not None  # no stop can be asked for here
+    tally = saved.tally(assembly, towers, split)
     step, class_names = restored.manifest.step, assembly.spec.class_names
-    of = {"source": execution["source"]} if "source" in execution else {}
     print("\n".join(scorecard.lines(split, step, tally, class_names)))
     if assembly.weighs:
         print(f"the loss is without the training's weights of {assembly.weighs}")
-    print(json.dumps(plain({"event": split, "step": step, **of, **scorecard.as_dict(tally, class_names)})))
+    print(json.dumps(scorecard.event(split, step, tally, class_names, execution.get("source"))))
 
 
 def run() -> None:

@@ -17,6 +17,7 @@ from pipeline.cli import command, flags
 from pipeline.errors import BadDataError, UsageError
 from pipeline.process import standard_error
 from pipeline.process.startup import import_tensorflow
+from pipeline.runs import settings
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand, replacing, storage_errors
 
@@ -54,7 +55,7 @@ class Verdict(NamedTuple):
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.define_parameters()
-    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT)
+    flags.define_for_readers(*settings.COMPUTING, *settings.SPLIT)
     DEFINE_enum("format", "table", ["table", "json"], "A table for people, or one JSON object a line.")
     DEFINE_boolean("skip_unreadable", False, "Name files that cannot be read on stderr, and go on without them.")
     DEFINE_string("draw", "", "A directory to write each image to, with its likeliest classes below it.")
@@ -119,7 +120,7 @@ def _output_of_split(words: list[str]) -> Path | None:
 
 def predict_files(words: list[str]) -> None:
     """Prints a line for each image, in the order of the files; nothing if one cannot be read or skipped."""
-    for name in ("output", *flags.SPLIT):
+    for name in ("output", *settings.SPLIT):
         if flags.value(name):
             raise UsageError(
                 f"{name}={flags.value(name)} is of --split, which is not given; give both, or leave it out"

@@ -9,6 +9,7 @@ from absl.flags import DEFINE_boolean, DEFINE_enum, DEFINE_string
 from pipeline.cli import command, flags
 from pipeline.errors import PipelineError, UsageError
 from pipeline.process.startup import import_tensorflow
+from pipeline.runs import settings
 from pipeline.runs.run_directory import RunDirectory
 from pipeline.storage.files import expand, replacing, storage_errors
 from pipeline.storage.reading import read_small
@@ -21,7 +22,7 @@ NAME = "report.html"
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    flags.define_for_readers(*flags.COMPUTING, *flags.SPLIT, *flags.METRICS)
+    flags.define_for_readers(*settings.COMPUTING, *settings.SPLIT, *settings.METRICS)
     DEFINE_string("output", "", f"The file of the page (default: {NAME}, in the directory of a single run, else here).")
     DEFINE_enum("split", "test", ["test", "validation", "train"], "The examples of the confusion matrix.")
     DEFINE_boolean("score", True, "Score the checkpoint, for the confusion matrix and the wrong examples.")

@@ -33,6 +33,16 @@ def settled(given: Mapping[str, Any]) -> Config:
     return settings.completed(Config(**{name: _value(name, value) for name, value in given.items()}))
 
 
+def for_reading(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that replace a run's where it is evaluated, checked as the command line's are. Raises UsageError."""
+    known = (*settings.SPLIT, *settings.METRICS, *settings.COMPUTING)
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(f"{name} is not an argument of evaluate; {hint}its flags are {', '.join(known)}")
+    return settings.for_reading({name: _value(name, value) for name, value in given.items()})
+
+
 def _value(name: str, value: Any) -> Any:
     """A field's value, of the field's type. Raises UsageError for one that its flag would not take."""
     kind: Any = type(Config.__dataclass_fields__[name].default)

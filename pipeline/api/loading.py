@@ -5,6 +5,8 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.api.arguments import Value
+from pipeline.api.evaluation import evaluate, require_split
 from pipeline.api.prediction import Predictor
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -68,8 +70,7 @@ class Run:
 
         Raises UsageError for another split, and where pandas is not installed: `events` needs none.
         """
-        if split not in ("train", "validation", "test"):
-            raise UsageError(f"split={split} is unknown; known: train, validation, test")
+        require_split(split)
         try:
             import pandas
         except ImportError:
@@ -110,6 +111,23 @@ class Run:
         execution = {"towers": towers, "tower_devices": tower_devices}
         return Predictor(self._directory, str(checkpoint), parameters, execution, self._trust_code)
 
+    def evaluate(
+        self,
+        split: str = "test",
+        checkpoint: str | int = "latest",
+        *,
+        parameters: str | None = None,
+        **flags: Value,
+    ) -> dict[str, Any]:
+        """The scores of a checkpoint on a split, as the JSON of `python -m pipeline.evaluate`; imports TensorFlow.
+
+        split: test, validation or train. checkpoint, parameters: as `predictor` takes them. flags: those of the
+        command by name: source, record_image_key and record_label_key for other data; metrics, as "top5,f1" or "all";
+        towers, tower_devices, data_dir, eval_batch. Every example counts once. Raises UsageError, StorageError, and
+        BadDataError for examples that do not fit the model.
+        """
+        return evaluate(self._directory, split, str(checkpoint), parameters, flags, self._trust_code)
+
     @property
     def _record(self) -> RunRecord:
         record = RunRecord.read(self._directory.path)
@@ -126,8 +144,8 @@ class Run:
 def load(run_dir: "str | os.PathLike[str]", *, trust_code: bool = False) -> Run:
     """The run in a directory. Nothing is imported or computed before it is asked for.
 
-    trust_code: whether `predictor` may run the model's source text that lies in the run directory, if the model was a
-    function of a script or a notebook. Whoever can write there can then do what you can.
+    trust_code: whether `predictor` and `evaluate` may run the model's source text that lies in the run directory, if
+    the model was a function of a script or a notebook. Whoever can write there can then do what you can.
 
     Raises UsageError if the directory holds no run.
     """

@@ -1,24 +1,17 @@
 """A trained model in this process: probabilities of images."""
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
+from pipeline.api import opening
 from pipeline.errors import UsageError
 from pipeline.process import standard_error
-from pipeline.process.startup import import_tensorflow
 from pipeline.runs.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-    from pipeline.engine.assembly import Assembly
-    from pipeline.engine.towers import Towers
-    from pipeline.runs.checkpoints import Restored
-    from pipeline.runs.saved_run import SavedRun
 
 AnyPath = Union[str, "os.PathLike[str]"]
 
@@ -35,15 +28,9 @@ class Predictor:
         trust_code: bool,
     ) -> None:
         """See `Run.predictor`, and `load`."""
-        import_tensorflow(for_user=True)
-        from pipeline.runs.saved_run import SavedRun
+        _, self.step, assembly, towers = opening.opened(directory, checkpoint, parameters, execution, trust_code)
         from pipeline.serving.prediction import Predictor as Computation
 
-        saved = SavedRun(directory, parameters)
-        restored = saved.restore(checkpoint)
-        with _found_in(str(directory.code.absolute())) if trust_code else contextlib.nullcontext():
-            assembly, towers = _assembled(saved, restored, execution)
-        self.step = restored.manifest.step
         self.classes: tuple[str, ...] = tuple(assembly.spec.class_names)
         self.image_shape = assembly.spec.image_shape  # height, width, channels
         config = assembly.config
@@ -82,25 +69,3 @@ def _given(images: Any) -> list[Any]:
         if one or several
         else [np.asarray(images)]
     )
-
-
-def _assembled(saved: "SavedRun", restored: "Restored", execution: Mapping[str, Any]) -> tuple["Assembly", "Towers"]:
-    """The model on its towers. Where this process has set its threads otherwise, its last digits may be others."""
-    from pipeline.engine import devices
-
-    try:
-        return saved.assemble(restored, execution)
-    except UsageError:  # a process sets up its devices once, perhaps for another run
-        if devices.threads() == saved.config.intra_op_threads:
-            raise
-        return saved.assemble(restored, {**execution, "intra_op_threads": devices.threads()})
-
-
-@contextlib.contextmanager
-def _found_in(directory: str) -> Iterator[None]:
-    """Inside, modules are also looked for in a directory, after all other places."""
-    sys.path.append(directory)
-    try:
-        yield
-    finally:
-        sys.path.remove(directory)

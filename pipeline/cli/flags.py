@@ -68,20 +68,13 @@ def given() -> dict[str, str]:
     return {name: flags.FLAGS[name].serialize() for name in names}
 
 
-# Fields of a run that commands which read it take from their flags.
-COMPUTING = ("towers", "tower_devices", "data_dir", "eval_batch")
-SPLIT = ("source", "record_image_key", "record_label_key")  # the data that a split is of
-METRICS = ("metrics",)
-_READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devices are often another machine's
-
-
 def define_for_readers(*fields: str) -> None:
     """Defines the flags of a command that reads a run: the run, and these fields."""
     flags.DEFINE_string("run_dir", "", "The directory of the run.")
     flags.DEFINE_string("checkpoint", "latest", "latest, best (on validation, see --best_by), or a step.")
     for field in dataclasses.fields(Config):
         if field.name in fields:
-            as_recorded = "" if field.name in _READERS_OWN else " Default: as the run was trained."
+            as_recorded = "" if field.name in settings.READERS_OWN else " Default: as the run was trained."
             _define_flag(field, None, _help(field) + as_recorded)
 
 
@@ -96,12 +89,8 @@ def execution() -> dict[str, Any]:
 
     Raises UsageError for a value that breaks a rule.
     """
-    defined = [name for name in (*COMPUTING, *SPLIT, *METRICS) if name in flags.FLAGS]
-    execution: dict[str, Any] = {**_READERS_OWN, **{name: value(name) for name in defined if value(name) is not None}}
-    if "source" in execution:
-        execution["source"] = sources.normalized(execution["source"])
-    settings.check(Config(**execution))
-    return execution
+    defined = [name for name in (*settings.COMPUTING, *settings.SPLIT, *settings.METRICS) if name in flags.FLAGS]
+    return settings.for_reading({name: value(name) for name in defined if value(name) is not None})
 
 
 def asked() -> Config:

@@ -9,6 +9,7 @@ from pipeline.engine.tally import Tally
 from pipeline.metrics.counts import worst_pairs
 from pipeline.metrics.intervals import Interval
 from pipeline.metrics.summary import Metrics
+from pipeline.monitoring.journal import plain
 from pipeline.text import tables
 from pipeline.text.numbers import accuracy
 
@@ -85,3 +86,9 @@ def as_dict(tally: Tally, class_names: Sequence[str]) -> Mapping[str, Any]:
         ],
         **(tally.metrics.as_dict(class_names) if tally.metrics else {}),
     }
+
+
+def event(split: str, step: int, tally: Tally, class_names: Sequence[str], source: str | None = None) -> dict[str, Any]:
+    """These values with what they are of, in types of JSON. source: of the split, where it is not the run's."""
+    of = {"event": split, "step": step, **({} if source is None else {"source": source})}
+    return plain({**of, **as_dict(tally, class_names)})

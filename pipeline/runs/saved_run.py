@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.engine import devices, ema, state, topology
 from pipeline.engine.assembly import Assembly
+from pipeline.engine.tally import Tally
 from pipeline.engine.towers import Towers, on_host
 from pipeline.errors import BadDataError, UsageError
 from pipeline.process import standard_error
@@ -84,6 +85,12 @@ class SavedRun:
         devices.start(towers, config)
         assembly = Assembly(config, towers, ExampleSpec(shape, names, spec["num_train"], spec.get("fingerprint", "")))
         return assembly, assembly.towers(resume.fitted(restored, assembly.initial()).values)
+
+    def tally(self, assembly: Assembly, towers: Towers, split: str) -> Tally:
+        """The tally of all examples of a split, whose source may be another than the run's. Raises BadDataError."""
+        tally = assembly.evaluator(towers).tally(self.examples(assembly, split))
+        assert tally is not None  # no stop can be asked for here
+        return tally
 
     def examples(self, assembly: Assembly, split: str) -> Source:
         """The examples of a split as an evaluation of these parts sees them.

@@ -1,7 +1,7 @@
 """The settled configuration of a start: checked against the registries, and against the recorded one."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import config as configuration
@@ -13,6 +13,12 @@ from pipeline.models.names import KERAS
 from pipeline.process import messages
 from pipeline.storage import stores
 from pipeline.storage.files import expand
+
+# Fields of a run that whoever reads it may replace: what computes, the data that a split is of, and the metrics.
+COMPUTING = ("towers", "tower_devices", "data_dir", "eval_batch")
+SPLIT = ("source", "record_image_key", "record_label_key")
+METRICS = ("metrics",)
+READERS_OWN = {"towers": 0, "tower_devices": ""}  # never the run's, whose devices are often another machine's
 
 PLACES = ("source", "class_names", "class_weights", "init_from")  # fields that say where an input lies
 
@@ -52,6 +58,15 @@ def normalized(config: Config) -> Config:
     """The configuration with the one spelling of its source."""
     source = "fake" if config.fake_data else sources.normalized(config.source)
     return dataclasses.replace(config, source=source, fake_data=False)
+
+
+def for_reading(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that replace a run's where it is read: the devices, and the given ones. Raises UsageError."""
+    fields = {**READERS_OWN, **given}
+    if "source" in fields:
+        fields["source"] = sources.normalized(fields["source"])
+    check(Config(**fields))
+    return fields
 
 
 def settle(asked: Config, recorded: Config | None, checkpoints: Sequence[int], topology: Topology) -> Config:

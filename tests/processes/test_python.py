@@ -148,6 +148,23 @@ def test_a_predictor_computes_what_the_command_does(finished_run, tmp_path):
         predictor(np.zeros(3))
 
 
+def test_an_evaluation_gives_what_the_command_does(finished_run):
+    run, given = pipeline.load(finished_run), {"source": "fake:300", "metrics": "top2,f1"}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    told = commands.run("evaluate", f"--run_dir={finished_run}", "--checkpoint=10", *flags)
+    assert run.evaluate("test", 10, **given) == json.loads(told.stdout.splitlines()[-1])
+    assert run.evaluate()["loss"] == run.result["test_loss"]
+    for arguments, line in (
+        ({"metric": "top5"}, "metric is not an argument of evaluate; did you mean metrics? its flags are source, "),
+        ({"split": "tset"}, "split=tset is unknown; known: train, validation, test"),
+        ({"source": "fakes"}, "source=fakes is unknown; "),
+        ({"checkpoint": 11}, "checkpoint=11 is not there; use latest, best or a step of: 10, 20"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            run.evaluate(**arguments)
+        assert str(refused.value).startswith(line)
+
+
 def test_an_error_of_the_training_is_an_exception_and_leaves_nothing_behind(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
 
