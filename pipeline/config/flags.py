@@ -3,7 +3,7 @@
 import dataclasses
 
 from pipeline.config.fields import EXECUTION, KEPT, LENGTH, flag
-from pipeline.text.flag_values import BETTER, MOST_TOWERS
+from pipeline.text.flag_values import MOST_TOWERS
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lars", "lion", "muon")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise", "onecycle")
@@ -220,9 +220,9 @@ class Flags:
     eval_every: int = flag(500, "Steps between evaluations on validation (0: never).", topic="run", role=EXECUTION,
         least=0)
     early_stop: str = flag("", "METRIC:PATIENCE; end the run after this many evaluations in a row without a better "
-        "accuracy or loss on validation.", topic="run", role=LENGTH)
-    best_by: str = flag("accuracy", "The score on validation by which a checkpoint is the best, and is kept.",
-        topic="run", role=EXECUTION, choices=tuple(BETTER))
+        "accuracy, loss or one of --metrics on validation.", topic="run", role=LENGTH)
+    best_by: str = flag("accuracy", "The metric on validation by which a checkpoint is the best, and is kept: "
+        "accuracy, loss or one of --metrics.", topic="run", role=EXECUTION)
     metrics: str = flag("", "Comma list of what every evaluation gives beside loss and accuracy: topK (as top5), "
         "precision, recall, f1, auroc, average_precision, calibration_error; or all.", topic="run", role=EXECUTION)
     eval_batch: int = flag(0, "Examples in a tower's batch of an evaluation or prediction (0: 500; fewer of images of "

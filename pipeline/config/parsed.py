@@ -8,10 +8,12 @@ import re
 from pipeline.augment import Operation, parse
 from pipeline.config.flags import Flags
 from pipeline.errors import UsageError
+from pipeline.metrics import choosing
+from pipeline.metrics.choosing import EarlyStop
 from pipeline.metrics.names import Names
 from pipeline.metrics.names import parse as parse_metrics
 from pipeline.text import flag_values
-from pipeline.text.flag_values import Device, EarlyStop, ImageSize, Lookahead, Normalization, Steps, Views
+from pipeline.text.flag_values import Device, ImageSize, Lookahead, Normalization, Steps, Views
 
 # The properties that hold parsed values, and raise UsageError where that cannot be.
 PARSED = (
@@ -57,7 +59,13 @@ class Parsed(Flags):
     @functools.cached_property
     def stop_rule(self) -> EarlyStop | None:
         """--early_stop, parsed; None without it."""
-        return flag_values.early_stop(self.early_stop)
+        return choosing.early_stop(self.early_stop)
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """The metrics on validation that decide something, by flag."""
+        rule = self.stop_rule
+        return {"best_by": self.best_by, **({"early_stop": rule.metric} if rule else {})}
 
     @functools.cached_property
     def lookahead_rule(self) -> Lookahead | None:

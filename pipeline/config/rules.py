@@ -7,6 +7,7 @@ from pipeline.augment import mixes
 from pipeline.config.flags import BALANCED
 from pipeline.config.parsed import PARSED, Parsed
 from pipeline.errors import UsageError
+from pipeline.metrics import choosing
 from pipeline.metrics import names as metrics
 from pipeline.text.spelling import nearest
 
@@ -25,6 +26,7 @@ def check(config: Parsed) -> None:
         _schedule_fits,
         _muon_has_its_rates,
         _companions_are_given,
+        _metrics_are_computed,
         _classes_are_balanced_once,
         _windows_end_in_time,
         _waits_fit,
@@ -89,9 +91,16 @@ def _companions_are_given(config: Parsed) -> None:
         raise UsageError("--init_sha256 needs --init_from, which is not given; give both, or leave it out")
     if config.early_stop and not config.eval_every:
         raise UsageError(f"early_stop={config.early_stop} needs evaluations; give --eval_every, or leave it out")
-    metrics.check_task(config.metric_names, config.multi_label)
     if config.quiet and config.verbose:
         raise UsageError("--quiet and --verbose exclude each other; give one of them")
+
+
+def _metrics_are_computed(config: Parsed) -> None:
+    choosing.require_known(config.best_by)
+    asked = [metric for metric in config.judges.values() if metric not in choosing.ALWAYS]
+    metrics.check_task((*config.metric_names, *asked), config.multi_label)
+    if metrics.ALL not in config.metric_names:  # `all` depends on the data
+        choosing.require_computed(config.judges, config.metric_names)
 
 
 def _classes_are_balanced_once(config: Parsed) -> None:

@@ -1,6 +1,7 @@
 """--repeat: one training with several seeds, and the mean and deviation of its results."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.config import Config
@@ -36,14 +37,22 @@ def run(asked: Config, preemption: Preemption) -> None:
 def _print_table(ended: list[RunResult]) -> None:
     """Prints the table of the runs, and their means and deviations."""
     print(f"\n{results.table(ended)}\n")
-    for name, form in SUMMARY:
+    for name, form in _summed(ended):
         if spread := results.spread(ended, name):
             print(f"{name.replace('_', ' ')}: {spread.text(form)}")
+
+
+def _summed(ended: list[RunResult]) -> list[tuple[str, Callable[[float], str]]]:
+    """The results that are summed up, with the form of each: those of SUMMARY, and the metrics on test."""
+    metrics = dict.fromkeys(name for result in ended for name in result.metrics if name.startswith("test_"))
+    return [*SUMMARY, *((name, accuracy) for name in metrics)]
 
 
 def summary(ended: list[RunResult]) -> dict[str, Any]:
     """The values of the last line: counts, means and deviations, and each seed's parameters_sha256."""
     finished = [result for result in ended if result.status == FINISHED]
-    spreads = {name: spread and spread._asdict() for name, _ in SUMMARY for spread in [results.spread(ended, name)]}
+    spreads = {
+        name: spread and spread._asdict() for name, _ in _summed(ended) for spread in [results.spread(ended, name)]
+    }
     shas = {result.seed: result.parameters_sha256 for result in finished}
     return {"event": "repeat", "runs": len(ended), "finished": len(finished), **spreads, "parameters_sha256": shas}

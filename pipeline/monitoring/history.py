@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from pipeline.config import MOST_WHOLE
 from pipeline.errors import StorageError
+from pipeline.metrics import choosing
 from pipeline.storage.files import storage_errors
 from pipeline.storage.reading import parse_json, read_small
-from pipeline.text.flag_values import BETTER
 
 Event = dict[str, Any]
+Validations = dict[int, dict[str, float]]  # the metrics on validation, by name, at every step that was evaluated
 Points = list[tuple[int, float]]  # (step, value), steps rising
 
 FINISHED, DIVERGED, PREEMPTED, UNFINISHED = "finished", "diverged", "preempted", "unfinished"
@@ -216,7 +217,7 @@ class History:
         return points[-1][1] if points else None
 
     def validation(self, metric: str) -> dict[int, float]:
-        """A metric (accuracy or loss) on the validation split at every step where it was finite."""
+        """A metric on the validation split at every step where it was finite."""
         return dict(self.curve("validation", metric))
 
     def best_step(self, among: Iterable[int], metric: str) -> int | None:
@@ -224,11 +225,24 @@ class History:
         scores = self.validation(metric)
         return best_step({step: scores[step] for step in among if step in scores}, metric)
 
+    def validations(self, last: int) -> Validations:
+        """The finite metrics of every evaluation on validation up to a step; a loss that is not finite is infinite."""
+        told = [event for event in self.events if event["event"] == "validation" and event["step"] <= last]
+        metrics = {event["step"]: {n: v for n, v in event.items() if choosing.is_metric(n)} for event in told}
+        return {step: finite(values) for step, values in metrics.items() if values.get("accuracy") is not None}
+
 
 def best_step(scores: Mapping[int, float], metric: str) -> int | None:
     """The step of the best score, the first of equals; None without a score that is a number."""
     known = {step: score for step, score in sorted(scores.items()) if not math.isnan(score)}
-    return BETTER[metric](known, key=lambda step: known[step], default=None)
+    return choosing.better(metric)(known, key=lambda step: known[step], default=None)
+
+
+def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are finite numbers, with a loss that is not as infinity: it is the worst one."""
+    numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+    known = {name: value for name, value in numbers.items() if math.isfinite(value)}
+    return {choosing.LOSS: math.inf, **known}
 
 
 def _finishes(result: Event, steps: int, early_stop: str) -> bool:

@@ -10,8 +10,6 @@ from pipeline.monitoring.clock import Clock
 from pipeline.monitoring.journal import Journal
 from pipeline.text import tables
 
-_SCORE = {"accuracy": "{:.2%}".format, "loss": "loss {:.4f}".format}  # by --best_by
-
 
 class Reporter:
     """Writes the figures of a run to its journal and terminal."""
@@ -68,7 +66,9 @@ class Reporter:
             "test accuracy": f"{scored.accuracy:.2%} ({tally.wrong:,} of {scored.examples:,} wrong)",
             "test loss": f"{scored.loss:.4f}{unweighted}",
             **scorecard.rows(tally),
-            "best validation": f"{_SCORE[metric](scores[best])} at step {best}" if best else "never evaluated",
+            "best validation": f"{scorecard.told(metric, scores[best]).removeprefix('accuracy ')} at step {best}"
+            if best
+            else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),
             "time": self._time_split(),

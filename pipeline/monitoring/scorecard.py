@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.engine.tally import Tally
+from pipeline.metrics.choosing import LOSS
 from pipeline.metrics.counts import worst_pairs
 from pipeline.metrics.intervals import Interval
 from pipeline.metrics.summary import Metrics
@@ -54,6 +55,11 @@ def averages(metrics: Metrics) -> list[tuple[str, str, str]]:
 def share(value: float) -> str:
     """A metric for people; `none` for NaN."""
     return "none" if np.isnan(value) else accuracy(value)
+
+
+def told(metric: str, value: float) -> str:
+    """A metric with its name, for people: 'accuracy 91.20%', 'loss 0.2873', 'f1 88.10%'."""
+    return f"{metric} {value:.4f}" if metric == LOSS else f"{metric} {share(value)}"
 
 
 def _classes(tally: Tally, class_names: Sequence[str]) -> list[str]:

@@ -163,8 +163,7 @@ class Loop:
         run.journal.progress(self._reporter.ending(step, tally, peaks, where, run.assembly.weighs))
         run.journal.result(
             step,
-            test_accuracy=tally.scores.accuracy,
-            test_loss=tally.scores.loss,
+            **{f"test_{metric}": value for metric, value in tally.values.items()},
             **({"early_stop": run.config.early_stop} if step < run.config.steps else {}),
             images_per_second=round(clock.images_per_second(), 1),
             wall_seconds=round(clock.elapsed(), 2),

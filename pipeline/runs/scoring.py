@@ -1,10 +1,8 @@
 """The evaluations of an open run: the validation split on the way, the test split at the end."""
 
-import math
-
 from pipeline.engine.tally import Tally
-from pipeline.monitoring import gallery
-from pipeline.monitoring.history import best_step
+from pipeline.metrics import choosing
+from pipeline.monitoring import gallery, history, scorecard
 from pipeline.runs.run import Run
 from pipeline.sources.base import Source
 
@@ -13,6 +11,8 @@ class Scorer:
     """Scores splits with the present parameters of a run, and remembers those on validation."""
 
     def __init__(self, run: Run):
+        """Raises UsageError for a metric of --best_by or --early_stop that the examples do not have."""
+        choosing.require_computed(run.config.judges, run.assembly.metrics)
         self._run = run
         self._evaluator = run.assembly.evaluator(run.trainer.towers, run.cluster.gather, run.config.ema > 0)
         self._validated = dict(run.start.validated)  # equal on all workers
@@ -22,8 +22,8 @@ class Scorer:
         return step in self._validated
 
     def go_back(self, step: int) -> None:
-        """Forgets the scores of later steps."""
-        self._validated = {scored: accuracy for scored, accuracy in self._validated.items() if scored <= step}
+        """Forgets the metrics of later steps."""
+        self._validated = {scored: metrics for scored, metrics in self._validated.items() if scored <= step}
 
     def validate(self, step: int) -> bool | None:
         """Scores the validation split and reports it. Returns whether its score is the run's best.
@@ -33,22 +33,25 @@ class Scorer:
         tally = self.tally("validation", step)
         if tally is None:
             return None
-        scores = tally.scores
-        loss = scores.loss if math.isfinite(scores.loss) else math.inf
-        self._validated[step] = {"accuracy": scores.accuracy, "loss": loss}
+        self._validated[step] = history.finite(tally.values)
         self.report("validation", step, tally)
-        self._run.journal.progress(f"step {step}: validation accuracy {scores.accuracy:.2%}, loss {scores.loss:.4f}")
+        judges = dict.fromkeys((choosing.ACCURACY, choosing.LOSS, *self._run.config.judges.values()))
+        told = ", ".join(scorecard.told(metric, tally.values[metric]) for metric in judges)
+        self._run.journal.progress(f"step {step}: validation {told}")
         return self._best(self._run.config.best_by) == step
 
     def ends_early(self) -> bool:
         """Whether --early_stop ends the run: it depends on the scores until now alone."""
         rule = self._run.config.stop_rule
         best = rule and self._best(rule.metric)
-        return rule is not None and best is not None and sum(s > best for s in self._validated) >= rule.patience
+        if rule is None or best is None:
+            return False
+        return sum(step > best and rule.metric in metrics for step, metrics in self._validated.items()) >= rule.patience
 
     def _best(self, metric: str) -> int | None:
         """The step of the best score until now, the first of equals."""
-        return best_step({step: scores[metric] for step, scores in self._validated.items()}, metric)
+        known = {step: metrics[metric] for step, metrics in self._validated.items() if metric in metrics}
+        return history.best_step(known, metric)
 
     def tally(self, split: str, step: int) -> Tally | None:
         """The tally of a split; None, on all workers, if one of them was asked to stop meanwhile."""

@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 
 from pipeline.engine import packing, state
 from pipeline.engine.plan import Rollback
-from pipeline.monitoring.history import History
+from pipeline.monitoring.history import History, Validations
 from pipeline.workers.cluster import Cluster
-
-Validated = dict[int, dict[str, float]]  # accuracy and loss on validation at every step that was evaluated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +15,7 @@ class StartingPoint:
     """The step that a launch starts from, and the scores up to it. Only the trainer holds the state."""
 
     step: int
-    validated: Validated
+    validated: Validations
     rollbacks: tuple[Rollback, ...]  # of the run until then
 
     @classmethod
@@ -32,10 +29,7 @@ class StartingPoint:
         to_step = [r for r in before if r.step >= step]
         told = [Rollback(step, event["diverged"]) for event in history.rollbacks if event["step"] == step]
         all_of_them = [r for r in before if r.step < step] + max(to_step, told, key=len)
-        losses = history.validation("loss")
-        accuracies = history.validation("accuracy")
-        scores = {s: {"accuracy": accuracies[s], "loss": losses.get(s, math.inf)} for s in accuracies if s <= step}
-        return cls(step, scores, tuple(all_of_them))
+        return cls(step, history.validations(step), tuple(all_of_them))
 
 
 def from_chief(cluster: Cluster, own: StartingPoint, values: state.Values) -> tuple[StartingPoint, state.Values]:

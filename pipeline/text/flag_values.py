@@ -18,17 +18,6 @@ class Steps(NamedTuple):
         return isinstance(step, int) and self.first <= step < self.end
 
 
-# The metrics of an evaluation, and the one of two values that is better.
-BETTER = {"accuracy": max, "loss": min}
-
-
-class EarlyStop(NamedTuple):
-    """The rule of --early_stop: a run ends after `patience` evaluations in a row without a better `metric`."""
-
-    metric: str  # one of BETTER
-    patience: int
-
-
 class Lookahead(NamedTuple):
     """The rule of --lookahead: every `period` steps, slow copies keep kept * (share of the steps) ** power."""
 
@@ -100,17 +89,6 @@ def steps(name: str, text: str) -> Steps:
     if text and found.first >= found.end:
         raise UsageError(f"{name}={text} names no steps; write --{name}=START:END with START below END, as 100:110")
     return found
-
-
-def early_stop(text: str) -> EarlyStop | None:
-    """'loss:5' -> EarlyStop('loss', 5); '' -> None. Raises UsageError."""
-    match = re.fullmatch(rf"({'|'.join(BETTER)}):(\d{{1,9}})", text)
-    if text and not (match and int(match[2])):
-        raise UsageError(
-            f"early_stop={text} is not METRIC:PATIENCE, a metric ({' or '.join(BETTER)}) and a number of evaluations "
-            "from 1 on; write it as accuracy:5"
-        )
-    return EarlyStop(match[1], int(match[2])) if match else None
 
 
 def lookahead(text: str) -> Lookahead | None:

@@ -107,6 +107,14 @@ BROKEN_RULES = [
     ({"model": "keras:VGG61"}, "model=keras:VGG61: keras.applications has no 'VGG61'; did you mean VGG1"),
     ({"early_stop": "acc:3"}, "early_stop=acc:3 is not METRIC:PATIENCE, a metric (accuracy or loss) and a number of"),
     ({"early_stop": "loss:0"}, "early_stop=loss:0 is not METRIC:PATIENCE"),
+    ({"early_stop": "top0:3"}, "early_stop=top0:3 is not METRIC:PATIENCE"),
+    ({"early_stop": "f1:3", "metrics": "auroc"}, "early_stop goes by f1, which evaluations do not compute; add f1 to"),
+    ({"best_by": "top5"}, "best_by goes by top5, which evaluations do not compute; add top5 to --metrics, or use accu"),
+    ({"best_by": "auc", "metrics": "all"}, "best_by=auc is unknown; did you mean auroc? known: accuracy, loss, topK,"),
+    (
+        {"best_by": "calibration_error", "metrics": "all", "multi_label": True, "source": "fake:100"},
+        "metrics=calibration_error is of data with one label an example, and --multi_label data has several; use",
+    ),
     ({"metrics": "f1,auc"}, "metrics: 'auc' is unknown; did you mean auroc? known: topK, precision,"),
     (
         {"metrics": "top5", "multi_label": True, "source": "fake:100"},
@@ -157,6 +165,7 @@ def other(field: dataclasses.Field):
         "profile": "2:5",
         "average": "1:4",
         "early_stop": "loss:3",
+        "best_by": "auroc",
         "metrics": "f1,auroc",
         "final_rate": 0.01,
         "normalize": "0.1,0.2,0.3/0.4",

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pipeline.config import Config
-from pipeline.experiments import results
+from pipeline.experiments import repeat, results
 from pipeline.experiments.grid import Run
 from pipeline.experiments.results import NOT_STARTED, RunResult, Spread
 from pipeline.monitoring.history import DIVERGED, FINISHED
@@ -42,6 +42,28 @@ def test_the_best_mean_on_validation_comes_first_and_the_unscored_last():
         [0.1] * 2,
         [3.0] * 2,
     ]
+
+
+def test_runs_are_ranked_by_the_metric_that_was_asked_for():
+    def told(rate: float, metric: str, value: float | None) -> RunResult:
+        metrics = {} if value is None else {f"validation_{metric}": value, f"test_{metric}": value / 2}
+        return dataclasses.replace(run_result(rate, 1, rate), metrics=metrics, ranked_by=metric)
+
+    for metric, order in (("f1", [0.1, 0.3, 0.2, 0.4]), ("calibration_error", [0.2, 0.3, 0.1, 0.4])):
+        values = {0.1: 0.9, 0.2: 0.3, 0.3: 0.7, 0.4: None}
+        groups = results.ranked([told(rate, metric, value) for rate, value in values.items()])
+        assert [group[0].varied["learning_rate"] for group in groups] == order
+        assert results.are_ranked(groups)
+        rows = [line.split() for line in results.table([run for group in groups for run in group]).splitlines()]
+        assert rows[0][:6] == ["run", "step", "validation", metric, "test", metric]
+        assert rows[1][2:6] == [
+            f"{values[order[0]]:.2%}",
+            f"{values[order[0]] / 2:.2%}",
+            f"{order[0]:.2%}",
+            *rows[1][5:6],
+        ]
+        assert rows[4][2:4] == ["-", "-"]
+    assert not results.are_ranked(results.ranked([told(0.1, "f1", None)]))
 
 
 def test_without_a_score_nothing_is_best():
@@ -80,3 +102,24 @@ def test_what_a_directory_tells(tmp_path):
     events(directory, start, scored, {"event": "result", "step": 20, "time": 105.0, **result})
     finished = dataclasses.replace(unfinished, status=FINISHED, step=20, seconds=5.0, **result)
     assert RunResult.read(run) == finished
+
+
+def test_what_a_directory_tells_of_other_metrics(tmp_path):
+    asked = Config(steps=20, run_dir=str(tmp_path), metrics="f1,auroc", best_by="loss")
+    RunDirectory(tmp_path).record(asked)
+    told = [
+        {"event": "start", "step": 0, "time": 100.0},
+        {"event": "validation", "step": 10, "time": 101.0, "accuracy": 0.5, "loss": 1.0, "f1": 0.1, "auroc": 0.9},
+        {"event": "validation", "step": 20, "time": 102.0, "accuracy": 0.5, "loss": 0.5, "f1": 0.2, "auroc": None},
+        {"event": "test", "step": 20, "time": 103.0, "accuracy": 0.4, "loss": 2.0, "f1": 0.3, "auroc": 0.8},
+        {"event": "result", "step": 20, "time": 104.0, "test_accuracy": 0.4, "test_loss": 2.0},
+    ]
+    events(RunDirectory(tmp_path), *told)
+    found = RunResult.read(Run("a", {}, asked))
+    test = {"test_f1": 0.3, "test_auroc": 0.8}
+    assert found.metrics == {"validation_loss": 0.5, "validation_f1": 0.2, **test} and found.ranked_by == "loss"
+    assert repeat.summary([found])["test_f1"] == {"mean": 0.3, "deviation": None}
+    heading = results.table([found]).splitlines()[0].split()
+    assert heading == ["run", "step", "validation", "loss", "validation", "test", *heading[6:]]
+    events(RunDirectory(tmp_path), *told[:-1])
+    assert RunResult.read(Run("a", {}, asked)).metrics == {"validation_loss": 0.5, "validation_f1": 0.2}

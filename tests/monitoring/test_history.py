@@ -1,6 +1,7 @@
 """A run's history, read from metrics.jsonl."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -115,6 +116,17 @@ def test_the_best_step_is_by_the_metric_asked_for(tmp_path, metric, best):
     scores = [(10, 0.5, 2.0), (20, 0.7, 1.5), (30, 0.7, 1.0), (40, 0.6, 1.0), (50, 0.6, None)]
     told = [line("validation", step, 20.0, accuracy=accuracy, loss=loss) for step, accuracy, loss in scores]
     assert history(tmp_path, *told).best_step(range(100), metric) == best
+
+
+@pytest.mark.parametrize(("metric", "best"), [("f1", 30), ("calibration_error", 20), ("auroc", None)])
+def test_a_metric_without_a_number_is_never_the_best(tmp_path, metric, best):
+    scores = [(10, {}), (20, {"f1": 0.5, "calibration_error": 0.1}), (30, {"f1": 0.6, "calibration_error": 0.2})]
+    scores += [(40, {"f1": None, "calibration_error": "0.0"}), (50, {"f1": 0.6, "auroc": None})]
+    told = [line("validation", step, 20.0, accuracy=0.5, loss=None, **values) for step, values in scores]
+    assert history(tmp_path, *told).best_step(range(100), metric) == best
+    known = history(tmp_path, *told).validations(40)
+    assert list(known) == [10, 20, 30, 40] and known[30] == {"accuracy": 0.5, "loss": math.inf, **scores[2][1]}
+    assert known[40] == {"accuracy": 0.5, "loss": math.inf}
 
 
 @pytest.mark.parametrize(

@@ -64,3 +64,20 @@ def test_a_resume_from_any_checkpoint_ends_at_the_same_step(stopped, tmp_path):
         result = train(path, "--early_stop=loss:2", "--towers=2")
         for name in ("step", "early_stop", "parameters_sha256", "test_loss"):
             assert result[name] == stopped.history().result[name], (last, name)
+
+
+def test_a_metric_decides_alike_after_a_kill(tmp_path):
+    """By F1, which is computed besides; the record of the killed run holds what was computed before."""
+    rule = ("--metrics=f1,top2", "--early_stop=f1:2", "--best_by=f1", "--keep_checkpoints=1")
+    straight = train(tmp_path / "straight", *rule)
+    run = RunDirectory(tmp_path / "straight")
+    f1 = run.history().validation("f1")
+    best = min(f1, key=lambda step: (-f1[step], step))
+    assert 90 > straight["step"] == best + 20 and straight["early_stop"] == "f1:2"
+    assert Checkpoints(run.checkpoints).steps() == [best, best + 20]
+    killed = RunDirectory(tmp_path / "killed")
+    train(killed.path, *rule, f"--steps={best + 10}")
+    resumed = train(killed.path, *rule, "--towers=2")
+    assert {**killed.history().validation("f1")} == f1
+    for name in ("step", "early_stop", "parameters_sha256", "test_loss", "test_f1"):
+        assert resumed[name] == straight[name]
