@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.monitoring.history import DIVERGED, FINISHED, PREEMPTED, UNFINISHED, History
+from pipeline.monitoring.history import DIVERGED, FINISHED, PREEMPTED, UNFINISHED, History, finite
 
 
 def line(event: str, step: int, time: float, **values) -> dict:
@@ -204,3 +204,11 @@ def test_what_is_no_file_is_told_at_once(tmp_path, make):
     make(tmp_path / "metrics.jsonl")
     with pytest.raises(StorageError, match=r"metrics\.jsonl cannot be read or written: "):
         History.read(tmp_path / "metrics.jsonl")
+
+
+def test_metrics_that_are_no_finite_numbers_are_left_out_but_the_loss_is_the_worst():
+    assert finite({"loss": math.nan, "accuracy": 0.5, "f1": math.nan, "auroc": math.inf, "step": "1"}) == {
+        "loss": math.inf,
+        "accuracy": 0.5,
+    }
+    assert finite({"loss": 1}) == {"loss": 1.0}

@@ -263,3 +263,11 @@ def test_rechecks_are_refused_where_towers_may_differ_without_an_error():
         settings.settle(Config(**fields), None, [], where)
     settings.settle(Config(recheck_every=9), None, [], gpus)
     settings.settle(Config(recheck_every=9, deterministic=False), None, [], topology(2))
+
+
+def test_whoever_reads_a_run_brings_devices_and_maybe_data():
+    assert settings.for_reading({}) == {"towers": 0, "tower_devices": ""}
+    given = {"source": "folder:./data/", "towers": 2, "metrics": "f1"}
+    assert settings.for_reading(given) == {"towers": 2, "tower_devices": "", "source": "folder:data", "metrics": "f1"}
+    with pytest.raises(UsageError, match=r"^metrics: 'f2' is unknown"):
+        settings.for_reading({"metrics": "f2"})
