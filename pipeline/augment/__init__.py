@@ -1,8 +1,8 @@
 """Augmentation as --augment says it: a comma list of operations.
 
 resize_crop comes first, whatever their order, then shift, rotate, scale, shear, flip, alternating_flip and crop in
-theirs, then elastic, reflect_crop, randaugment, brightness, contrast, saturation, hue, cutout, erasing, and mixup or
-cutmix.
+theirs, then elastic, reflect_crop, randaugment, trivialaugment, brightness, contrast, saturation, hue, cutout, erasing,
+and mixup or cutmix.
 """
 
 import dataclasses
@@ -42,6 +42,7 @@ OPERATIONS = {
     "reflect_crop": Amount("a whole number of pixels", 9999, "4", whole=True),
     "cutout": Amount("a whole number of pixels", 9999, "8", whole=True),
     "randaugment": Amount("a whole magnitude", 30, "9", whole=True, most_times=8),
+    "trivialaugment": None,
     "brightness": Amount("a fraction", 1, "0.4"),
     "contrast": Amount("a fraction", 1, "0.4"),
     "saturation": Amount("a fraction", 1, "0.4"),

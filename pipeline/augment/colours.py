@@ -72,12 +72,13 @@ def hue(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(turned), 0, 255), tf.uint8)
 
 
-def posterize(images: tf.Tensor, bits: int) -> tf.Tensor:
-    """The upper bits of each level."""
-    return tf.bitwise.bitwise_and(images, tf.constant(256 - 2 ** (8 - bits), tf.uint8))
+def posterize(images: tf.Tensor, bits: tf.Tensor | int) -> tf.Tensor:
+    """The upper bits of each level. bits: 0 to 8, one number for all."""
+    masks = tf.constant([256 - 2 ** (8 - kept) for kept in range(9)], tf.uint8)
+    return tf.bitwise.bitwise_and(images, tf.gather(masks, bits))
 
 
-def solarize(images: tf.Tensor, threshold: float) -> tf.Tensor:
+def solarize(images: tf.Tensor, threshold: tf.Tensor | float) -> tf.Tensor:
     """Levels from the threshold on are inverted."""
     return tf.where(tf.cast(images, tf.float32) < threshold, images, 255 - images)
 

@@ -16,7 +16,7 @@ _COLUMNS = {
     "resize_crop": (9, 10, 11, 12), "elastic": tuple(range(13, 13 + 2 * ELASTIC_POINTS**2)), "shear": (63,),
     "randaugment": tuple(range(64, 64 + 2 * MOST_TIMES)), "brightness": (80,), "contrast": (81,), "saturation": (82,),
     "hue": (83,), "erasing": (84, 85, 86, 87, 88), "mixup": (89, 90), "cutmix": (91, 92, 93),
-    "reflect_crop": (94, 95)}
+    "reflect_crop": (94, 95), "trivialaugment": (96, 97, 98)}
 # fmt: on
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from pipeline.augment import Operation, colours, erasing, randaugment
+from pipeline.augment import Operation, colours, erasing, randaugment, trivialaugment
 from pipeline.augment.draws import ELASTIC_POINTS as _POINTS
 from pipeline.augment.draws import draws_of, first_sides
 from pipeline.augment.rectangles import side, start, within
@@ -67,6 +67,8 @@ def apply(
     for operation in operations:
         if operation.name == "randaugment":
             images = randaugment.apply(images, int(operation.amount), operation.times, own["randaugment"])
+    if "trivialaugment" in amounts:
+        images = trivialaugment.apply(images, own["trivialaugment"])
     for name, change in colours.JITTER.items():
         if name in amounts:
             images = change(images, amounts[name], own[name][0])

@@ -67,8 +67,8 @@ class Flags:
     augment: str = flag("", "Comma list of resize_crop:AREA (a random part, at least this share of the picture, "
         "resized), shift:PIXELS, rotate:DEGREES, scale:FRACTION, shear:DEGREES, flip, alternating_flip, "
         "crop:PIXELS, elastic:PIXELS, reflect_crop:PIXELS, cutout:PIXELS, randaugment:MAGNITUDE:TIMES, "
-        "brightness:FRACTION, contrast:FRACTION, saturation:FRACTION, hue:SHARE, erasing:SHARE (of the images), "
-        "mixup:ALPHA, cutmix:ALPHA.", topic="data")
+        "trivialaugment, brightness:FRACTION, contrast:FRACTION, saturation:FRACTION, hue:SHARE, "
+        "erasing:SHARE (of the images), mixup:ALPHA, cutmix:ALPHA.", topic="data")
     augment_steps: int = flag(0, "Steps with --augment. Later steps train on unchanged images, like those of the "
         "test split (0: all steps).", topic="data", least=0)
 

@@ -186,7 +186,7 @@ def test_an_operation_does_not_change_anothers_draws():
 
 def test_no_two_operations_share_a_draw():
     columns = [column for own in draws._COLUMNS.values() for column in own]
-    assert sorted(columns) == list(range(96))
+    assert sorted(columns) == list(range(99))
 
 
 def test_scale_is_bilinear_and_rounds_to_the_nearest_level():

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from test_augment import augmented, images_of
 
 from pipeline import augment
-from pipeline.augment import colours, randaugment
+from pipeline.augment import colours, randaugment, trivialaugment
 from pipeline.augment.draws import draws_of
 from pipeline.engine.batches import Batches
 from pipeline.engine.plan import Plan
@@ -104,32 +104,52 @@ def bilinear(image, a, b, tx, c, d, ty):
     return out
 
 
+def by_pillow(image, shear, move, degrees, blend, bits, threshold):
+    """The image after each operation of RandAugment. move: across and down, in whole pixels."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return [
+        image,
+        bilinear(image, 1, shear, 0, 0, 1, 0),
+        bilinear(image, 1, 0, 0, shear, 1, 0),
+        bilinear(image, 1, 0, move[0], 0, 1, 0),
+        bilinear(image, 1, 0, 0, 0, 1, move[1]),
+        bilinear(image, cosine, -sine, 0, sine, cosine, 0),
+        *(
+            np.asarray(enhance(Image.fromarray(image)).enhance(1 + blend))
+            for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast, ImageEnhance.Sharpness)
+        ),
+        np.asarray(ImageOps.posterize(Image.fromarray(image), bits)),
+        np.asarray(ImageOps.solarize(Image.fromarray(image), threshold)),
+        np.asarray(ImageOps.autocontrast(Image.fromarray(image))),
+        np.asarray(ImageOps.equalize(Image.fromarray(image))),
+    ]
+
+
+def assert_alike(changes, image, expected):
+    found = [change(tf.constant(image[None]))[0].numpy() for change in changes]
+    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        assert np.abs(ours.astype(int) - theirs).max() <= (number in (1, 2, 5)), number  # rounding of the maps
+
+
 @pytest.mark.parametrize("direction", [0.2, 0.7])
 def test_the_operations_of_randaugment_at_magnitude_15(direction):
     """Half of the paper's strengths, at each direction."""
     image, sign = images_of(1, 13, 16, 3)[0], -1 if direction < 0.5 else 1
-    cosine, sine, factor = np.cos(np.pi / 12), np.sin(np.pi / 12) * sign, 1 + 0.45 * sign
-    across, down = sign * int(16 * 75 / 331), sign * int(13 * 75 / 331)
-    expected = [
-        image,
-        bilinear(image, 1, 0.15 * sign, 0, 0, 1, 0),
-        bilinear(image, 1, 0, 0, 0.15 * sign, 1, 0),
-        bilinear(image, 1, 0, across, 0, 1, 0),
-        bilinear(image, 1, 0, 0, 0, 1, down),
-        bilinear(image, cosine, -sine, 0, sine, cosine, 0),
-        *(
-            np.asarray(enhance(Image.fromarray(image)).enhance(factor))
-            for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast, ImageEnhance.Sharpness)
-        ),
-        np.asarray(ImageOps.posterize(Image.fromarray(image), 6)),
-        np.asarray(ImageOps.solarize(Image.fromarray(image), 127.5)),
-        np.asarray(ImageOps.autocontrast(Image.fromarray(image))),
-        np.asarray(ImageOps.equalize(Image.fromarray(image))),
-    ]
+    move = sign * int(16 * 75 / 331), sign * int(13 * 75 / 331)
+    expected = by_pillow(image, 0.15 * sign, move, 15 * sign, 0.45 * sign, 6, 127.5)
     changes = randaugment.operations(15, tf.constant(direction), tf.TensorShape([1, 13, 16, 3]))
-    found = [change(tf.constant(image[None]))[0].numpy() for change in changes]
-    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        assert np.abs(ours.astype(int) - theirs).max() <= (number in (1, 2, 5)), number  # rounding of the maps
+    assert_alike(changes, image, expected)
+
+
+@pytest.mark.parametrize("direction", [0.2, 0.7])
+@pytest.mark.parametrize("level, bits", [(0, 8), (7, 7), (30, 2)])
+def test_the_operations_of_trivialaugment(level, bits, direction):
+    """Shares of the wide space's most: 0.99, 32 pixels, 135 degrees, 0.99, 6 bits, all levels."""
+    image, sign = images_of(1, 40, 44, 3)[0], -1 if direction < 0.5 else 1
+    share = sign * level / 30
+    move = int(32 * share), int(32 * share)
+    expected = by_pillow(image, 0.99 * share, move, 135 * share, 0.99 * share, bits, 255 - 255 * abs(share))
+    assert_alike(trivialaugment.operations(level, tf.constant(direction)), image, expected)
 
 
 def test_randaugment_does_the_drawn_operations_one_after_another():
@@ -146,6 +166,17 @@ def test_randaugment_does_the_drawn_operations_one_after_another():
             ).numpy()
         np.testing.assert_array_equal(after, image[0])
     assert len(used) > 10
+
+
+def test_trivialaugment_does_the_drawn_operation():
+    images, positions = images_of(60, 9, 8, 3), tf.range(60, dtype=tf.int64)
+    drawn = np.stack(draws_of(["trivialaugment"], positions, 1)["trivialaugment"], axis=1)
+    used = set()
+    for image, after, (which, level, direction) in zip(images, augmented("trivialaugment", images), drawn, strict=True):
+        used.add((int(which * 14), int(level * 31)))
+        change = trivialaugment.operations(int(level * 31), tf.constant(direction))[int(which * 14)]
+        np.testing.assert_array_equal(after, change(tf.constant(image[None]))[0])
+    assert len({which for which, _ in used}) > 10 and len({level for _, level in used}) > 20
 
 
 def test_erasing_blackens_a_rectangle_in_its_share_of_the_images():
