@@ -78,9 +78,17 @@ def told_in(text: str) -> PipelineError | None:
     return kinds[found[1]](found[2]) if found and found[1] in kinds else None
 
 
+def shown(text: str) -> str:
+    r"""The text as a terminal may show it: all that is not printable, but line breaks, as an escape, such as \x1b.
+
+    Names in users' files may hold sequences that a terminal would obey.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def error_line(code: int, message: str) -> str:
     """The line that reports why a process ends with a code."""
-    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {' '.join(message.split())}"
+    return f"{ExitCode(code).name.lower().replace('_', ' ')}: {shown(' '.join(message.split()))}"
 
 
 # Where workers end with different codes, the first of these in the list names the cause: first a cause that no restart

@@ -17,7 +17,7 @@ import pipeline
 from pipeline import config as configuration
 from pipeline.cli.flags import topic
 from pipeline.config import Config
-from pipeline.errors import PipelineError, StorageError, UsageError
+from pipeline.errors import PipelineError, StorageError, UsageError, shown
 from pipeline.process import preemption, standard_error
 from pipeline.process.exits import exit_with, without_teardown
 from pipeline.text.spelling import did_you_mean, nearest
@@ -41,7 +41,7 @@ def run(
     """
     standard_error.open_standard_descriptors()
     preemption.end_on_interrupt()
-    absl.logging.get_absl_handler().setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    absl.logging.get_absl_handler().setFormatter(_Formatter("%(levelname)s: %(message)s"))
     absl.logging.get_absl_handler().addFilter(_concerns_users)
     foreign = set(flags.FLAGS)
     define_flags()
@@ -65,6 +65,13 @@ def run(
             app.run(_to_stdout, flags_parser=parse)
         except PipelineError as error:
             exit_with(error)
+
+
+class _Formatter(logging.Formatter):
+    """Shows what is not printable as escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 def _concerns_users(record: logging.LogRecord) -> bool:

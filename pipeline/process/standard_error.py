@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from pipeline.errors import shown
+
 _descriptor = 2  # of the stderr that its readers see; another one while `kept` has taken its place
 
 
@@ -40,7 +42,7 @@ def tell(line: str) -> None:
     if sys.stderr is None:  # print would take stdout then
         return
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(shown(line), file=sys.stderr, flush=True)
     except OSError:
         # Python would try the rest of its buffer again as it ends, and replace the exit code by 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

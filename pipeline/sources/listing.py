@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import logging
 
-from pipeline.errors import BadDataError
+from pipeline.errors import BadDataError, shown
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 UNREADABLE = (".heic", ".heif", ".avif", ".jxl", ".tif", ".tiff")  # of pictures that are not decoded
@@ -17,8 +17,8 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no
 
 
 def printable(path: str) -> str:
-    r"""The path as text that can be printed everywhere; bytes that are not UTF-8 become \xNN."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    r"""The path as text of one line that can be printed everywhere; other bytes and characters become \xNN."""
+    return shown(os.fsencode(path).decode(errors="backslashreplace")).replace("\n", "\\n")
 
 
 def some(names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ SEPARATOR = "|"  # of several labels in one cell
 _OPTIONAL = ("split", "weight")
 _NAME_THEM = "name its columns in its first line"
 _SHOWN = 60  # characters of a value in a message
+_MOST_PATH = 4096  # characters; Linux takes no path of more bytes
 
 
 class Row(NamedTuple):
@@ -164,8 +165,9 @@ def _several(value: Any) -> tuple[int | str, ...]:
 
 
 def _is_name(path: str) -> bool:
-    """Whether a file can have this path: text without the zero byte and without halves of characters."""
-    return "\0" not in path and not any("\ud800" <= character <= "\udfff" for character in path)
+    """Whether a file can have this path: not too long, without the zero byte and without halves of characters."""
+    halves = any("\ud800" <= character <= "\udfff" for character in path)
+    return len(path) < _MOST_PATH and "\0" not in path and not halves
 
 
 def _shown(value: Any) -> str:

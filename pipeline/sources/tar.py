@@ -8,7 +8,7 @@ Only headers and labels are read when the index is made.
 import contextlib
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import IO, Any
 
@@ -26,7 +26,7 @@ _MOST_LABEL_BYTES = 2**20  # of a file that holds a label
 def own_splits(argument: str, config: Config, named: classes.Names, examine: bool) -> dict[str, Source]:
     """The splits in the files that the glob `argument` matches."""
     files = shard_files.of(argument, config)
-    form = "tar of several labels" if config.multi_label else "tar"
+    form = "whole tar of several labels" if config.multi_label else "whole tar"
     make = partial(index_of, multi_label=config.multi_label)
     indexed = {
         split: shards.indexed(files, paths, make, form, config)
@@ -47,11 +47,10 @@ def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
         file.seek(0)
         # In a map nothing is read by a call, at which threads would wait for each other.
         with reading.mapped(file) as content, tarfile.open(fileobj=content or file, mode="r:") as archive:
-            for member in filter(tarfile.TarInfo.isreg, archive):
+            for member in _files(archive, size):
                 _sort(path, archive, member, pictures, labels, multi_label)
-                if member.offset_data + member.size > size:
-                    raise tarfile.ReadError("unexpected end of data")
-    except tarfile.TarError as error:
+    # tarfile lets the errors of some wrong numbers through.
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise BadDataError(
             f"{printable(path)} is damaged or no tar file ({error}; compressed ones are not read); replace it"
         ) from None
@@ -69,6 +68,32 @@ def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
     )
 
 
+def _files(archive: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
+    """The files and links of an archive of so many bytes. Raises tarfile.ReadError unless all of it is read.
+
+    tarfile takes a damaged header for the end, and reads some members for ever if their sizes are negative.
+    """
+    end = 0
+    for member in archive:
+        if member.size < 0 or member.offset_data < end:
+            raise tarfile.ReadError("a negative size")
+        end = member.offset_data
+        has_data = member.isreg() or member.type not in tarfile.SUPPORTED_TYPES
+        if has_data and end + member.size > size:
+            raise tarfile.ReadError("unexpected end of data")
+        if not member.isdir():
+            yield member
+    file = archive.fileobj
+    assert file is not None
+    file.seek(archive.offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if block.strip(b"\0") or not block:
+        raise tarfile.ReadError(f"neither a header nor the end mark at byte {archive.offset}")
+    while piece := file.read(2**20):
+        if piece.strip(b"\0"):
+            raise tarfile.ReadError("data behind the end mark, as where archives were joined")
+
+
 def _sort(
     path: str,
     archive: tarfile.TarFile,
@@ -77,13 +102,18 @@ def _sort(
     labels: dict[str, tuple[int | str, ...]],
     multi_label: bool,
 ) -> None:
-    """Puts a file of the archive where it belongs, by its suffix. Raises BadDataError for two of one kind."""
+    """Puts a file of the archive where it belongs, by its suffix. Raises BadDataError for two of a kind, and a link."""
     directory, name = os.path.split(member.name)
     stem, _, suffix = name.partition(".")
     key, suffix = os.path.join(directory, stem), suffix.lower()
     is_picture = f".{suffix}" in SUFFIXES
     if not is_picture and suffix not in ("cls", "json"):
         return
+    if not member.isreg():
+        raise BadDataError(
+            f"{printable(path)}: {printable(member.name)} is no file of its own, but a link or a device; pack files, "
+            "as tar --dereference --hard-dereference does"
+        )
     if key in (pictures if is_picture else labels):
         kind = "pictures" if is_picture else "labels"
         raise BadDataError(f"{printable(path)}: {printable(key)} has two {kind}; give each example a name of its own")

@@ -76,7 +76,7 @@ def index_of(path: str, file: IO[bytes], keys: Keys, multi_label: bool = False) 
         counts.append(len(own))
         for label, text in zip(own, texts, strict=True) if len(texts) == len(own) else ():
             if text:
-                classes.setdefault(label, text)
+                classes.setdefault(label, printable(text))
     return Index(
         offsets=shards.column(offsets),
         lengths=shards.column(lengths),

@@ -7,6 +7,10 @@ import sys
 import commands
 import pytest
 
+from pipeline.errors import BadDataError
+from pipeline.process import exits, standard_error
+from pipeline.sources.listing import printable
+
 TELL = """
 import sys
 from pipeline.errors import UsageError
@@ -44,3 +48,15 @@ def test_a_stderr_that_takes_nothing_changes_neither_result_nor_exit_code(redire
 @pytest.mark.parametrize("closed", ["0<&-", "0<&- 2>&-", "2>&-"])
 def test_no_file_gets_the_number_of_a_standard_stream(closed):
     assert run(OPEN, closed).stdout == "True\n"
+
+
+SHOWN = {"röd, 赤 🐝": "röd, 赤 🐝", "\x1b[31m": r"\x1b[31m", "a\u202eb": r"a\u202eb", "\x9b2J": r"\x9b2J"}
+
+
+@pytest.mark.parametrize(("text", "line"), SHOWN.items())
+def test_no_terminal_obeys_what_a_file_holds(text, line, capsys):
+    standard_error.tell(f"one {text}\ntwo")
+    with pytest.raises(SystemExit):
+        exits.exit_with(BadDataError(f"row\n{text}"))
+    assert capsys.readouterr().err == f"one {line}\ntwo\nbad data: row {line}\n"
+    assert printable(f"{text}\n\udcff") == rf"{line}\n\xff"

@@ -327,3 +327,15 @@ def test_a_reader_of_stdout_that_has_seen_enough(finished_run):
     with open("/dev/full", "w") as full:
         told = commands.refuse(STORAGE, "train", "--help", stdout=full)
     assert told == "storage: stdout cannot be written: no space is left; free some, or send it elsewhere"
+
+
+def test_what_a_file_holds_is_shown_without_its_control_characters(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label,\x1b[31m\n\x1b[2J.jpg,a,1\nb.jpg,b,1\n")
+    ended = commands.run("train", "--source=csv:list.csv", "--image_size=8", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (ExitCode.BAD_DATA, "")
+    missing = "cannot be read (No such file or directory)"
+    assert ended.stderr.splitlines() == [
+        r"WARNING: list.csv: not read of its columns: \x1b[31m",
+        rf"bad data: 2 files cannot be used: list.csv: line 2: \x1b[2J.jpg {missing}, list.csv: line 3: b.jpg {missing}"
+        "; replace or remove them",
+    ]

@@ -1,5 +1,7 @@
 """WebDataset shards: the examples found, their labels, and what is refused."""
 
+import tarfile
+
 import pytest
 import tensorflow as tf
 from picture_folders import encoded, fill
@@ -98,3 +100,59 @@ def test_a_file_that_is_cut_off_or_no_tar_is_named(root, damage):
     path.write_bytes(damage(path.read_bytes()))
     message = refusal(root)
     assert message.startswith(f"{path} is damaged or no tar file (") and message.endswith("; replace it")
+
+
+SIZES = {  # as the field of a header has them: in octal digits, or in 12 bytes of two's complement
+    "beyond the file": b"77777777777\0",
+    "beyond all files": b"\x80" + (2**70).to_bytes(11, "big"),
+    "negative": (-512).to_bytes(12, "big", signed=True),
+    "far back": (-10240).to_bytes(12, "big", signed=True),
+    "no number": b"what's this?",
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, b"Z"])
+def test_a_header_with_a_wrong_size_is_named(root, size, kind):
+    path = root / "val-0.tar"
+    content = bytearray(path.read_bytes())
+    second = next(i for i in range(512, len(content), 512) if content[i + 257 : i + 262] == b"ustar")
+    content[second + 124 : second + 136], content[second + 156 : second + 157] = SIZES[size], kind
+    content[second + 148 : second + 156] = b" " * 8
+    content[second + 148 : second + 156] = b"%06o\0 " % sum(content[second : second + 512])
+    path.write_bytes(content)
+    message = refusal(root)
+    assert message.startswith(f"{path} is damaged or no tar file (") and message.endswith("; replace it")
+
+
+ENDS = {
+    "no end mark": lambda content: content.rstrip(b"\0").ljust(-(-len(content.rstrip(b"\0")) // 512) * 512, b"\0"),
+    "another archive behind it": lambda content: content + content,
+    "a damaged header": lambda content: damaged(content),
+}
+
+
+def damaged(content: bytes) -> bytes:
+    """With a header of another checksum than stands in it, between two examples."""
+    headers = [i for i in range(0, len(content), 512) if content[i + 257 : i + 262] == b"ustar"]
+    place = next(i for i in headers[2:] if b".png" in content[i : i + 100])
+    return content[:place] + b"?" + content[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_no_example_is_left_out_in_silence(root, name):
+    path = root / "train-0.tar"
+    path.write_bytes(ENDS[name](path.read_bytes()))
+    message = refusal(root)
+    assert message.startswith(f"{path} is damaged or no tar file (") and message.endswith("; replace it")
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE])
+def test_links_are_no_examples(root, kind):
+    write_tar(root / "val-0.tar", {"0.png": PNG, "0.cls": b"ant", "notes.txt": b"1"})
+    with tarfile.open(root / "val-0.tar", "a") as archive:
+        for name, target in (("notes.md", "notes.txt"), ("1.png", "0.png"), ("1.cls", "0.cls")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+    assert "1.png is no file of its own, but a link or a device; pack files, as tar --deref" in refusal(root)
