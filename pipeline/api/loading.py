@@ -137,7 +137,8 @@ class Run:
 
     def __repr__(self) -> str:
         record = self._record
-        scored = f", test accuracy {accuracy(self.result['test_accuracy'])}" if record.status == FINISHED else ""
+        found = record.history.result.get("test_accuracy") if record.status == FINISHED else None
+        scored = "" if found is None else f", test accuracy {accuracy(found)}"
         return f"<Run {self.run_dir}: {record.status} at step {record.history.step}{scored}>"
 
 

@@ -26,6 +26,7 @@ CORRUPTED = "corrupted"
 ENDS = {"result": FINISHED, "diverged": DIVERGED, "preempted": PREEMPTED, "corrupted": CORRUPTED}
 
 MOST_BYTES = 1 << 33  # of a metrics.jsonl
+LATEST = 8e9  # Unix seconds of a line or a save: the year 2223; whatever shows dates can show it
 
 # Fields that the code computes with, and their types. In a number's place null stands for one that is not finite.
 _NUMBERS = ("loss", "accuracy", "images_per_second", "test_accuracy", "test_loss", "wall_seconds")
@@ -267,6 +268,7 @@ def _is_event(event: Any) -> bool:
         type(step) is int
         and step >= 0
         and all(_is_number(value) for value in [event.get("time"), *numbers])
+        and 0 <= event["time"] <= LATEST
         and all(isinstance(event[name], kind) for name, kind in _TYPES.items() if event.get(name) is not None)
         and all(name in event for name in _NEEDED.get(event["event"], ()))
         and (event["event"] != "rollback" or _is_step(event["diverged"], least=step))

@@ -13,9 +13,8 @@ from typing import Any
 
 from pipeline.config import MOST_WHOLE
 from pipeline.errors import StorageError
+from pipeline.monitoring.history import LATEST
 from pipeline.storage.reading import parse_json, read_small
-
-_LATEST = 1e11  # Unix seconds of a save, which can still be shown as a date
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Manifest:
         numbers = type(self.step) is int and self.step >= 0 and type(self.saved) in (int, float)
         hashes = all(isinstance(value, str) for value in (self.parameters_sha256, self.state_sha256))
         objects = all(isinstance(value, dict) for value in (self.files, self.config, self.examples, self.hardware))
-        if not (numbers and hashes and objects and 0 <= self.saved <= _LATEST):
+        if not (numbers and hashes and objects and 0 <= self.saved <= LATEST):
             raise ValueError("a field is of another type")
         if not _is_spec(self.examples) or type(self.config.get("grad_shards")) is not int:
             raise ValueError("it does not say what the examples were, or the number of shards")

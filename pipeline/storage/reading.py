@@ -4,11 +4,13 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escape of half of a character, whose other half may follow
 MOST_SMALL_BYTES = 1 << 26  # of a file that is read at once
 
 
@@ -59,11 +61,17 @@ def without_patterns(directory: Path) -> Iterator[str]:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """The value that JSON stands for. Raises ValueError for anything else: NaN, or brackets nested without end."""
+    """The value that JSON stands for. Raises ValueError for anything else.
+
+    So it does for NaN, for brackets nested without end, and for halves of characters, which no file can hold.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if _HALF.search(text if isinstance(text, bytes) else text.encode()):
+        json.dumps(value, ensure_ascii=False).encode()  # an error of this is a ValueError
+    return value
 
 
 def _refuse(constant: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -130,6 +131,13 @@ def test_a_run_is_read_as_its_files_have_it(finished_run, monkeypatch):
         run.history()
     with pytest.raises(UsageError, match="holds no run"):
         pipeline.load(finished_run / "checkpoints")
+
+
+@pytest.mark.parametrize("result", [b'"test_accuracy": null, ', b""])
+def test_a_damaged_result_does_not_hide_the_run(run_copy, result):
+    path = run_copy / "metrics.jsonl"
+    path.write_bytes(re.sub(rb'"test_accuracy": [0-9.]+, ', result, path.read_bytes()))
+    assert repr(pipeline.load(run_copy)) == f"<Run {run_copy}: finished at step 20>"
 
 
 def test_a_predictor_computes_what_the_command_does(finished_run, tmp_path):
