@@ -34,9 +34,8 @@ class RunResult:
     images_per_second: float | None = None
     seconds: float | None = None
     parameters_sha256: str | None = None
-    metrics: Mapping[str, float] = dataclasses.field(
-        default_factory=dict
-    )  # of --metrics and --best_by, by split: test_f1
+    # Those of --metrics and --best_by, by split, as test_f1; without what has no number.
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     ranked_by: str = choosing.ACCURACY  # the metric of --best_by
 
     @classmethod
