@@ -60,16 +60,16 @@ def without_patterns(directory: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def parse_json(text: bytes | str) -> Any:
-    """The value that JSON stands for. Raises ValueError for anything else.
+def parse_json(text: bytes | str, halves: bool = False) -> Any:
+    """The value that JSON stands for. Raises ValueError for anything else: NaN, or brackets nested without end.
 
-    So it does for NaN, for brackets nested without end, and for halves of characters, which no file can hold.
+    halves: take texts with halves of characters too, which can neither be written nor be shown.
     """
     try:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if _HALF.search(text if isinstance(text, bytes) else text.encode()):
+    if not halves and _HALF.search(text if isinstance(text, bytes) else text.encode()):
         json.dumps(value, ensure_ascii=False).encode()  # an error of this is a ValueError
     return value
 

@@ -16,3 +16,7 @@ def test_json_of_any_text_that_a_file_can_hold(as_it_is_read):
 def test_other_json_is_refused(text):
     with pytest.raises(ValueError):
         parse_json(text)
+
+
+def test_halves_of_characters_for_who_says_himself_what_is_wrong():
+    assert parse_json(r'{"path": "\ud800"}', halves=True) == {"path": "\ud800"}
