@@ -6,6 +6,7 @@ shards in a store are kept there alone, and made again when size or ETag is anot
 """
 
 import contextlib
+import itertools
 import os
 import re
 import sys
@@ -28,6 +29,7 @@ from pipeline.storage.stores import Stored
 _VERSION = 2  # of an index; raised when its form or its meaning changes
 _OPTIONAL = ("counts", "before", "behind")  # columns
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|test)(ing)?(?![a-z])")
+_NUMBER = re.compile(r"(\d{1,9})-of-(\d{1,9})[^/]*$")  # of a shard, and of all of them, in the name of a file
 SPLIT_OF = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
@@ -68,6 +70,7 @@ def find(files: ShardFiles, kind: str, pattern: str, needs_train: bool) -> dict[
     paths, hint = files.find(kind, pattern)
     if not paths:
         raise BadDataError(f"source={kind}:{pattern} matches no file{hint}")
+    _tell_missing(paths)
     splits: dict[str, list[str]] = {}
     for path in paths:
         splits.setdefault(_split_of(path), []).append(path)
@@ -81,6 +84,24 @@ def find(files: ShardFiles, kind: str, pattern: str, needs_train: bool) -> dict[
     if needs_train and "train" not in splits:
         raise BadDataError(f"source={kind}:{pattern} matches no file with train in its name; give a glob that does")
     return {split: splits[split] for split in ("train", "test", "validation") if split in splits}
+
+
+def _tell_missing(paths: Sequence[str]) -> None:
+    """Warns where names say, as train-00003-of-00128 does, that there are more shards than these."""
+    series: dict[tuple[str, str], set[int]] = {}
+    for path in paths:
+        if found := _NUMBER.search(path):
+            name = f"{path[: found.start(1)]}*{path[found.end(1) :]}"
+            series.setdefault((name, found[2]), set()).add(int(found[1]))
+    for (name, total), numbers in series.items():
+        if len(numbers) < int(total):
+            begin = int(int(total) in numbers)  # they are numbered from 1, where one has the last number
+            first = next(number for number in itertools.count(begin) if number not in numbers)
+            there = "is there" if len(numbers) == 1 else "are there"
+            logging.warning(
+                "%s: %d of %d shards %s, the first that is missing has the number %d; those that are there are read",
+                printable(name), len(numbers), int(total), there, first,
+            )  # fmt: skip
 
 
 def _split_of(path: str) -> str:

@@ -14,6 +14,7 @@ from pipeline import sources
 from pipeline.config import Config
 from pipeline.errors import BadDataError, UsageError
 from pipeline.sources import checksums, classes, decoding, shards, tfrecord
+from pipeline.sources.shard_files import LocalFiles
 
 
 @pytest.fixture
@@ -52,6 +53,31 @@ def refusal(root, error=BadDataError, **flags):
         open_splits(root, **flags)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+SERIES = {
+    ("0-of-3", "1-of-3", "2-of-3"): None,
+    ("1-of-2", "2-of-2"): None,
+    ("train-0-of-2", "train-1-of-2", "test-0-of-1"): None,
+    ("train-001-of-004.x", "train-003-of-004.x", "train-0-of-1.y"): ("train-*-of-004.x", "2 of 4 shards are", 0),
+    ("1-of-4", "2-of-4", "4-of-4"): ("*-of-4", "3 of 4 shards are", 3),
+    ("0-of-999999999",): ("*-of-999999999", "1 of 999999999 shards is", 1),
+}
+
+
+@pytest.mark.parametrize("names", SERIES)
+def test_shards_that_are_missing_by_their_names_are_told(names, tmp_path, said):
+    directory = tmp_path / "7-of-9"
+    directory.mkdir()
+    for name in names:
+        (directory / name).touch()
+    told = []
+    if SERIES[names]:
+        name, there, first = SERIES[names]
+        end = f"the first that is missing has the number {first}; those that are there are read"
+        told = [f"{directory}/{name}: {there} there, {end}"]
+    shards.find(LocalFiles(Config()), "tfrecord", f"{directory}/*", needs_train=False)
+    assert said == told
 
 
 def test_records_of_imagenets_scripts(root, said):
