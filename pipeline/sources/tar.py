@@ -49,6 +49,7 @@ def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
         with reading.mapped(file) as content, tarfile.open(fileobj=content or file, mode="r:") as archive:
             for member in _files(archive, size):
                 _sort(path, archive, member, pictures, labels, multi_label)
+            _require_end(archive)
     # tarfile lets the errors of some wrong numbers through.
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise BadDataError(
@@ -69,9 +70,9 @@ def index_of(path: str, file: IO[bytes], multi_label: bool = False) -> Index:
 
 
 def _files(archive: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
-    """The files and links of an archive of so many bytes. Raises tarfile.ReadError unless all of it is read.
+    """The files and links of an archive of so many bytes. Raises tarfile.ReadError for one that does not lie in it.
 
-    tarfile takes a damaged header for the end, and reads some members for ever if their sizes are negative.
+    tarfile reads some members for ever if their sizes are negative.
     """
     end = 0
     for member in archive:
@@ -83,6 +84,13 @@ def _files(archive: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
             raise tarfile.ReadError("unexpected end of data")
         if not member.isdir():
             yield member
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """Raises tarfile.ReadError unless the end mark and nothing else follows the members that were read.
+
+    tarfile takes a damaged header for the end, and looks at nothing behind it.
+    """
     file = archive.fileobj
     assert file is not None
     file.seek(archive.offset)
