@@ -52,7 +52,7 @@ def _value(name: str, value: Any) -> Any:
         text = os.fspath(value) if isinstance(value, os.PathLike) else configuration.format_value(value)
         return configuration.parse_value(name, text)
     except ValueError:
-        example = Config.__dataclass_fields__[name].default
+        example = Config.__dataclass_fields__[name].metadata["example"]
         raise UsageError(f"{name}={value!r} is not {_KINDS[kind]}; write it as {name}={example!r}") from None
 
 

@@ -142,7 +142,7 @@ def _wrong_value(message: str) -> UsageError:
         return UsageError(f"{name}={value} holds a comment; give it a line of its own in the flagfile")
     wanted = _TYPES.get(flag.flag_type(), "a value of this flag")
     field = Config.__dataclass_fields__.get(name)
-    example = _default(flag) or (configuration.format_value(field.default) if field else "")
+    example = configuration.format_value(field.metadata["example"]) if field else _default(flag)
     return UsageError(f"{name}={value} is not {wanted}; write it as --{name}={example}")
 
 

@@ -25,7 +25,13 @@ def flag(
     choices: tuple[str, ...] | None = None,
     least: float | None = None,
     most: float | None = None,
+    example: Any = None,
 ) -> Any:
-    """A dataclass field for a flag. topic: the heading of its help. choices, or least and most: the values it takes."""
+    """A dataclass field for a flag.
+
+    topic: the heading of its help. choices, or least and most: the values it takes. example: a value that messages
+    show in place of the default, where that says little.
+    """
     metadata = {"help": help_text, "topic": topic, "role": role, "choices": choices, "least": least, "most": most}
+    metadata["example"] = default if example is None else example
     return dataclasses.field(default=default, metadata=metadata)

@@ -226,7 +226,8 @@ class Flags:
     metrics: str = flag("", "Comma list of what every evaluation gives beside loss and accuracy: topK (as top5), "
         "precision, recall, f1, auroc, average_precision, calibration_error; or all.", topic="run", role=EXECUTION)
     eval_batch: int = flag(0, "Examples in a tower's batch of an evaluation or prediction (0: 500; fewer of images of "
-        "more than 56 x 56 pixels in colour, as 32 of 224 x 224).", topic="run", role=EXECUTION, least=0)
+        "more than 56 x 56 pixels in colour, as 32 of 224 x 224).", topic="run", role=EXECUTION, least=0,
+        example=500)
     log_every: int = flag(100, "Steps between progress lines and scalars (0: never).", topic="run", role=EXECUTION,
         least=0)
     summary_every: int = flag(0, "Steps between histograms of gradients (0: never). Histograms of parameters come "

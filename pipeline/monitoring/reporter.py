@@ -60,15 +60,14 @@ class Reporter:
         history, metric = self._journal.history, self._config.best_by
         scores = history.validation(metric)
         best = history.best_step(scores, metric)
+        told = scorecard.told(metric, scores[best]) if best else ""
         scored = tally.scores
         unweighted = f", without the weights of {weighs}" if weighs else ""
         rows = {
             "test accuracy": f"{scored.accuracy:.2%} ({tally.wrong:,} of {scored.examples:,} wrong)",
             "test loss": f"{scored.loss:.4f}{unweighted}",
             **scorecard.rows(tally),
-            "best validation": f"{scorecard.told(metric, scores[best]).removeprefix('accuracy ')} at step {best}"
-            if best
-            else "never evaluated",
+            "best validation": f"{told.removeprefix('accuracy ')} at step {best}" if best else "never evaluated",
             "restarts": str(self._restarts),
             **self._rollbacks(),
             "time": self._time_split(),

@@ -251,7 +251,7 @@ def test_a_directory_without_a_run(entry_point, tmp_path):
             "checkpoint=nonsense is not there; use latest, best or a step of: 10, 20",
         ),
         ("evaluate", "--steps=10", "--steps is a flag of train, and none of this command; --help lists those that are"),
-        ("evaluate", "--eval_batch=x", "eval_batch=x is not a whole number; write it as --eval_batch=0"),
+        ("evaluate", "--eval_batch=x", "eval_batch=x is not a whole number; write it as --eval_batch=500"),
         ("evaluate", "--split=tests", "split=tests is unknown; did you mean test? known: test, validation, train"),
         ("evaluate", "--towers=2 --tower_devices=cpu:0", "towers=2 but tower_devices names 1; give one of the two"),
         ("predict", "", "no FILE was given; name PNG, JPEG or .npy files, folders or globs after the flags, or -"),

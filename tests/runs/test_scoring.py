@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 
 import pytest
-from picture_folders import encoded, photo
+from picture_folders import encoded, fill, photo
 from small_run import INTRA_OP_THREADS
 
 from pipeline.config import Config
@@ -59,10 +59,7 @@ def test_evaluations_without_a_number_do_not_count(tmp_path):
 
 def test_a_metric_that_the_data_do_not_have_is_refused(tmp_path):
     for split in ("train", "test"):
-        for i in range(COUNT):
-            path = tmp_path / "D" / split / "ab"[i % 2] / f"{i}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(photo(SIDE, seed=i), "JPEG"))
+        fill(tmp_path / "D" / split)
     with opened(tmp_path, source=f"folder:{tmp_path}/D", metrics="all", best_by="top5") as run:
         with pytest.raises(UsageError) as refused:
             Scorer(run)

@@ -99,6 +99,7 @@ BAD = {
         'ROOT/list.csv: line 3 has the label ""; give a whole number or a text of one',
     ),
     "no path": ("path,label\n,1\n", 'ROOT/list.csv: line 2 has the path ""; give the path of a picture'),
+    "a long path": (f"path,label\n{'a' * 4096},1\n", f'line 2 has the path "{"a" * 59}; give the path of a picture'),
     "a split": ("path,label,split\na,1,dev\n", "ROOT/list.csv: line 2 has the split dev; give train, val or test"),
     "no split": ("path,label,split\na,1,train\nb,1,\n", "line 3 has no split, other lines do; give train, val or test"),
     "no train": ("path,label,split\na,1,test\n", "ROOT/list.csv has no row of the split train; add pictures to train"),

@@ -175,6 +175,13 @@ def test_a_model_is_evaluated_on_data_without_training_examples(root):
     assert list(own) == ["validation"] and all_of(own["validation"])[0] == all_of(open_splits(root).test)[0]
 
 
+def test_texts_of_classes_are_names_that_can_be_printed(root):
+    for name, label in (("\x1b[31mant\n", 1), ("röd", 2)):
+        shown = {"image/class/text": name, "image/class/label": label, "image": encoded(Image.new("L", (5, 6)), "PNG")}
+        write_records(root / f"one-{label}.train", [example(shown)] * 4)
+    assert open_splits(root, "one-*").train.class_names == (r"\x1b[31mant\n", "röd")
+
+
 def test_flags_of_shards_are_refused_for_other_sources():
     with pytest.raises(UsageError, match="--class_names is of --source=folder, csv, tfrecord, tar, and not of fake"):
         sources.open_splits(Config(source="fake:10", class_names="x"))
